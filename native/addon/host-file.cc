@@ -1,0 +1,7 @@
+#include "addon.h"
+
+namespace portcullis {
+
+void RegisterHostFile(Napi::Env, Napi::Object) {}
+
+}  // namespace portcullis

@@ -1,0 +1,7 @@
+#include "addon.h"
+
+namespace portcullis {
+
+void RegisterHostIo(Napi::Env, Napi::Object) {}
+
+}  // namespace portcullis

@@ -1,0 +1,7 @@
+#include "addon.h"
+
+namespace portcullis {
+
+void RegisterSandbox(Napi::Env, Napi::Object) {}
+
+}  // namespace portcullis

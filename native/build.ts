@@ -1,0 +1,63 @@
+// Builds everything native into build/: the addon (g++, Node-API), the stub and the launcher (gcc, static,
+// freestanding). Each object is rebuilt only when its source, a header or this file is newer.
+
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const here = dirname(fileURLToPath(import.meta.url))
+const out = join(here, '../build')
+const objects = join(out, 'obj')
+const require = createRequire(import.meta.url)
+
+const mtime = (file: string) => (existsSync(file) ? statSync(file).mtimeMs : 0)
+const files = (dir: string, ext: string) =>
+  existsSync(join(here, dir))
+    ? readdirSync(join(here, dir))
+        .filter(f => f.endsWith(ext))
+        .map(f => join(here, dir, f))
+    : []
+
+const headers = [...files('.', '.h'), ...files('addon', '.h'), ...files('stub', '.h'), ...files('launcher', '.h')]
+const newestHeader = Math.max(...headers.map(mtime), mtime(fileURLToPath(import.meta.url)))
+
+async function compile(compiler: string, args: string[]): Promise<void> {
+  try {
+    await run(compiler, args)
+  } catch (error) {
+    const { stderr, message } = error as { stderr?: string; message: string }
+    throw new Error(`${compiler} failed:\n${stderr || message}`)
+  }
+}
+
+async function buildAddon(): Promise<void> {
+  const includes = [
+    ...['node-addon-api', 'node-api-headers'].flatMap(name => {
+      const dir = dirname(require.resolve(`${name}/package.json`))
+      return ['-I', name === 'node-api-headers' ? join(dir, 'include') : dir]
+    }),
+    ...['-I', here],
+  ]
+  const flags = [
+    '-std=c++20', '-O2', '-fPIC', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fvisibility=hidden',
+    '-DNAPI_DISABLE_CPP_EXCEPTIONS', '-DNODE_ADDON_API_DISABLE_DEPRECATED', '-DNAPI_VERSION=9',
+  ]
+  const sources = files('addon', '.cc')
+  const target = join(out, 'portcullis.node')
+  const stale = sources.filter(source => mtime(objectOf(source)) <= Math.max(mtime(source), newestHeader))
+  await Promise.all(stale.map(s => compile('g++', [...flags, ...includes, '-c', s, '-o', objectOf(s)])))
+  const link = sources.map(objectOf)
+  if (mtime(target) > Math.max(...link.map(mtime))) return
+  // Replace by rename: a running sandbox keeps the old file mapped.
+  await compile('g++', ['-shared', '-Wl,-z,now,-z,relro', '-o', `${target}.tmp`, ...link])
+  renameSync(`${target}.tmp`, target)
+}
+
+const objectOf = (source: string) => join(objects, `${basename(source)}.o`)
+
+mkdirSync(objects, { recursive: true })
+await buildAddon()

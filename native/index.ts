@@ -1,0 +1,4 @@
+// The typed face of everything native. The rest of the code imports from here only.
+
+/** A file descriptor of this process, never of the sandboxed program. */
+export type HostFd = number
