@@ -1,0 +1,106 @@
+// The kernel: everything that exists once per sandbox.
+
+import type { Platform } from '../platform.ts'
+import type { MountNamespace } from '../vfs/mount.ts'
+import { HostEvents } from './host-events.ts'
+import { BLOCKED, STOPPED, type Task } from './task.ts'
+import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
+import { TimerQueue } from './timer.ts'
+
+/** Largest pid + 1: Linux's default on 64-bit machines. */
+export const PID_MAX = 4194304
+
+/** Clocks in nanoseconds as doubles. Realtime is split, because ns since 1970 exceed 2^53. */
+export interface Clock {
+  monotonicNs(): number
+  /** Fills sec and nsec of CLOCK_REALTIME. */
+  realtime(into: { sec: number; nsec: number }): void
+}
+
+/** What uname(2) and /proc tell of this kernel. */
+export interface SystemName {
+  sysname: string
+  release: string
+  version: string
+  machine: string
+  nodename: string
+  domainname: string
+}
+
+export class Kernel {
+  readonly platform: Platform
+  readonly clock: Clock
+  readonly timers = new TimerQueue()
+  readonly tasks = new Map<number, Task>()
+  readonly groups = new Map<number, ThreadGroup>()
+  readonly processGroups = new Map<number, ProcessGroup>()
+  readonly sessions = new Map<number, Session>()
+  /** Task of each platform context, by ThreadContext.id. */
+  readonly taskOfThread: (Task | undefined)[] = []
+  mounts!: MountNamespace
+  /** The first process; the sandbox ends with it. */
+  init!: ThreadGroup
+  readonly system: SystemName
+  /** Monotonic ns when the sandbox started: zero of its uptime. */
+  readonly bootNs: number
+  /** Shared scratch for handlers: never held over a call that may run another handler. */
+  readonly scratch = new Uint8Array(1 << 16)
+  readonly scratchView = new DataView(this.scratch.buffer)
+  /** For bulk transfers of read and write. */
+  readonly bounce = new Uint8Array(1 << 20)
+  /** CPUs that the program is told of. */
+  cpus = 1
+  /** Physical memory that the program is told of, in bytes. */
+  memoryBytes = 0
+  /** Set when init is gone: the run loop returns. */
+  halted = false
+  /** Host fds that the kernel watches: stdio, terminals, the control socket. */
+  readonly hostEvents: HostEvents
+  /** strace, seccomp filters and ptrace look at calls here; called for tasks whose entryWork/exitWork is set. */
+  syscallEntry: (task: Task, nr: number) => number = () => 0
+  syscallExit: (task: Task, result: number) => void = () => {}
+  readonly #runQueue: Task[] = []
+  #lastPid = 0
+
+  constructor(platform: Platform, clock: Clock, system: SystemName) {
+    this.platform = platform
+    this.clock = clock
+    this.system = system
+    this.bootNs = clock.monotonicNs()
+    this.hostEvents = new HostEvents(platform)
+  }
+
+  /** A free pid, in rising order with wrap-around as Linux gives them; 0 when none is left. */
+  allocPid(): number {
+    for (let i = 0; i < PID_MAX; i++) {
+      this.#lastPid = this.#lastPid + 1 >= PID_MAX ? 300 : this.#lastPid + 1
+      const pid = this.#lastPid
+      if (!this.tasks.has(pid) && !this.groups.has(pid) && !this.processGroups.has(pid) && !this.sessions.has(pid)) {
+        return pid
+      }
+    }
+    return 0
+  }
+
+  /** Most recently given pid, for /proc/loadavg. */
+  get lastPid(): number {
+    return this.#lastPid
+  }
+
+  /** Queue a blocked task (its handler is called again) or a stopped one (it goes on with `stoppedResult`). */
+  makeRunnable(task: Task): void {
+    if (task.queued || (task.state !== BLOCKED && task.state !== STOPPED)) return
+    task.queued = true
+    this.#runQueue.push(task)
+  }
+
+  nextRunnable(): Task | undefined {
+    const task = this.#runQueue.shift()
+    if (task !== undefined) task.queued = false
+    return task
+  }
+
+  get hasRunnable(): boolean {
+    return this.#runQueue.length > 0
+  }
+}

@@ -1,0 +1,145 @@
+// The run loop: takes events from the platform, calls the handlers, and lets threads go on. It is the only
+// caller of `dispatch`, of `Platform.wait` and (outside of exit) of `Platform.resume`.
+//
+//   EV_SYSCALL ──> dispatch ──> result ──> signals due? ──> resume
+//                     │                        │
+//                  -EBLOCKED                stopped, or exiting
+//                     │                        │
+//                  parked <── wakeUp ── run queue ──> dispatch again, same arguments
+
+import { EBLOCKED, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS } from '../../syscall-table/errno.ts'
+import {
+  EV_DEAD, EV_FAULT, EV_INTERRUPT, EV_OPS_FAILED, EV_STARTED, EV_SYSCALL, WAIT_HOST,
+} from '../platform.ts'
+import { dispatch, restartClass } from '../syscalls/dispatch.gen.ts'
+import { hostProcessDied } from './exit.ts'
+import type { Kernel } from './kernel.ts'
+import { faultSignal, returnToUser, signalPending } from './signal.ts'
+import { BLOCKED, RUNNING, STARTING, STOPPED, type Task } from './task.ts'
+
+/** Run until the sandbox ends. Returns when `kernel.halted`. */
+export function run(kernel: Kernel): void {
+  const { platform, timers } = kernel
+  while (!kernel.halted) {
+    let task = kernel.nextRunnable()
+    while (task !== undefined) {
+      rerun(task)
+      task = kernel.nextRunnable()
+    }
+    if (kernel.halted) return
+    const deadline = timers.nextDeadlineNs
+    const id = platform.wait(deadline)
+    if (id >= 0) handleEvent(kernel, id)
+    else if (id === WAIT_HOST) kernel.hostEvents.dispatch()
+    if (deadline !== Number.POSITIVE_INFINITY) {
+      const now = kernel.clock.monotonicNs()
+      if (now >= deadline) timers.run(now)
+    }
+  }
+}
+
+function handleEvent(kernel: Kernel, id: number): void {
+  const task = kernel.taskOfThread[id]
+  // The last event of a thread that has been killed since.
+  if (task === undefined) return
+  switch (task.thread.event) {
+    case EV_SYSCALL:
+      if (task.state === RUNNING) startSyscall(task)
+      break
+    case EV_STARTED: {
+      if (task.state !== STARTING) break
+      const start = task.onStart
+      task.onStart = null
+      task.state = RUNNING
+      finish(task, start === null ? 0 : start.started(task))
+      break
+    }
+    case EV_FAULT:
+      if (task.state === RUNNING) resumeWithRegs(task, faultSignal)
+      break
+    case EV_INTERRUPT:
+      if (task.state === RUNNING) resumeWithRegs(task, null)
+      break
+    case EV_OPS_FAILED: {
+      const failure = task.opsFailure
+      task.opsFailure = null
+      const { failedOp, failedErrno } = task.thread
+      finish(task, failure === null ? -failedErrno : failure.onOpsFailed(task, failedOp, failedErrno))
+      break
+    }
+    case EV_DEAD:
+      hostProcessDied(task, task.thread.exitStatus)
+      break
+  }
+}
+
+function startSyscall(task: Task): void {
+  const { nr } = task.thread
+  task.syscallNr = nr
+  task.opsFailure = null
+  if (task.entryWork !== 0) {
+    const verdict = task.kernel.syscallEntry(task, nr)
+    if (verdict !== 0) return finish(task, verdict)
+  }
+  finish(task, call(task, nr))
+}
+
+function call(task: Task, nr: number): number {
+  const handler = dispatch[nr]
+  return handler === undefined ? -ENOSYS : handler(task)
+}
+
+/** A parked task was woken: its handler looks again. */
+function rerun(task: Task): void {
+  if (task.state === STOPPED) return finish(task, task.stoppedResult)
+  if (task.state !== BLOCKED) return
+  task.state = RUNNING
+  finish(task, call(task, task.syscallNr))
+}
+
+/** End a pass of a call with result `n`: park, deliver signals, or go on. */
+export function finish(task: Task, n: number): void {
+  let result = n
+  if (result === -EBLOCKED) {
+    if (task.state !== RUNNING) return
+    if (!(task.work && signalPending(task))) {
+      task.state = BLOCKED
+      return
+    }
+    // The condition did not hold, and a signal is due: leave the queue, as Linux's wait loops do.
+    task.stopWaiting()
+    const { done } = task.restart
+    result = done > 0 ? done : -restartClass[task.syscallNr]!
+  }
+  if (task.state !== RUNNING && task.state !== STOPPED) return
+  task.stopWaiting()
+  const restarting = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK
+  if (task.work || restarting || task.state === STOPPED) {
+    result = returnToUser(task, result)
+    if (result === -EBLOCKED) return
+    if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) return again(task)
+  }
+  task.restart.clear()
+  if (task.exitWork !== 0) task.kernel.syscallExit(task, result)
+  task.syscallNr = -1
+  task.state = RUNNING
+  task.kernel.platform.resume(task.thread, result)
+}
+
+/** No handler ran, so the interrupted call goes on as if nothing had happened, keeping its deadline. */
+function again(task: Task): void {
+  task.state = RUNNING
+  finish(task, call(task, task.syscallNr))
+}
+
+/** Faults and interrupts change nothing but what signal delivery changes: all registers are reloaded. */
+function resumeWithRegs(task: Task, before: ((task: Task) => void) | null): void {
+  const { platform } = task.kernel
+  platform.getRegs(task.thread)
+  task.syscallNr = -1
+  task.opsFailure = null
+  before?.(task)
+  if (task.work && returnToUser(task, 0) === -EBLOCKED) return
+  platform.setRegs(task.thread)
+  platform.resume(task.thread, 0)
+}

@@ -1,0 +1,184 @@
+// Tasks: struct task_struct. A task is one thread of the sandboxed program; it owns a host thread of the
+// platform (`thread`) and shares mm, files, fs and signal handlers as its clone flags said.
+
+import { EAGAIN, EBLOCKED } from '../../syscall-table/errno.ts'
+import { UserIo } from '../mm/io.ts'
+import type { Mm } from '../mm/mm.ts'
+import type { ThreadContext } from '../platform.ts'
+import type { File } from '../vfs/file.ts'
+import type { FsContext } from '../vfs/fs-context.ts'
+import type { Creds } from './creds.ts'
+import type { FdTable } from './fdtable.ts'
+import type { Kernel } from './kernel.ts'
+import { TaskSignals } from './signal-state.ts'
+import type { ThreadGroup } from './thread-group.ts'
+import { Timer } from './timer.ts'
+import { WaitEntry, type WaitQueue } from './wait-queue.ts'
+
+// Task states.
+/** In program code on the host, or about to be. */
+export const RUNNING = 0
+/** Parked in a system call; its entry is linked in a wait queue, or its restart timer is armed. */
+export const BLOCKED = 1
+/** Stopped by a signal or a tracer: the host thread waits for a verdict. */
+export const STOPPED = 2
+/** Waits for the host thread to report EV_STARTED. */
+export const STARTING = 3
+/** Exited; kept until reaped. */
+export const ZOMBIE = 4
+export const DEAD = 5
+
+/** What a call keeps over a re-run; cleared when the call ends. */
+export class RestartState {
+  /** Absolute deadline on CLOCK_MONOTONIC in ns, 0 when unset. */
+  deadline = 0
+  /** Bytes (or items) finished by earlier passes. */
+  done = 0
+  /** Whatever else the handler needs. */
+  data: unknown = null
+  /** The deadline has passed. */
+  timedOut = false
+
+  clear(): void {
+    this.deadline = 0
+    this.done = 0
+    this.data = null
+    this.timedOut = false
+  }
+}
+
+/** Links a task into the queue it sleeps on. */
+class TaskWaiter extends WaitEntry {
+  readonly task: Task
+  constructor(task: Task) {
+    super()
+    this.task = task
+  }
+  override onWake(): void {
+    this.task.wakeUp()
+  }
+}
+
+class TaskTimer extends Timer {
+  readonly task: Task
+  constructor(task: Task) {
+    super()
+    this.task = task
+  }
+  override onTimer(): void {
+    this.task.restart.timedOut = true
+    this.task.wakeUp()
+  }
+}
+
+/** What a new host thread does once it is there: the end of exec, of clone. */
+export interface TaskStart {
+  /** Registers and ops may be set; the result goes to rax (or set all registers). */
+  started(task: Task): number
+}
+
+/** Undoes what a handler did before the host refused the ops that belong to it. */
+export interface OpsFailure {
+  /** Op number `op` of the verdict failed with -`errno`. Returns the result for the program. */
+  onOpsFailed(task: Task, op: number, errno: number): number
+}
+
+export class Task {
+  readonly kernel: Kernel
+  /** Thread id; equals group.tgid for the leader. */
+  tid: number
+  group: ThreadGroup
+  thread: ThreadContext
+  mm: Mm
+  files: FdTable
+  fs: FsContext
+  creds: Creds
+  state: number = STARTING
+  /** prctl(PR_SET_NAME), latin1, at most 15 bytes. */
+  comm = ''
+  readonly signals: TaskSignals
+  /** The call in progress, -1 when none. */
+  syscallNr = -1
+  readonly restart = new RestartState()
+  readonly io: UserIo
+  /** Set by a handler whose ops may fail; used once, cleared when the call's ops have run. */
+  opsFailure: OpsFailure | null = null
+  /** Something must happen before the task returns to program code: signals, a stop, an exit. */
+  work = false
+  /** Run once at EV_STARTED; null for a plain fork child, which goes on with 0. */
+  onStart: TaskStart | null = null
+  /** Bits of who wants to see calls at entry and exit: ENTRY_*; 0 on the fast path. */
+  entryWork = 0
+  exitWork = 0
+  /** STOPPED: the result to go on with. */
+  stoppedResult = 0
+  /** CLONE_CHILD_CLEARTID / set_tid_address(2). */
+  clearChildTid = 0
+  /** vfork: the parent that waits for this task's exec or exit. */
+  vforkParent: Task | null = null
+  robustList = 0
+  exitCode = 0
+  /** CLOCK_MONOTONIC ns. */
+  startNs = 0
+  readonly #waiter: TaskWaiter
+  readonly #timer: TaskTimer
+  /** Linked in the kernel's run queue. */
+  queued = false
+
+  constructor(
+    kernel: Kernel, tid: number, group: ThreadGroup, thread: ThreadContext,
+    mm: Mm, files: FdTable, fs: FsContext, creds: Creds,
+  ) {
+    this.kernel = kernel
+    this.tid = tid
+    this.group = group
+    this.thread = thread
+    this.mm = mm
+    this.files = files
+    this.fs = fs
+    this.creds = creds
+    this.signals = new TaskSignals()
+    this.io = new UserIo(this)
+    this.#waiter = new TaskWaiter(this)
+    this.#timer = new TaskTimer(this)
+    this.startNs = kernel.clock.monotonicNs()
+  }
+
+  get isLeader(): boolean {
+    return this.tid === this.group.tgid
+  }
+
+  /**
+   * Sleep until `queue` is woken with one of `events`, a signal arrives, or `restart.deadline` (when set)
+   * passes; the handler is then called again. Returns -EBLOCKED, for the handler to return.
+   */
+  block(queue: WaitQueue | null, events: number): number {
+    if (queue !== null) queue.add(this.#waiter, events)
+    if (this.restart.deadline > 0) this.kernel.timers.arm(this.#timer, this.restart.deadline)
+    return -EBLOCKED
+  }
+
+  /** Leave whatever the task sleeps on and let it run (again). Spurious wake-ups are harmless. */
+  wakeUp(): void {
+    if (this.state !== BLOCKED) return
+    this.stopWaiting()
+    this.kernel.makeRunnable(this)
+  }
+
+  stopWaiting(): void {
+    this.#waiter.unlink()
+    this.kernel.timers.cancel(this.#timer)
+  }
+}
+
+/**
+ * The one blocking helper: gives `n` back unless it is -EAGAIN on a file that may block; then the task
+ * sleeps until the file reports one of `events`, and the handler runs again from its start.
+ *
+ * Rules for handlers that block: consume nothing before the call is certain to finish; wake-ups may be
+ * spurious; what must survive a re-run sits in `task.restart`.
+ */
+export function orBlock(task: Task, file: File, events: number, n: number): number {
+  if (n !== -EAGAIN || file.nonblocking) return n
+  return task.block(file.ops.queue, events)
+}

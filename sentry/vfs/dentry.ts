@@ -1,0 +1,29 @@
+// Dentries: names in the tree, and the cache of lookups. A dentry without an inode is negative: the name is
+// known not to exist. File systems whose `cacheable` is false are asked again at each walk.
+
+import type { Inode } from './inode.ts'
+import type { Mount } from './mount.ts'
+
+export class Dentry {
+  name: string
+  parent: Dentry | null
+  inode: Inode | null
+  /** Names looked up below this directory. */
+  readonly children = new Map<string, Dentry>()
+  /** Mounts whose mountpoint this is (in any mount namespace); empty for nearly all. */
+  mounted: Mount[] | null = null
+  /** Removed from the tree, but still held by open files or working directories. */
+  deleted = false
+
+  constructor(name: string, parent: Dentry | null, inode: Inode | null) {
+    this.name = name
+    this.parent = parent
+    this.inode = inode
+  }
+
+  /** Whether `this` is `other` or lies above it. */
+  contains(other: Dentry): boolean {
+    for (let d: Dentry | null = other; d !== null; d = d.parent) if (d === this) return true
+    return false
+  }
+}

@@ -1,0 +1,182 @@
+// Inodes: struct inode and inode_operations. A file system derives its inode classes from Inode and
+// overrides what it supports; the defaults give the errors Linux gives for an absent operation.
+
+import {
+  EINVAL, EISDIR, ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, EPERM,
+} from '../../syscall-table/errno.ts'
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../syscall-table/flags.ts'
+import type { Creds } from '../kernel/creds.ts'
+import type { Task } from '../kernel/task.ts'
+import type { Dentry } from './dentry.ts'
+import type { File, FileOps } from './file.ts'
+
+/** Attribute changes of one chmod, chown, utimensat or truncate: fields that are undefined stay. struct iattr. */
+export interface SetAttr {
+  mode?: number
+  uid?: number
+  gid?: number
+  size?: number
+  atimeSec?: number
+  atimeNsec?: number
+  mtimeSec?: number
+  mtimeNsec?: number
+}
+
+/** What statfs(2) reports, in the units of struct statfs. */
+export interface StatFs {
+  type: number
+  bsize: number
+  blocks: number
+  bfree: number
+  bavail: number
+  files: number
+  ffree: number
+  namelen: number
+  frsize: number
+}
+
+/** A mounted file system instance: struct super_block. */
+export abstract class SuperBlock {
+  /** Name as in /proc/filesystems. */
+  abstract readonly type: string
+  /** st_dev, as Linux encodes it. */
+  abstract readonly dev: number
+  abstract readonly root: Inode
+  readonly readonly: boolean = false
+  /** Names may be cached as negative dentries, and positive ones need no revalidation. */
+  readonly cacheable: boolean = true
+  abstract statfs(into: StatFs): number
+  /** Options after the generic ones, as /proc/mounts shows them. */
+  options(): string {
+    return ''
+  }
+  sync(): number {
+    return 0
+  }
+}
+
+/** Receives directory entries. Returns false when full: the entry is then offered again by the next call. */
+export interface DirSink {
+  /** `next` is the position after this entry (d_off). `name` is in latin1 (one char per byte). */
+  entry(name: string, ino: number, type: number, next: number): boolean
+}
+
+export abstract class Inode {
+  readonly sb: SuperBlock
+  ino: number
+  /** Type and permission bits. */
+  mode: number
+  uid = 0
+  gid = 0
+  nlink = 1
+  rdev = 0
+  size = 0
+  blksize = 4096
+  /** 512-byte units. */
+  blocks = 0
+  atimeSec = 0
+  atimeNsec = 0
+  mtimeSec = 0
+  mtimeNsec = 0
+  ctimeSec = 0
+  ctimeNsec = 0
+  btimeSec = 0
+  btimeNsec = 0
+  /** Bumped by every change of contents or names, for caches. */
+  version = 0
+  /** flock and POSIX locks; made by vfs/locks.ts on first use. */
+  locks: unknown = null
+  /** The bound AF_UNIX socket of a socket inode, the pipe of a FIFO; made on first use by their owners. */
+  endpoint: unknown = null
+
+  constructor(sb: SuperBlock, ino: number, mode: number) {
+    this.sb = sb
+    this.ino = ino
+    this.mode = mode
+  }
+
+  get isDir(): boolean {
+    return (this.mode & S_IFMT) === S_IFDIR
+  }
+  get isSymlink(): boolean {
+    return (this.mode & S_IFMT) === S_IFLNK
+  }
+  get isRegular(): boolean {
+    return (this.mode & S_IFMT) === S_IFREG
+  }
+
+  /** Bring the attributes up to date before stat. Returns 0 or -errno. */
+  refresh(): number {
+    return 0
+  }
+
+  /** Find `name` in this directory. Returns the inode, or -ENOENT. */
+  lookup(_name: string, _task: Task | null): Inode | number {
+    return -ENOTDIR
+  }
+  /** Make a file of any type but directory and symlink; mode carries the type. S_IFREG is create. */
+  mknod(_name: string, _mode: number, _rdev: number, _creds: Creds): Inode | number {
+    return -EPERM
+  }
+  mkdir(_name: string, _mode: number, _creds: Creds): Inode | number {
+    return -EPERM
+  }
+  symlink(_name: string, _target: string, _creds: Creds): Inode | number {
+    return -EPERM
+  }
+  link(_name: string, _target: Inode): number {
+    return -EPERM
+  }
+  unlink(_name: string, _victim: Inode): number {
+    return -EPERM
+  }
+  /** Remove an empty directory; -ENOTEMPTY. */
+  rmdir(_name: string, _victim: Inode): number {
+    return this.isDir ? -EPERM : -ENOTEMPTY
+  }
+  /** Rename within one file system. `flags`: RENAME_NOREPLACE is checked by the VFS, RENAME_EXCHANGE is not. */
+  rename(_name: string, _newDir: Inode, _newName: string, _flags: number): number {
+    return -EPERM
+  }
+  /** The target of a symlink, latin1. */
+  readlink(_task: Task | null): string | number {
+    return -EINVAL
+  }
+  /**
+   * Magic links (/proc/PID/fd/N, /proc/PID/exe): the object itself rather than a path. Returns null for
+   * ordinary symlinks.
+   */
+  magicLink(_task: Task): { dentry: Dentry; mount: import('./mount.ts').Mount } | number | null {
+    return null
+  }
+  /** Apply changes that the VFS has permitted; updates ctime. */
+  setattr(_attr: SetAttr): number {
+    return -EPERM
+  }
+  /** Unnamed regular file for O_TMPFILE. */
+  tmpfile(_mode: number, _creds: Creds): Inode | number {
+    return -EOPNOTSUPP
+  }
+  getxattr(_name: string): Uint8Array | number {
+    return this.sb.type === 'proc' ? -EOPNOTSUPP : -ENODATA
+  }
+  setxattr(_name: string, _value: Uint8Array, _flags: number): number {
+    return -EOPNOTSUPP
+  }
+  removexattr(_name: string): number {
+    return -EOPNOTSUPP
+  }
+  listxattr(): string[] | number {
+    return []
+  }
+  /** The operations of a new open file. Access has been checked. O_TRUNC is done by the VFS through setattr. */
+  open(_task: Task, _flags: number): FileOps | number {
+    return this.isDir ? -EISDIR : -ENOENT
+  }
+  /** List the directory from position `pos` (0: start; "." and ".." included). Returns 0 or -errno. */
+  readdir(_file: File, _pos: number, _sink: DirSink, _dentry: Dentry): number {
+    return -ENOTDIR
+  }
+  /** The last name and the last open file are gone. */
+  evict(): void {}
+}
