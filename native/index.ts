@@ -2,3 +2,5 @@
 
 /** A file descriptor of this process, never of the sandboxed program. */
 export type HostFd = number
+
+export * from './host-file.ts'

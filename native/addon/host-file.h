@@ -1,0 +1,45 @@
+// Shared by the files that export host file calls: names from JavaScript, and the registration steps.
+#pragma once
+
+#include <climits>
+#include <cstring>
+
+#include "addon.h"
+
+namespace portcullis {
+
+// A path or name argument. Linux names are bytes: they travel as strings with one character per byte.
+class Path {
+ public:
+  Path(const Napi::CallbackInfo& info, size_t i) {
+    size_t length = 0;
+    napi_status status =
+        napi_get_value_string_latin1(info.Env(), info[i], bytes_, sizeof bytes_, &length);
+    if (status != napi_ok) {
+      Napi::TypeError::New(info.Env(), "name must be a string").ThrowAsJavaScriptException();
+      error_ = EINVAL;
+    } else if (length >= PATH_MAX) {
+      error_ = ENAMETOOLONG;
+    } else if (memchr(bytes_, 0, length) != nullptr) {
+      // Never act on a prefix of what the caller has checked.
+      error_ = EINVAL;
+    }
+  }
+  int error() const { return error_; }
+  const char* c_str() const { return bytes_; }
+
+ private:
+  char bytes_[PATH_MAX + 1];
+  int error_ = 0;
+};
+
+template <Napi::Value (*Callback)(const Napi::CallbackInfo&)>
+void Export(Napi::Env env, Napi::Object exports, const char* name) {
+  exports.Set(name, Napi::Function::New<Callback>(env, name));
+}
+
+void RegisterDirectories(Napi::Env env, Napi::Object exports);
+void RegisterAttributes(Napi::Env env, Napi::Object exports);
+void RegisterMessages(Napi::Env env, Napi::Object exports);
+
+}  // namespace portcullis
