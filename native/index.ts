@@ -4,3 +4,4 @@
 export type HostFd = number
 
 export * from './host-file.ts'
+export * from './control.ts'

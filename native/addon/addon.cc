@@ -2,6 +2,7 @@
 #include "addon.h"
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  portcullis::RegisterControl(env, exports);
   portcullis::RegisterHostFile(env, exports);
   portcullis::RegisterHostIo(env, exports);
   portcullis::RegisterSandbox(env, exports);

@@ -1,0 +1,16 @@
+// The listening socket of a sandbox: types of native/addon/control.cc.
+
+import type { HostFd } from './index.ts'
+import { addon } from './load.ts'
+
+interface Control {
+  listenUnix(path: string): HostFd
+  accept(fd: HostFd): HostFd
+}
+
+const control = addon as unknown as Control
+
+/** A listening stream socket bound to `path`, close-on-exec and nonblocking; or -errno. */
+export const listenUnix = control.listenUnix
+/** The next connection on a listening socket, close-on-exec and nonblocking; or -errno. */
+export const accept = control.accept
