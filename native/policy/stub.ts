@@ -1,0 +1,115 @@
+// The filter on stub processes, which run the untrusted program. Whatever it allows, the program can do, also
+// what it allows the stub's own code only: a program can jump there. So each call allowed must concern nobody
+// but the caller. The instruction pointer only separates what a call *means*.
+// Everything else traps: the stub's SIGSYS handler passes it to the Sentry, and the host never answers it.
+
+import {
+  compare,
+  maskedEq,
+  onlyBits,
+  type Policy,
+  policy,
+  TRAP,
+  USER_NOTIF,
+} from 'seccomp-bpf-compiler'
+import { allowed, allowedFor, allowedIf, byNumber, each, type Rules } from './base.ts'
+
+export interface StubOptions {
+  /**
+   * The stub's text. A filter sees the address after the system call instruction, so an instruction that ends
+   * right at `stubEnd` counts as outside.
+   */
+  readonly stubStart: number | bigint
+  readonly stubEnd: number | bigint
+  /** The number that the stub calls to wake the Sentry. */
+  readonly doorbellNr: number
+  /** Program code gets nothing natively that a trace of its system calls should show. */
+  readonly traceAll: boolean
+  /** The flag words with which the platform clones, signal number included. */
+  readonly cloneFlags: readonly number[]
+}
+
+const PROT_ALL = 7
+/** SHARED, PRIVATE, FIXED, ANONYMOUS, NORESERVE, STACK, FIXED_NOREPLACE. Not LOCKED or HUGETLB: they take from all. */
+const MAP_FLAGS = 0x1 | 0x2 | 0x10 | 0x20 | 0x4000 | 0x20000 | 0x100000
+/** MAYMOVE, FIXED, DONTUNMAP. */
+const MREMAP_FLAGS = 7
+
+/**
+ * NORMAL … DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP, COLD, POPULATE_READ, POPULATE_WRITE.
+ * Not PAGEOUT, MERGEABLE, REMOVE or HWPOISON: they reach shared pages or observe other processes.
+ */
+const ADVICE = [0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 20, 22, 23]
+/** DONTFORK, DOFORK, WIPEONFORK, KEEPONFORK: the Sentry must know of these to make fork right. */
+const FORK_ADVICE = [10, 11, 18, 19]
+
+/** WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET. PI operations lend priority to others. */
+const FUTEX_OPS = [0, 1, 3, 4, 5, 9, 10]
+/** All bits but FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME. */
+const FUTEX_COMMAND = 0xfffffe7f
+
+const ARCH_SET_GS = 0x1001
+const ARCH_SET_FS = 0x1002
+const ARCH_GET_FS = 0x1003
+const ARCH_GET_GS = 0x1004
+
+/** The PRIVATE_EXPEDITED commands and their registrations. Others interrupt every CPU of the host. */
+const MEMBARRIER = [8, 16, 32, 64, 128, 256]
+
+/** REALTIME, MONOTONIC, MONOTONIC_RAW, both COARSE, BOOTTIME, TAI. Not the CPU clocks, which name processes. */
+const CLOCKS = [0, 1, 4, 5, 6, 7, 11]
+
+/** CLONE_PIDFD, CLONE_PTRACE, CLONE_UNTRACED and every CLONE_NEW* of clone(2). */
+const CLONE_FORBIDDEN = 0x1000 | 0x2000 | 0x800000 | 0x20000 | 0x7e000000
+
+const futexRules = FUTEX_OPS.flatMap(op => allowedIf(maskedEq(1, FUTEX_COMMAND, op)))
+
+const stubRules: Rules = {
+  mmap: allowedIf(onlyBits(2, PROT_ALL), onlyBits(3, MAP_FLAGS)),
+  mprotect: allowedIf(onlyBits(2, PROT_ALL)),
+  mremap: allowedIf(onlyBits(3, MREMAP_FLAGS)),
+  madvise: allowedFor(2, [...ADVICE, ...FORK_ADVICE]),
+  futex: futexRules,
+  arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS]),
+  ...each(
+    'munmap close sigaltstack rt_sigreturn rt_sigprocmask sched_yield exit exit_group',
+    allowed,
+  ),
+}
+
+/** Self-affecting calls that a trace of system calls can do without, or that threads cannot work without. */
+const programBase: Rules = {
+  futex: futexRules,
+  ...each('rseq set_robust_list', allowed),
+  arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS]),
+  membarrier: allowedFor(0, MEMBARRIER),
+}
+
+const programMore: Rules = {
+  ...each('sched_yield gettimeofday time getcpu mincore', allowed),
+  ...each('clock_gettime clock_getres', allowedFor(0, CLOCKS)),
+  madvise: allowedFor(2, ADVICE),
+}
+
+/** The policy for stub processes. */
+export function stubPolicy(options: StubOptions): Policy {
+  const { stubStart, stubEnd, doorbellNr, traceAll, cloneFlags } = options
+  for (const flags of cloneFlags) {
+    if (flags & CLONE_FORBIDDEN)
+      throw new Error(`clone flags 0x${flags.toString(16)} in a stub policy`)
+  }
+  const own = byNumber({
+    ...stubRules,
+    clone: cloneFlags.flatMap(flags => allowedIf(compare(0, 'eq', flags))),
+  })
+  if (own.has(doorbellNr))
+    throw new Error(`the doorbell ${doorbellNr} is a call that the stub makes`)
+  own.set(doorbellNr, [{ when: [], action: USER_NOTIF }])
+  const section = { calls: own, otherwise: TRAP }
+  const program = traceAll ? programBase : { ...programBase, ...programMore }
+  return policy({
+    foreignArch: TRAP,
+    sections: [{ from: BigInt(stubStart), to: BigInt(stubEnd), rules: section }],
+    rules: { calls: byNumber(program), otherwise: TRAP },
+  })
+}
