@@ -14,6 +14,12 @@ export class Dentry {
   mounted: Mount[] | null = null
   /** Removed from the tree, but still held by open files or working directories. */
   deleted = false
+  /** Never in a tree: `name` is the whole of what d_path shows (`pipe:[7]`, `anon_inode:[eventfd]`). */
+  detached = false
+  /** Open files that hold this dentry in the cache. */
+  opens = 0
+  /** Looked up since the cache was last trimmed. */
+  used = true
 
   constructor(name: string, parent: Dentry | null, inode: Inode | null) {
     this.name = name

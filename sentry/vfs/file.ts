@@ -139,6 +139,8 @@ export class File {
     this.dentry = dentry
     this.mount = mount
     this.flags = flags
+    dentry.opens++
+    inode.pins++
   }
 
   get readable(): boolean {
@@ -161,7 +163,12 @@ export class File {
   }
 
   unref(): void {
-    if (--this.#refs === 0) this.ops.release(this)
+    if (--this.#refs > 0) return
+    const { inode } = this
+    if (inode.locks !== null) inode.locks.releaseFile(this)
+    this.ops.release(this)
+    this.dentry.opens--
+    if (--inode.pins === 0) inode.evict()
   }
 
   get refs(): number {

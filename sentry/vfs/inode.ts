@@ -9,6 +9,7 @@ import type { Creds } from '../kernel/creds.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Dentry } from './dentry.ts'
 import type { File, FileOps } from './file.ts'
+import type { InodeLocks } from './locks.ts'
 
 /** Attribute changes of one chmod, chown, utimensat or truncate: fields that are undefined stay. struct iattr. */
 export interface SetAttr {
@@ -84,8 +85,10 @@ export abstract class Inode {
   btimeNsec = 0
   /** Bumped by every change of contents or names, for caches. */
   version = 0
-  /** flock and POSIX locks; made by vfs/locks.ts on first use. */
-  locks: unknown = null
+  /** flock, POSIX and OFD locks; made by vfs/locks.ts on first use. */
+  locks: InodeLocks | null = null
+  /** Cached dentries plus open files that refer to this inode; at zero `evict` is called. */
+  pins = 0
   /** The bound AF_UNIX socket of a socket inode, the pipe of a FIFO; made on first use by their owners. */
   endpoint: unknown = null
 
@@ -177,6 +180,15 @@ export abstract class Inode {
   readdir(_file: File, _pos: number, _sink: DirSink, _dentry: Dentry): number {
     return -ENOTDIR
   }
-  /** The last name and the last open file are gone. */
+  /**
+   * A walk is about to look up the rest of `path`, from `at` on, below this directory (whose dentry is
+   * given), and the first name is not cached: a remote file system may fetch several names at once and put
+   * them into the cache.
+   */
+  prefetch(_dentry: Dentry, _path: string, _at: number): void {}
+  /**
+   * No cached dentry and no open file refers to this inode any more: release what only they needed. When
+   * the inode still has a name (`nlink` > 0), it may be looked up again.
+   */
   evict(): void {}
 }

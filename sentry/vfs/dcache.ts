@@ -1,0 +1,159 @@
+// The dentry cache: which names of which directories are known, positive or negative. It holds names weakly
+// in the sense that any dentry may be dropped that nothing holds: no open file, no mount, no task's working
+// directory, no cached child. File systems whose `cacheable` is false are asked again at each walk.
+
+import { ENOENT } from '../../syscall-table/errno.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Task } from '../kernel/task.ts'
+import { Dentry } from './dentry.ts'
+import type { Inode } from './inode.ts'
+
+/** Cached dentries above which the cache is trimmed at the next walk: some 40 MB with their inodes. */
+export const DCACHE_LIMIT = 100_000
+
+/** Dentries that are in the tree, over all file systems. */
+let cached = 0
+let limit = DCACHE_LIMIT
+
+/** Cached dentries, as /proc/sys/fs/dentry-state shows them first. */
+export function cachedDentries(): number {
+  return cached
+}
+
+/** Put a name into the cache; `inode` is null when the name is known not to exist. */
+export function attachDentry(parent: Dentry, name: string, inode: Inode | null): Dentry {
+  const dentry = new Dentry(name, parent, inode)
+  parent.children.set(name, dentry)
+  cached++
+  if (inode !== null) inode.pins++
+  return dentry
+}
+
+/** The name `dentry`, so far negative, exists now. */
+export function instantiate(dentry: Dentry, inode: Inode): void {
+  dentry.inode = inode
+  inode.pins++
+  const { children } = dentry.parent!
+  if (children.get(dentry.name) === dentry) return
+  // File systems that are not cacheable have no negative dentries in the tree.
+  children.set(dentry.name, dentry)
+  cached++
+}
+
+/** Forget a name, without saying anything about its existence. Children must have been forgotten before. */
+export function forgetDentry(dentry: Dentry): void {
+  const { parent, inode } = dentry
+  if (parent === null || parent.children.get(dentry.name) !== dentry) return
+  parent.children.delete(dentry.name)
+  cached--
+  if (inode !== null && --inode.pins === 0) inode.evict()
+}
+
+/** Forget a name and all that lies below it. Iterative: trees may be deeper than the stack. */
+export function forgetTree(top: Dentry): void {
+  const found: Dentry[] = [top]
+  for (let i = 0; i < found.length; i++) {
+    for (const child of found[i]!.children.values()) found.push(child)
+  }
+  for (let i = found.length - 1; i >= 0; i--) forgetDentry(found[i]!)
+}
+
+/** The file of this name has been removed: its dentry leaves the tree, and the name becomes negative. */
+export function deleteDentry(dentry: Dentry): void {
+  const { parent, name } = dentry
+  for (const child of [...dentry.children.values()]) forgetTree(child)
+  dentry.deleted = true
+  forgetDentry(dentry)
+  if (parent?.inode?.sb.cacheable) attachDentry(parent, name, null)
+}
+
+/** Give a dentry another name; a dentry of that name is taken out of the tree by the caller before. */
+export function moveDentry(dentry: Dentry, parent: Dentry, name: string): void {
+  dentry.parent!.children.delete(dentry.name)
+  dentry.parent = parent
+  dentry.name = name
+  parent.children.set(name, dentry)
+}
+
+/**
+ * Look up one name in a directory: from the cache, else from the file system. Returns the dentry, which is
+ * negative when there is no such file, or -errno.
+ */
+export function lookupDentry(dir: Dentry, name: string, task: Task | null): Dentry | number {
+  const known = dir.children.get(name)
+  const inode = dir.inode!
+  if (known !== undefined && inode.sb.cacheable) {
+    known.used = true
+    return known
+  }
+  const found = inode.lookup(name, task)
+  if (typeof found === 'number') {
+    if (known !== undefined) forgetStale(known)
+    if (found !== -ENOENT) return found
+    if (!inode.sb.cacheable) return new Dentry(name, dir, null)
+    return attachDentry(dir, name, null)
+  }
+  if (known !== undefined) {
+    if (known.inode === found) {
+      known.used = true
+      return known
+    }
+    forgetStale(known)
+  }
+  return attachDentry(dir, name, found)
+}
+
+/** What the cache held is no longer true: someone else changed the file system. */
+function forgetStale(dentry: Dentry): void {
+  dentry.deleted = true
+  forgetTree(dentry)
+}
+
+/**
+ * Drop dentries that were not used since the last trim, when there are too many. Only called where no
+ * dentry is held by anything but files, tasks and mounts: at the start of a walk.
+ */
+export function trimDcache(kernel: Kernel): void {
+  if (cached > limit) sweep(kernel)
+}
+
+function sweep(kernel: Kernel): void {
+  const held = heldByTasks(kernel)
+  for (const mount of kernel.mounts.mounts) {
+    let top = mount.root
+    while (top.parent !== null) top = top.parent
+    sweepTree(top, held)
+  }
+  // If nearly everything is in use, wait until the cache has grown by a good part before the next sweep.
+  limit = Math.max(DCACHE_LIMIT, cached * 1.25)
+}
+
+function sweepTree(top: Dentry, held: Set<Dentry>): void {
+  const order: Dentry[] = [top]
+  for (let i = 0; i < order.length; i++) {
+    for (const child of order[i]!.children.values()) order.push(child)
+  }
+  for (let i = order.length - 1; i > 0; i--) {
+    const dentry = order[i]!
+    const evictable =
+      dentry.children.size === 0 && dentry.opens === 0 && dentry.mounted === null &&
+      !held.has(dentry) && !holdsState(dentry.inode)
+    if (evictable && !dentry.used) forgetDentry(dentry)
+    dentry.used = false
+  }
+}
+
+/** A bound socket or a held lock lives in the inode object and not in the file system. */
+function holdsState(inode: Inode | null): boolean {
+  return inode !== null && (inode.endpoint !== null || inode.locks !== null)
+}
+
+function heldByTasks(kernel: Kernel): Set<Dentry> {
+  const held = new Set<Dentry>()
+  for (const task of kernel.tasks.values()) {
+    held.add(task.fs.root.dentry)
+    held.add(task.fs.cwd.dentry)
+  }
+  for (const mount of kernel.mounts.mounts) held.add(mount.root)
+  return held
+}
