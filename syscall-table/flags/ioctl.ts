@@ -1,0 +1,225 @@
+// Requests of ioctl(2), and the fields of struct termios.
+
+// Terminals.
+export const TCGETS = 0x5401
+export const TCSETS = 0x5402
+export const TCSETSW = 0x5403
+export const TCSETSF = 0x5404
+export const TCGETA = 0x5405
+export const TCSETA = 0x5406
+export const TCSETAW = 0x5407
+export const TCSETAF = 0x5408
+export const TCSBRK = 0x5409
+export const TCXONC = 0x540a
+export const TCFLSH = 0x540b
+export const TIOCEXCL = 0x540c
+export const TIOCNXCL = 0x540d
+export const TIOCSCTTY = 0x540e
+export const TIOCGPGRP = 0x540f
+export const TIOCSPGRP = 0x5410
+export const TIOCOUTQ = 0x5411
+export const TIOCSTI = 0x5412
+export const TIOCGWINSZ = 0x5413
+export const TIOCSWINSZ = 0x5414
+export const TIOCMGET = 0x5415
+export const TIOCMBIS = 0x5416
+export const TIOCMBIC = 0x5417
+export const TIOCMSET = 0x5418
+export const TIOCGSOFTCAR = 0x5419
+export const TIOCSSOFTCAR = 0x541a
+export const FIONREAD = 0x541b
+export const TIOCINQ = 0x541b
+export const TIOCLINUX = 0x541c
+export const TIOCCONS = 0x541d
+export const TIOCGSERIAL = 0x541e
+export const TIOCSSERIAL = 0x541f
+export const TIOCPKT = 0x5420
+export const FIONBIO = 0x5421
+export const TIOCNOTTY = 0x5422
+export const TIOCSETD = 0x5423
+export const TIOCGETD = 0x5424
+export const TCSBRKP = 0x5425
+export const TIOCSBRK = 0x5427
+export const TIOCCBRK = 0x5428
+export const TIOCGSID = 0x5429
+export const TCGETS2 = 0x802c542a
+export const TCSETS2 = 0x402c542b
+export const TCSETSW2 = 0x402c542c
+export const TCSETSF2 = 0x402c542d
+export const TIOCGPTN = 0x80045430
+export const TIOCSPTLCK = 0x40045431
+export const TIOCGDEV = 0x80045432
+export const TIOCGPKT = 0x80045438
+export const TIOCGPTLCK = 0x80045439
+export const TIOCGEXCL = 0x80045440
+export const TIOCGPTPEER = 0x5441
+export const TIOCVHANGUP = 0x5437
+
+// Any file.
+export const FIONCLEX = 0x5450
+export const FIOCLEX = 0x5451
+export const FIOASYNC = 0x5452
+export const FIOQSIZE = 0x5460
+export const FIBMAP = 0x1
+export const FIGETBSZ = 0x2
+export const FIFREEZE = 0xc0045877
+export const FITHAW = 0xc0045878
+export const FICLONE = 0x40049409
+export const FICLONERANGE = 0x4020940d
+export const FIDEDUPERANGE = 0xc0189436
+export const FS_IOC_GETFLAGS = 0x80086601
+export const FS_IOC_SETFLAGS = 0x40086602
+export const FS_IOC_GETVERSION = 0x80087601
+export const FS_IOC_FIEMAP = 0xc020660b
+export const FS_IOC_FSGETXATTR = 0x801c581f
+export const FS_IOC_FSSETXATTR = 0x401c5820
+export const BLKGETSIZE64 = 0x80081272
+export const BLKGETSIZE = 0x1260
+export const BLKSSZGET = 0x1268
+export const BLKFLSBUF = 0x1261
+export const RNDGETENTCNT = 0x80045200
+export const NS_GET_USERNS = 0xb701
+export const NS_GET_PARENT = 0xb702
+export const NS_GET_NSTYPE = 0xb703
+export const NS_GET_OWNER_UID = 0xb704
+
+// Sockets and interfaces.
+export const FIOSETOWN = 0x8901
+export const SIOCSPGRP = 0x8902
+export const FIOGETOWN = 0x8903
+export const SIOCGPGRP = 0x8904
+export const SIOCATMARK = 0x8905
+export const SIOCINQ = 0x541b
+export const SIOCOUTQ = 0x5411
+export const SIOCGSTAMP_OLD = 0x8906
+export const SIOCGSTAMPNS_OLD = 0x8907
+export const SIOCGIFNAME = 0x8910
+export const SIOCGIFCONF = 0x8912
+export const SIOCGIFFLAGS = 0x8913
+export const SIOCSIFFLAGS = 0x8914
+export const SIOCGIFADDR = 0x8915
+export const SIOCSIFADDR = 0x8916
+export const SIOCGIFDSTADDR = 0x8917
+export const SIOCGIFBRDADDR = 0x8919
+export const SIOCGIFNETMASK = 0x891b
+export const SIOCSIFNETMASK = 0x891c
+export const SIOCGIFMETRIC = 0x891d
+export const SIOCGIFMTU = 0x8921
+export const SIOCSIFMTU = 0x8922
+export const SIOCGIFHWADDR = 0x8927
+export const SIOCGIFINDEX = 0x8933
+export const SIOCGIFTXQLEN = 0x8942
+export const SIOCETHTOOL = 0x8946
+export const SIOCGIFMAP = 0x8970
+
+// Flags of FS_IOC_GETFLAGS.
+export const FS_IMMUTABLE_FL = 0x10
+export const FS_APPEND_FL = 0x20
+export const FS_NODUMP_FL = 0x40
+export const FS_NOATIME_FL = 0x80
+
+// Packet mode of a pseudo terminal.
+export const TIOCPKT_DATA = 0
+export const TIOCPKT_FLUSHREAD = 0x1
+export const TIOCPKT_FLUSHWRITE = 0x2
+export const TIOCPKT_STOP = 0x4
+export const TIOCPKT_START = 0x8
+export const TIOCPKT_NOSTOP = 0x10
+export const TIOCPKT_DOSTOP = 0x20
+export const TIOCPKT_IOCTL = 0x40
+
+// termios c_iflag.
+export const IGNBRK = 0o1
+export const BRKINT = 0o2
+export const IGNPAR = 0o4
+export const PARMRK = 0o10
+export const INPCK = 0o20
+export const ISTRIP = 0o40
+export const INLCR = 0o100
+export const IGNCR = 0o200
+export const ICRNL = 0o400
+export const IUCLC = 0o1000
+export const IXON = 0o2000
+export const IXANY = 0o4000
+export const IXOFF = 0o10000
+export const IMAXBEL = 0o20000
+export const IUTF8 = 0o40000
+
+// termios c_oflag.
+export const OPOST = 0o1
+export const OLCUC = 0o2
+export const ONLCR = 0o4
+export const OCRNL = 0o10
+export const ONOCR = 0o20
+export const ONLRET = 0o40
+export const OFILL = 0o100
+export const OFDEL = 0o200
+export const TABDLY = 0o14000
+export const XTABS = 0o14000
+
+// termios c_cflag.
+export const CBAUD = 0o10017
+export const B0 = 0
+export const B38400 = 0o17
+export const CSIZE = 0o60
+export const CS5 = 0
+export const CS6 = 0o20
+export const CS7 = 0o40
+export const CS8 = 0o60
+export const CSTOPB = 0o100
+export const CREAD = 0o200
+export const PARENB = 0o400
+export const PARODD = 0o1000
+export const HUPCL = 0o2000
+export const CLOCAL = 0o4000
+export const CBAUDEX = 0o10000
+export const CRTSCTS = 0o20000000000
+
+// termios c_lflag.
+export const ISIG = 0o1
+export const ICANON = 0o2
+export const XCASE = 0o4
+export const ECHO = 0o10
+export const ECHOE = 0o20
+export const ECHOK = 0o40
+export const ECHONL = 0o100
+export const NOFLSH = 0o200
+export const TOSTOP = 0o400
+export const ECHOCTL = 0o1000
+export const ECHOPRT = 0o2000
+export const ECHOKE = 0o4000
+export const FLUSHO = 0o10000
+export const PENDIN = 0o40000
+export const IEXTEN = 0o100000
+export const EXTPROC = 0o200000
+
+// termios c_cc.
+export const NCCS = 19
+export const VINTR = 0
+export const VQUIT = 1
+export const VERASE = 2
+export const VKILL = 3
+export const VEOF = 4
+export const VTIME = 5
+export const VMIN = 6
+export const VSWTC = 7
+export const VSTART = 8
+export const VSTOP = 9
+export const VSUSP = 10
+export const VEOL = 11
+export const VREPRINT = 12
+export const VDISCARD = 13
+export const VWERASE = 14
+export const VLNEXT = 15
+export const VEOL2 = 16
+export const TCIFLUSH = 0
+export const TCOFLUSH = 1
+export const TCIOFLUSH = 2
+export const TCOOFF = 0
+export const TCOON = 1
+export const TCIOFF = 2
+export const TCION = 3
+export const TCSANOW = 0
+export const TCSADRAIN = 1
+export const TCSAFLUSH = 2
+export const N_TTY = 0
