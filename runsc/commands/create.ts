@@ -1,0 +1,19 @@
+import { Command } from 'commander'
+import { createContainer } from '../container.ts'
+import type { GlobalOptions } from '../options.ts'
+
+interface CreateOptions extends GlobalOptions {
+  bundle: string
+  pidFile?: string
+  consoleSocket?: string
+}
+
+export const createCommand = () =>
+  new Command('create')
+    .description('create a container from a bundle; `start` runs its program')
+    .argument('<id>')
+    .option('-b, --bundle <dir>', 'the bundle', '.')
+    .option('--pid-file <file>', "where to write the container's pid")
+    .action(async (id: string, _options: unknown, command: Command) => {
+      await createContainer(command.optsWithGlobals<CreateOptions>(), id)
+    })

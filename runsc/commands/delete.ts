@@ -1,0 +1,13 @@
+import { Command } from 'commander'
+import { deleteContainer } from '../container.ts'
+import { StateStore } from '../state.ts'
+
+export const deleteCommand = () =>
+  new Command('delete')
+    .description('remove stopped containers')
+    .argument('<id...>')
+    .option('-f, --force', 'kill a container that runs; no error when there is none', false)
+    .action(async (ids: string[], options: { force: boolean }, command: Command) => {
+      const store = new StateStore(command.optsWithGlobals().root)
+      for (const id of ids) await deleteContainer(store, id, options.force)
+    })

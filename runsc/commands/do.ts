@@ -1,0 +1,58 @@
+import { Command } from 'commander'
+import { ALL_CAPABILITIES } from '../capabilities.ts'
+import { runOnce } from '../container.ts'
+import { integer, type GlobalOptions } from '../options.ts'
+import { OCI_VERSION, type Spec, validateSpec } from '../spec.ts'
+
+interface DoOptions {
+  root: string
+  cwd: string
+  tty?: boolean
+  forceOverlay: boolean
+  uid: number
+  gid: number
+}
+
+export const doCommand = () =>
+  new Command('do')
+    .description("run one command on the host's files; what it writes stays in memory")
+    .argument('<command...>')
+    .passThroughOptions()
+    .option('--root <dir>', 'the root file system', '/')
+    .option('--cwd <dir>', 'working directory', process.cwd())
+    .option('-t, --tty', 'give the program a terminal (default: when stdin and stdout are one)')
+    .option('--no-force-overlay', 'let writes reach the root file system')
+    .option('--uid <uid>', 'user id of the program', integer(0, 2 ** 32 - 2), 0)
+    .option('--gid <gid>', 'group id of the program', integer(0, 2 ** 32 - 2), 0)
+    .action(async (args: string[], options: DoOptions, command: Command) => {
+      const globals = command.parent!.opts<GlobalOptions>()
+      const tty = options.tty ?? (process.stdin.isTTY === true && process.stdout.isTTY === true)
+      process.exitCode = await runOnce(globals, doSpec(args, options, tty), options.forceOverlay)
+    })
+
+/** The bundle-less configuration: the host's environment and files, all capabilities of the sandbox. */
+function doSpec(args: string[], options: DoOptions, terminal: boolean): Spec {
+  const all = [...ALL_CAPABILITIES]
+  const env = Object.entries(process.env).map(([key, value]) => `${key}=${value ?? ''}`)
+  return validateSpec(
+    {
+      ociVersion: OCI_VERSION,
+      process: {
+        terminal,
+        user: { uid: options.uid, gid: options.gid },
+        args,
+        env,
+        cwd: options.cwd,
+        capabilities: { bounding: all, effective: all, permitted: all, inheritable: [], ambient: [] },
+      },
+      root: { path: options.root },
+      hostname: 'runsc-sandbox',
+      mounts: [
+        { destination: '/proc', type: 'proc', source: 'proc' },
+        { destination: '/dev', type: 'devtmpfs', source: 'devtmpfs' },
+        { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
+      ],
+    },
+    'runsc do',
+  )
+}

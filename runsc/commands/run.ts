@@ -1,0 +1,20 @@
+import { Command } from 'commander'
+import { runContainer } from '../container.ts'
+import type { GlobalOptions } from '../options.ts'
+
+interface RunOptions extends GlobalOptions {
+  bundle: string
+  pidFile?: string
+  detach: boolean
+}
+
+export const runCommand = () =>
+  new Command('run')
+    .description('create a container from a bundle, run its program and remove it')
+    .argument('<id>')
+    .option('-b, --bundle <dir>', 'the bundle', '.')
+    .option('--pid-file <file>', "where to write the container's pid")
+    .option('-d, --detach', 'return once the program runs; the container stays until it is deleted', false)
+    .action(async (id: string, _options: unknown, command: Command) => {
+      process.exitCode = await runContainer(command.optsWithGlobals<RunOptions>(), id)
+    })

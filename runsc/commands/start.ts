@@ -1,0 +1,11 @@
+import { Command } from 'commander'
+import { startContainer } from '../container.ts'
+import { StateStore } from '../state.ts'
+
+export const startCommand = () =>
+  new Command('start')
+    .description("start a created container's program")
+    .argument('<id>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      await startContainer(new StateStore(command.optsWithGlobals().root), id)
+    })

@@ -1,0 +1,154 @@
+// The life of containers: create, start, run, signal, delete. Each step leaves a state on disk that the other
+// commands cope with, wherever this process dies.
+
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { request } from './control.ts'
+import { CliError } from './errors.ts'
+import type { GlobalOptions } from './options.ts'
+import { launchSandbox, type Sandbox } from './sandbox.ts'
+import { readSpec, type Spec } from './spec.ts'
+import { isAlive, processStartTime, StateStore, statusOf } from './state.ts'
+import { forwardSignals } from './terminal.ts'
+
+const SIGKILL = 9
+/** How long `delete --force` waits for a killed sandbox. */
+const KILL_TIMEOUT_MS = 10_000
+
+interface BundleOptions extends GlobalOptions {
+  bundle: string
+  pidFile?: string
+}
+
+/** `runsc create`: the sandbox waits for `start`. */
+export async function createContainer(options: BundleOptions, id: string): Promise<void> {
+  const sandbox = await prepare(options, id, { waitForStart: true, detached: true })
+  sandbox.abandon()
+}
+
+/** `runsc start`. */
+export async function startContainer(store: StateStore, id: string): Promise<void> {
+  const state = store.load(id)
+  const status = statusOf(state)
+  if (status !== 'created') throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
+  await request(store.controlSocket(id), { command: 'start' })
+  store.save({ ...state, started: true })
+}
+
+/** `runsc run`: returns the exit status for this process. */
+export async function runContainer(options: BundleOptions & { detach: boolean }, id: string): Promise<number> {
+  const sandbox = await prepare(options, id, { waitForStart: false, detached: options.detach })
+  if (options.detach) {
+    sandbox.abandon()
+    return 0
+  }
+  try {
+    return await attend(sandbox)
+  } finally {
+    new StateStore(options.root).remove(id)
+  }
+}
+
+/** `runsc do`: a container without a bundle and without a state that outlives the command. */
+export async function runOnce(options: GlobalOptions, spec: Spec, overlay: boolean): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), 'runsc-do-'))
+  try {
+    const sandbox = await launchSandbox({
+      id: 'runsc-do', spec, overlay, bundle: '/', globals: options,
+      controlSocket: join(directory, 'control.sock'), waitForStart: false, detached: false,
+    })
+    return await attend(sandbox)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+async function attend(sandbox: Sandbox): Promise<number> {
+  const stop = forwardSignals(sandbox)
+  try {
+    return await sandbox.exited
+  } finally {
+    stop()
+  }
+}
+
+async function prepare(
+  options: BundleOptions, id: string, how: { waitForStart: boolean; detached: boolean },
+): Promise<Sandbox> {
+  const bundle = resolve(options.bundle)
+  const spec = readSpec(bundle)
+  const store = new StateStore(options.root)
+  store.reserve(id)
+  let sandbox: Sandbox | undefined
+  try {
+    sandbox = await launchSandbox({
+      id, spec, bundle, overlay: false, globals: options, controlSocket: store.controlSocket(id), ...how,
+    })
+    store.save({
+      id, bundle,
+      pid: sandbox.pid,
+      startTime: processStartTime(sandbox.pid) ?? '',
+      started: !how.waitForStart,
+      created: new Date().toISOString(),
+      owner: process.getuid?.() ?? 0,
+      annotations: spec.annotations,
+    })
+    // Last of all: engines take the file as the sign that the container is there.
+    if (options.pidFile !== undefined) writePidFile(options.pidFile, sandbox.pid)
+    return sandbox
+  } catch (error) {
+    sandbox?.kill()
+    store.remove(id)
+    throw error
+  }
+}
+
+function writePidFile(file: string, pid: number): void {
+  try {
+    const temporary = `${file}.${process.pid}.tmp`
+    writeFileSync(temporary, String(pid), { mode: 0o644 })
+    renameSync(temporary, file)
+  } catch (cause) {
+    throw new CliError(`cannot write --pid-file ${file}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** `runsc kill`. */
+export async function signalContainer(store: StateStore, id: string, signal: number, all: boolean): Promise<void> {
+  const state = store.load(id)
+  const status = statusOf(state)
+  if (status === 'stopped') throw new CliError(`container "${id}" is not running`)
+  // A sandbox that does not answer can still be killed.
+  if (signal === SIGKILL && !all) process.kill(state.pid, 'SIGKILL')
+  else await request(store.controlSocket(id), { command: 'signal', signal, all })
+}
+
+/** `runsc delete`. With `force`, a missing container is no error, as runc has it. */
+export async function deleteContainer(store: StateStore, id: string, force: boolean): Promise<void> {
+  let state: ReturnType<StateStore['tryLoad']>
+  try {
+    state = force ? store.tryLoad(id) : store.load(id)
+  } catch (error) {
+    if (!force) throw error
+    store.remove(id)
+    return
+  }
+  if (state !== null && isAlive(state)) {
+    if (!force && statusOf(state) === 'running') {
+      throw new CliError(`container "${id}" is running: kill it first, or use --force`)
+    }
+    process.kill(state.pid, 'SIGKILL')
+    await gone(state.pid, state.startTime, id)
+  }
+  store.remove(id)
+}
+
+async function gone(pid: number, startTime: string, id: string): Promise<void> {
+  const deadline = Date.now() + KILL_TIMEOUT_MS
+  while (processStartTime(pid) === startTime) {
+    if (Date.now() > deadline) throw new CliError(`container "${id}": its sandbox (pid ${pid}) does not end after SIGKILL`)
+    await sleep(5)
+  }
+}

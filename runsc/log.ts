@@ -1,0 +1,35 @@
+// Where runsc's failures go: one line on stderr, and, in the form that engines parse, to --log.
+
+import { closeSync, openSync, writeSync } from 'node:fs'
+import pino from 'pino'
+import type { GlobalOptions } from './options.ts'
+
+/** Print a failure, and append it to --log as runc does. */
+export function reportFailure(message: string, options: Partial<GlobalOptions>): void {
+  process.stderr.write(`runsc: ${message}\n`)
+  if (options.log === undefined) return
+  const time = new Date().toISOString()
+  const line = options.logFormat === 'json'
+    ? JSON.stringify({ level: 'error', msg: message, time })
+    : `time="${time}" level=error msg=${JSON.stringify(message)}`
+  try {
+    const fd = openSync(options.log, 'a', 0o644)
+    writeSync(fd, `${line}\n`)
+    closeSync(fd)
+  } catch (error) {
+    process.stderr.write(`runsc: cannot write --log ${options.log}: ${(error as Error).message}\n`)
+  }
+}
+
+/** The debug log of one command; silent without --debug and --debug-log. */
+export function openDebugLog(options: GlobalOptions, command: string): pino.Logger {
+  if (!options.debug || options.debugLog === undefined) return pino({ level: 'silent' })
+  return pino({ level: 'debug', base: { command } }, pino.destination({ fd: openDebugFile(options, command), sync: true }))
+}
+
+/** A descriptor of the debug log: a file, or one file per command in a directory ending in "/". */
+export function openDebugFile(options: GlobalOptions, command: string): number {
+  const path = options.debugLog ?? '/dev/null'
+  const stamp = new Date().toISOString().replace(/[:.]/g, '-')
+  return openSync(path.endsWith('/') ? `${path}runsc.${stamp}.${process.pid}.${command}.log` : path, 'a', 0o644)
+}

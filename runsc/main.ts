@@ -1,0 +1,67 @@
+// The runsc command line: one file per command under commands/, listed here.
+
+import { enableCompileCache } from 'node:module'
+import { Command } from 'commander'
+import { EXIT_FAILURE, CliError } from './errors.ts'
+import { reportFailure } from './log.ts'
+import { globalOptions, normalizeArguments } from './options.ts'
+import { createCommand } from './commands/create.ts'
+import { deleteCommand } from './commands/delete.ts'
+import { doCommand } from './commands/do.ts'
+import { killCommand } from './commands/kill.ts'
+import { listCommand } from './commands/list.ts'
+import { runCommand } from './commands/run.ts'
+import { specCommand } from './commands/spec.ts'
+import { startCommand } from './commands/start.ts'
+import { stateCommand } from './commands/state.ts'
+import { OCI_VERSION } from './spec.ts'
+import { VERSION } from './version.ts'
+
+enableCompileCache?.()
+
+const COMMANDS = [
+  doCommand, runCommand, specCommand, createCommand, startCommand, stateCommand, killCommand, deleteCommand,
+  listCommand,
+]
+
+function build(): Command {
+  const program = new Command('runsc')
+    .description('Runs programs on a Linux kernel of their own, written in TypeScript, in user space.')
+    .version(`runsc version ${VERSION}\nspec: ${OCI_VERSION}`, '-v, --version', 'print the version')
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+  for (const option of globalOptions()) program.addOption(option)
+  for (const command of COMMANDS) {
+    program.addCommand(command().exitOverride().configureOutput({ writeErr: () => {} }))
+  }
+  return program
+}
+
+async function main(): Promise<void> {
+  const program = build()
+  try {
+    await program.parseAsync(normalizeArguments(process.argv.slice(2)), { from: 'user' })
+  } catch (error) {
+    process.exitCode = exitStatusOf(error, program)
+  }
+}
+
+function exitStatusOf(error: unknown, program: Command): number {
+  // Commander's own: help and version have been printed, usage errors have not.
+  if (error instanceof Error && 'code' in error && String(error.code).startsWith('commander.')) {
+    if ((error as { exitCode?: number }).exitCode === 0) return 0
+    if (error.code === 'commander.help') {
+      process.stderr.write(program.helpInformation())
+      return EXIT_FAILURE
+    }
+    reportFailure(`${error.message.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`runsc --help\``, program.opts())
+    return EXIT_FAILURE
+  }
+  reportFailure(error instanceof Error ? error.message : String(error), program.opts())
+  if (program.opts().debug && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  return error instanceof CliError ? error.exitStatus : EXIT_FAILURE
+}
+
+await main()

@@ -1,0 +1,149 @@
+// What runsc remembers of containers: <root>/<id>/state.json, written atomically. A container's directory
+// also holds its control socket. A process that died half-way leaves files that every command copes with.
+
+import {
+  closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { CliError } from './errors.ts'
+import { OCI_VERSION } from './spec.ts'
+
+const ID_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,1022}$/
+const MAX_STATE_BYTES = 1 << 20
+
+const stateSchema = v.object({
+  id: v.string(),
+  bundle: v.string(),
+  /** Host pid of the sandbox, and its start time in clock ticks: together they name a process for good. */
+  pid: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  startTime: v.string(),
+  /** What the container was last told to be. */
+  started: v.boolean(),
+  created: v.string(),
+  owner: v.number(),
+  annotations: v.record(v.string(), v.string()),
+})
+
+export type ContainerState = v.InferOutput<typeof stateSchema>
+export type Status = 'created' | 'running' | 'stopped'
+
+/** Refuse ids that could leave the root directory or that no engine would accept. */
+export function checkId(id: string): void {
+  if (!ID_PATTERN.test(id)) {
+    throw new CliError(`container id "${id}" is invalid: letters, digits, "_", "-", "+" and "." only, not starting with a sign`)
+  }
+}
+
+export class StateStore {
+  readonly root: string
+
+  constructor(root: string) {
+    this.root = root
+  }
+
+  directory(id: string): string {
+    checkId(id)
+    return join(this.root, id)
+  }
+
+  controlSocket(id: string): string {
+    return join(this.directory(id), 'control.sock')
+  }
+
+  /** Reserve the id by making its directory; fails when the container exists. */
+  reserve(id: string): void {
+    const directory = this.directory(id)
+    try {
+      mkdirSync(this.root, { recursive: true, mode: 0o711 })
+      mkdirSync(directory, { mode: 0o700 })
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException
+      if (code === 'EEXIST') throw new CliError(`container "${id}" exists already: delete it first, or take another id`)
+      throw new CliError(`cannot make ${directory}: ${message}`, { cause })
+    }
+  }
+
+  save(state: ContainerState): void {
+    const file = join(this.directory(state.id), 'state.json')
+    const temporary = `${file}.tmp`
+    const fd = openSync(temporary, 'w', 0o600)
+    try {
+      writeSync(fd, JSON.stringify(state))
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(temporary, file)
+  }
+
+  load(id: string): ContainerState {
+    const state = this.tryLoad(id)
+    if (state === null) throw new CliError(`container "${id}" does not exist (state is kept under ${this.root})`)
+    return state
+  }
+
+  tryLoad(id: string): ContainerState | null {
+    const file = join(this.directory(id), 'state.json')
+    let bytes: Buffer
+    try {
+      bytes = readFileSync(file)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
+      throw new CliError(`cannot read ${file}: ${(cause as Error).message}`, { cause })
+    }
+    try {
+      if (bytes.length > MAX_STATE_BYTES) throw new Error(`${bytes.length} bytes are more than ${MAX_STATE_BYTES}`)
+      return v.parse(stateSchema, JSON.parse(bytes.toString()))
+    } catch (cause) {
+      throw new CliError(`${file} is damaged (${(cause as Error).message}): remove it with \`runsc delete --force ${id}\``, { cause })
+    }
+  }
+
+  remove(id: string): void {
+    rmSync(this.directory(id), { recursive: true, force: true })
+  }
+
+  /** Ids that have a directory, in order. */
+  ids(): string[] {
+    try {
+      return readdirSync(this.root).filter(name => ID_PATTERN.test(name)).sort()
+    } catch {
+      return []
+    }
+  }
+}
+
+/** Start time of a process in clock ticks since boot, or null when it is gone (or a zombie). */
+export function processStartTime(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null)
+  } catch {
+    return null
+  }
+}
+
+/** Whether the sandbox lives: the pid may have been given to another process since. */
+export function isAlive(state: ContainerState): boolean {
+  return state.pid > 0 && processStartTime(state.pid) === state.startTime
+}
+
+export function statusOf(state: ContainerState): Status {
+  if (!isAlive(state)) return 'stopped'
+  return state.started ? 'running' : 'created'
+}
+
+/** The state document of the OCI specification, runtime.md#state. */
+export function ociState(state: ContainerState): Record<string, unknown> {
+  const status = statusOf(state)
+  return {
+    ociVersion: OCI_VERSION,
+    id: state.id,
+    status,
+    pid: status === 'stopped' ? 0 : state.pid,
+    bundle: state.bundle,
+    annotations: state.annotations,
+  }
+}

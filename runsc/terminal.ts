@@ -1,0 +1,45 @@
+// The user's side of a sandbox that runs in the foreground: signals, and the terminal when it has one.
+
+import { Socket } from 'node:net'
+import { constants } from 'node:os'
+import type { Sandbox } from './sandbox.ts'
+
+/** Signals that a foreground `runsc` passes on to the program instead of dying of them. */
+const FORWARDED = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'] as const
+
+/** Pass signals on to the program until the returned function is called. */
+export function forwardSignals(sandbox: Sandbox): () => void {
+  const handlers = FORWARDED.map(name => {
+    const handler = () => void sandbox.control({ command: 'signal', signal: constants.signals[name], all: false }).catch(() => {})
+    process.on(name, handler)
+    return [name, handler] as const
+  })
+  return () => {
+    for (const [name, handler] of handlers) process.off(name, handler)
+  }
+}
+
+/**
+ * Join the user's terminal with the sandbox's terminal, whose bytes flow through `fd`. The user's terminal is
+ * raw meanwhile: line editing and signal characters are the sandbox's business.
+ */
+export function relayTerminal(fd: number, resize: (rows: number, columns: number) => void): () => Promise<void> {
+  const { stdin, stdout } = process
+  const socket = new Socket({ fd, readable: true, writable: true })
+  if (stdin.isTTY) stdin.setRawMode(true)
+  stdin.on('data', chunk => socket.write(chunk))
+  const drained = new Promise<void>(resolve => {
+    socket.on('data', chunk => stdout.write(chunk))
+    socket.on('error', () => resolve())
+    socket.on('close', () => resolve())
+  })
+  const onResize = () => resize(stdout.rows, stdout.columns)
+  stdout.on('resize', onResize)
+  return async () => {
+    await drained
+    stdout.off('resize', onResize)
+    if (stdin.isTTY) stdin.setRawMode(false)
+    stdin.pause()
+    stdin.unref()
+  }
+}

@@ -1,0 +1,91 @@
+// What runsc tells the sentry to be: written by runsc as JSON to an inherited pipe, read once at start.
+
+/** Numbers of the descriptors that the sentry inherits; 0, 1 and 2 are the program's own. */
+export const SENTRY_FDS = {
+  /** SandboxConfig as JSON, read to its end. */
+  config: 3,
+  /** SOCK_SEQPACKET to the gofer. */
+  gofer: 4,
+  /** Listening unix socket for runsc's commands. */
+  control: 5,
+  /** The stub's executable. */
+  stub: 6,
+  /** One line of BootReport as JSON, then closed. */
+  report: 7,
+  /** Debug log and strace, or /dev/null. */
+  log: 8,
+  /** The other side of the program's terminal: a stream socket of raw bytes; only with `terminal`. */
+  terminal: 9,
+} as const
+
+/** The first line on the report pipe. */
+export type BootReport = { ok: true } | { ok: false; error: string; exitStatus: number }
+
+/** process.rlimits; Infinity does not survive JSON, so "unlimited" is null. */
+export interface RlimitConfig {
+  resource: number
+  soft: number | null
+  hard: number | null
+}
+
+/** Capability sets as two u32 words each. */
+export interface CapabilityConfig {
+  bounding: [number, number]
+  effective: [number, number]
+  inheritable: [number, number]
+  permitted: [number, number]
+  ambient: [number, number]
+}
+
+export interface ProcessConfig {
+  /** Strings are latin1: one char per byte. */
+  args: string[]
+  env: string[]
+  cwd: string
+  uid: number
+  gid: number
+  groups: number[]
+  umask: number
+  capabilities: CapabilityConfig
+  rlimits: RlimitConfig[]
+  noNewPrivileges: boolean
+  oomScoreAdj: number
+  /** stdin, stdout and stderr are a terminal of the sandbox, whose other side is SENTRY_FDS.terminal. */
+  terminal: boolean
+  rows: number
+  columns: number
+}
+
+export interface MountConfig {
+  destination: string
+  /** proc, sysfs, tmpfs, devtmpfs, devpts, mqueue, cgroup or bind. */
+  type: string
+  source: string
+  options: string[]
+  /** bind: the gofer's attach point, and whether its source is a directory. */
+  attach?: number
+  directory?: boolean
+}
+
+export interface SandboxConfig {
+  id: string
+  platform: 'systrap' | 'ptrace'
+  hostname: string
+  domainname: string
+  process: ProcessConfig
+  /** The root is attach point 0 of the gofer. */
+  root: { readonly: boolean; overlay: boolean }
+  mounts: MountConfig[]
+  /** Start at once, or when the control socket says so (create and start). */
+  waitForStart: boolean
+  strace: boolean
+  debug: boolean
+  /** What the host has, as the sandbox may know it. */
+  host: {
+    cpus: number
+    memoryBytes: number
+    /** The sentry's own process runs under this user and group. */
+    uid: number
+    gid: number
+  }
+}
