@@ -113,7 +113,7 @@ export const nodeRuntime: Rules = {
   // Facts about itself and the clock.
   ...each('clock_gettime clock_getres gettimeofday time times getcpu getrusage getrandom', allowed),
   ...each('uname sysinfo getrlimit getuid geteuid getgid getegid getresuid getresgid', allowed),
-  ...each('getgroups getpriority capget', allowed),
+  ...each('getgroups getpriority capget getcwd', allowed),
   prlimit64: allowedIf(eq32(0, 0), compare(2, 'eq', 0)),
 
   // libuv tries for a ring with every new event loop.

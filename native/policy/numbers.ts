@@ -3,6 +3,7 @@
 const NUMBERS: Readonly<Record<string, number>> = {
   read: 0,
   write: 1,
+  open: 2,
   close: 3,
   fstat: 5,
   poll: 7,
@@ -55,6 +56,8 @@ const NUMBERS: Readonly<Record<string, number>> = {
   fsync: 74,
   fdatasync: 75,
   ftruncate: 77,
+  getcwd: 79,
+  creat: 85,
   fchmod: 91,
   fchown: 93,
   umask: 95,
@@ -138,6 +141,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
   request_key: 249,
   keyctl: 250,
   migrate_pages: 256,
+  openat: 257,
   mkdirat: 258,
   mknodat: 259,
   fchownat: 260,
@@ -228,3 +232,6 @@ export function numberOf(name: string): number {
   if (nr === undefined) throw new Error(`no system call ${name}`)
   return nr
 }
+
+/** Every name that `numberOf` knows. */
+export const namedCalls = (): string[] => Object.keys(NUMBERS)
