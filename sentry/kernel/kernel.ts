@@ -59,6 +59,10 @@ export class Kernel {
   /** strace, seccomp filters and ptrace look at calls here; called for tasks whose entryWork/exitWork is set. */
   syscallEntry: (task: Task, nr: number) => number = () => 0
   syscallExit: (task: Task, result: number) => void = () => {}
+  /** Queued signals by the real uid that pays for them: RLIMIT_SIGPENDING. */
+  readonly queuedSignals = new Map<number, number>()
+  /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */
+  readonly cpuFeatures = { hwcap: 0, hwcap2: 0, minSigStackSize: 3376 }
   readonly #runQueue: Task[] = []
   #lastPid = 0
 

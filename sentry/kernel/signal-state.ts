@@ -1,5 +1,7 @@
 // The data of signals: sets, pending queues, actions. What happens with them is in signal.ts.
 
+import { WaitQueue } from './wait-queue.ts'
+
 /** A set of signals 1…64 as two u32 words. */
 export class SigSet {
   lo = 0
@@ -52,12 +54,15 @@ export interface SigInfo {
   /** SIGSYS. */
   syscall: number
   arch: number
+  /** Real uid that pays for the queue entry (RLIMIT_SIGPENDING), -1 when none does. */
+  charged: number
 }
 
 export function sigInfo(signo: number, code: number): SigInfo {
   return {
     signo, code, errno: 0, pid: 0, uid: 0, status: 0, utime: 0, stime: 0, addr: 0,
     valueLo: 0, valueHi: 0, timerId: 0, band: 0, fd: 0, syscall: 0, arch: 0,
+    charged: -1,
   }
 }
 
@@ -77,6 +82,10 @@ export class SigAction {
 
 /** The actions of a process: struct sighand_struct. Shared by CLONE_SIGHAND. */
 export class SigHandlers {
+  /** Tasks and processes that share this table. */
+  users = 1
+  /** Readers of signalfd(2): woken by every signal that is queued. */
+  readonly signalfdQueue = new WaitQueue()
   /** Index is the signal number; entry 0 is unused. */
   readonly actions: SigAction[] = Array.from({ length: 65 }, () => new SigAction())
 

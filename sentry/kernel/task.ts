@@ -10,6 +10,8 @@ import type { FsContext } from '../vfs/fs-context.ts'
 import type { Creds } from './creds.ts'
 import type { FdTable } from './fdtable.ts'
 import type { Kernel } from './kernel.ts'
+import { SchedState } from './sched-state.ts'
+import type { SeccompState } from './seccomp-filter.ts'
 import { TaskSignals } from './signal-state.ts'
 import type { ThreadGroup } from './thread-group.ts'
 import { Timer } from './timer.ts'
@@ -110,6 +112,10 @@ export class Task {
   /** Bits of who wants to see calls at entry and exit: ENTRY_*; 0 on the fast path. */
   entryWork = 0
   exitWork = 0
+  /** Events of the host thread so far: one more proves that the host calls ordered before have run. */
+  events = 0
+  /** Woken by the next event; set by who waits for host calls of this task. */
+  eventQueue: WaitQueue | null = null
   /** STOPPED: the result to go on with. */
   stoppedResult = 0
   /** CLONE_CHILD_CLEARTID / set_tid_address(2). */
@@ -118,6 +124,20 @@ export class Task {
   vforkParent: Task | null = null
   robustList = 0
   exitCode = 0
+  /** In a wait that only a fatal signal may end: vfork(2). */
+  unsignalable = false
+  /** During exec: the host thread of the old program, stopped in its call; null otherwise. */
+  oldThread: ThreadContext | null = null
+  /** Scheduling parameters; stored and reported, the host decides. */
+  readonly sched = new SchedState()
+  /** personality(2). */
+  personality = 0
+  /** prctl(PR_SET_TIMERSLACK). */
+  timerSlackNs = 50_000
+  /** seccomp(2): owned by seccomp-filter.ts; null when the task has none. */
+  seccomp: SeccompState | null = null
+  /** CPU time used by earlier host threads of this task (before exec). */
+  earlierCpuNs = 0
   /** CLOCK_MONOTONIC ns. */
   startNs = 0
   readonly #waiter: TaskWaiter

@@ -1,10 +1,11 @@
 // Thread groups (processes), process groups and sessions: struct signal_struct and the pid links.
 
 import type { Terminal } from '../vfs/terminal.ts'
+import type { IntervalTimers } from './itimer.ts'
 import type { Kernel } from './kernel.ts'
+import type { PosixTimer } from './posix-timer.ts'
 import { PendingSignals, type SigHandlers } from './signal-state.ts'
 import type { Task } from './task.ts'
-import type { Timer } from './timer.ts'
 import { WaitQueue } from './wait-queue.ts'
 
 
@@ -16,6 +17,8 @@ export interface Rlimit {
 
 export class Session {
   readonly sid: number
+  /** The process that called setsid(2); null once it has ended. */
+  leader: ThreadGroup | null = null
   terminal: Terminal | null = null
   readonly groups = new Set<ProcessGroup>()
   constructor(sid: number) {
@@ -66,16 +69,31 @@ export class ThreadGroup {
   parentDeathSignal = 0
   /** PR_SET_DUMPABLE. */
   dumpable = 1
-  /** ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF and POSIX timers; owned by timers of syscalls/time. */
-  itimerReal: Timer | null = null
-  posixTimers: Map<number, unknown> | null = null
+  /** ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF and the RLIMIT_CPU watch; made on first use by itimer.ts. */
+  itimers: IntervalTimers | null = null
+  /** timer_create(2); made on first use by posix-timer.ts. */
+  posixTimers: Map<number, PosixTimer> | null = null
   /** Executed since fork: setpgid by the parent is refused. */
   didExec = false
-  /** Resources of reaped children and of ended threads. */
+  /** CPU time of reaped children. */
   childUtimeNs = 0
   childStimeNs = 0
-  /** Waiters for the end of one task of a group that is executing a new program. */
+  /** CPU time of this process's threads that have ended. */
+  endedUtimeNs = 0
+  endedStimeNs = 0
+  /** Most memory ever used, in KiB: getrusage(2). */
+  maxRssKb = 0
+  childMaxRssKb = 0
+  /** Woken when the process ends, and when it is reaped: pidfds. */
   readonly exitQueue = new WaitQueue()
+  /** Reaped: no pid refers to it any more. */
+  reaped = false
+  /** Job control: a stop that waits for all tasks to notice, or is complete. */
+  stopComplete = false
+  /** Init took a fault it does not handle: it dies of that although kill(2) could not end it. */
+  faulted = false
+  /** Told once when the process ends: processes that were started from outside of the sandbox. */
+  onExit: ((group: ThreadGroup) => void) | null = null
 
   constructor(
     kernel: Kernel, tgid: number, parent: ThreadGroup | null, pgrp: ProcessGroup,
