@@ -38,7 +38,12 @@ interface HostFile {
   utimensat(dirFd: HostFd, path: string, times: Float64Array, flags: number): number
   fstatfs(fd: HostFd, to: Float64Array): number
   getxattr(
-    dirFd: HostFd, path: string, name: string, to: Uint8Array, at: number, length: number,
+    dirFd: HostFd,
+    path: string,
+    name: string,
+    to: Uint8Array,
+    at: number,
+    length: number,
   ): number
   setxattr(dirFd: HostFd, path: string, name: string, value: Uint8Array, flags: number): number
   listxattr(dirFd: HostFd, path: string, to: Uint8Array, at: number, length: number): number
@@ -46,7 +51,12 @@ interface HostFile {
   socketpair(type: number, fds: Int32Array): number
   setSendBuffer(fd: HostFd, bytes: number): number
   sendMessage(
-    fd: HostFd, from: Uint8Array, at: number, length: number, fds: Int32Array, fdCount: number,
+    fd: HostFd,
+    from: Uint8Array,
+    at: number,
+    length: number,
+    fds: Int32Array,
+    fdCount: number,
   ): number
   recvMessage(fd: HostFd, to: Uint8Array, fds: Int32Array): number
   connectUnix(dirFd: HostFd, name: string, type: number): number

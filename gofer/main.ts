@@ -1,0 +1,94 @@
+// The gofer process. runsc starts it with one argument, the number of an inherited descriptor from which it
+// reads its configuration: a GoferConfig as JSON. All other descriptors that the configuration names are
+// inherited too. It gives up its rights before it reads the first message.
+
+import { closeSync, existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  dropCapabilities,
+  installFilter,
+  pivotToEmptyRoot,
+  setNoNewPrivs,
+  setSendBuffer,
+  umask,
+} from '../native/index.ts'
+import { openDescriptors } from './descriptors.ts'
+import type { AttachPoint } from './handles.ts'
+import { ATTACH_DEVICES, ATTACH_XATTR_SECURITY, MESSAGE_MAX } from './protocol.ts'
+import { GoferServer } from './server.ts'
+
+interface GoferConfig {
+  /** The gofer's end of the SOCK_SEQPACKET pair. */
+  readonly socket: number
+  readonly attachPoints: readonly AttachPoint[]
+}
+
+const CAP_CHOWN = 0
+const CAP_DAC_OVERRIDE = 1
+const CAP_FOWNER = 3
+const CAP_FSETID = 4
+const CAP_MKNOD = 27
+const CAP_SETFCAP = 31
+
+/** Descriptors that the gofer itself needs, besides those of handles. */
+const SPARE_DESCRIPTORS = 128
+const MAX_HANDLES = 65536
+
+main(Number(process.argv[2]))
+
+function main(configFd: number): never {
+  const config = readConfig(configFd)
+  const filter = readFilter()
+  const server = new GoferServer({
+    attachPoints: config.attachPoints,
+    descriptors: succeed('open /proc/self/fd', openDescriptors()),
+    maxHandles: handleLimit(config.attachPoints.length),
+  })
+  umask(0)
+  succeed('size the socket', setSendBuffer(config.socket, 2 * MESSAGE_MAX))
+  confine(capabilities(config), filter)
+  process.exit(server.serve(config.socket) < 0 ? 1 : 0)
+}
+
+function readConfig(fd: number): GoferConfig {
+  const config = JSON.parse(readFileSync(fd, 'utf8')) as GoferConfig
+  closeSync(fd)
+  return config
+}
+
+/** The compiled filter lies beside the bundle, or in build/ when the sources are run. */
+function readFilter(): Uint8Array {
+  const here = dirname(fileURLToPath(import.meta.url))
+  const beside = join(here, 'gofer.bpf')
+  return readFileSync(existsSync(beside) ? beside : join(here, '../build/gofer.bpf'))
+}
+
+function handleLimit(attachPoints: number): number {
+  const limits = readFileSync('/proc/self/limits', 'latin1')
+  const open = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? 1024)
+  return Math.max(64, Math.min(MAX_HANDLES, open - SPARE_DESCRIPTORS - attachPoints))
+}
+
+/** What changing owners and modes of other users' files takes, as a mask; and no more. */
+function capabilities(config: GoferConfig): number[] {
+  const keep = [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID]
+  if (config.attachPoints.some(point => (point.flags & ATTACH_DEVICES) !== 0)) keep.push(CAP_MKNOD)
+  if (config.attachPoints.some(point => (point.flags & ATTACH_XATTR_SECURITY) !== 0)) {
+    keep.push(CAP_SETFCAP)
+  }
+  return keep
+}
+
+function confine(keep: readonly number[], filter: Uint8Array): void {
+  const low = keep.reduce((mask, capability) => (mask | (1 << capability)) >>> 0, 0)
+  succeed('leave the root directory', pivotToEmptyRoot())
+  succeed('drop capabilities', dropCapabilities(low, 0))
+  succeed('set no_new_privs', setNoNewPrivs())
+  succeed('install the filter', installFilter(filter))
+}
+
+function succeed(step: string, result: number): number {
+  if (result < 0) throw new Error(`gofer: ${step}: error ${-result}`)
+  return result
+}

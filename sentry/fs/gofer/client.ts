@@ -1,0 +1,486 @@
+// The sentry's end of the gofer protocol (gofer/PROTOCOL.md): one synchronous method per operation. Nothing is
+// thrown for what the gofer does: errors come back as -errno, and a connection that is broken or answers
+// nonsense gives -EIO from then on. Names are strings with one character per byte.
+
+import {
+  CLOSE_MAX,
+  FileAttr,
+  FSYNC_DATA_ONLY,
+  HEADER_SIZE,
+  MESSAGE_MAX,
+  MessageReader,
+  MessageWriter,
+  OP_ATTACH,
+  OP_CLOSE,
+  OP_CONNECT,
+  OP_CREATE,
+  OP_FALLOCATE,
+  OP_FSYNC,
+  OP_GETATTR,
+  OP_GETXATTR,
+  OP_LINK,
+  OP_LISTXATTR,
+  OP_MKDIR,
+  OP_MKNOD,
+  OP_OPEN,
+  OP_READDIR,
+  OP_READLINK,
+  OP_REMOVEXATTR,
+  OP_RENAME,
+  OP_SETATTR,
+  OP_SETXATTR,
+  OP_STATFS,
+  OP_SYMLINK,
+  OP_UNLINK,
+  OP_WALK,
+  PATH_MAX,
+  SET_ALL,
+  WALK_HANDLES,
+  WALK_MAX,
+} from '../../../gofer/protocol.ts'
+import {
+  close,
+  type HostFd,
+  latin1,
+  recvMessage,
+  STATFS_COUNT,
+  sendMessage,
+  setSendBuffer,
+} from '../../../native/index.ts'
+import { EIO, ENAMETOOLONG, ERANGE } from '../../../syscall-table/errno.ts'
+import type { DirPage } from './dir-page.ts'
+import { type AttrChange, isSane, type NewFile, type WalkResult } from './results.ts'
+
+export class GoferClient {
+  readonly socket: HostFd
+  readonly #out = new MessageWriter()
+  readonly #in = new MessageReader(new Uint8Array(MESSAGE_MAX))
+  /** [number of descriptors received, the descriptors] */
+  readonly #fds = new Int32Array(3)
+  readonly #closing = new Uint32Array(CLOSE_MAX)
+  #closingCount = 0
+  #tag = 0
+  #broken = false
+
+  /** `socket`: this end of a SOCK_SEQPACKET pair, in blocking mode. */
+  constructor(socket: HostFd) {
+    this.socket = socket
+    setSendBuffer(socket, 2 * MESSAGE_MAX)
+  }
+
+  /** The root of attach point `index`: its handle. */
+  attach(index: number, attr: FileAttr): number {
+    this.#begin(OP_ATTACH, 0).u32(index)
+    const r = this.#call(this.#in, 0)
+    if (r < 0) return r
+    this.#in.attr(attr)
+    return this.#handleWith(r, attr)
+  }
+
+  /**
+   * Resolves `names[first]`, ... `names[first + count - 1]` from a directory, until one is missing or is a
+   * symlink, and at most WALK_MAX of them. Only the last component found gets a handle.
+   * Returns the number of components found.
+   */
+  walk(
+    handle: number,
+    names: readonly string[],
+    first: number,
+    count: number,
+    result: WalkResult,
+  ): number {
+    return this.#walk(handle, names, first, count, result, 0)
+  }
+
+  /** Like `walk`, with a handle for every component found. */
+  walkHandles(
+    handle: number,
+    names: readonly string[],
+    first: number,
+    count: number,
+    result: WalkResult,
+  ): number {
+    return this.#walk(handle, names, first, count, result, WALK_HANDLES)
+  }
+
+  #walk(
+    handle: number,
+    names: readonly string[],
+    first: number,
+    count: number,
+    result: WalkResult,
+    flags: number,
+  ): number {
+    const n = Math.min(count, WALK_MAX)
+    const out = this.#begin(OP_WALK, flags)
+    out.u32(handle)
+    out.u16(n)
+    for (let i = 0; i < n; i++) out.string(names[first + i]!)
+    const r = this.#call(this.#in, 0)
+    if (r < 0) return r
+    if (r > n) return this.#fail()
+    return this.#readWalk(r, result)
+  }
+
+  #readWalk(count: number, result: WalkResult): number {
+    const input = this.#in
+    result.stop = input.i32()
+    if (result.stop > 0 || result.stop < -4095) return this.#fail()
+    for (let i = 0; i < count; i++) {
+      result.handles[i] = input.u32()
+      result.attrs[i] ??= new FileAttr()
+      const attr = result.attrs[i]!
+      input.attr(attr)
+      if (!isSane(attr)) return this.#fail()
+    }
+    if (!input.done()) return this.#fail()
+    result.count = count
+    return count
+  }
+
+  getattr(handle: number, attr: FileAttr): number {
+    this.#begin(OP_GETATTR, 0).u32(handle)
+    return this.#callForAttr(attr)
+  }
+
+  /** Changes what `change.mask` names. After an error some of it may have been done: ask getattr. */
+  setattr(handle: number, change: AttrChange, attr: FileAttr): number {
+    const out = this.#begin(OP_SETATTR, 0)
+    out.u32(handle)
+    out.u32(change.mask & SET_ALL)
+    out.u32(change.mode)
+    out.u32(change.uid)
+    out.u32(change.gid)
+    out.i64(change.size)
+    out.i64(change.atimeSec)
+    out.u32(change.atimeNsec)
+    out.i64(change.mtimeSec)
+    out.u32(change.mtimeNsec)
+    return this.#callForAttr(attr)
+  }
+
+  /** A host descriptor of a regular file. `flags`: access mode and O_TRUNC. */
+  open(handle: number, flags: number): number {
+    const out = this.#begin(OP_OPEN, 0)
+    out.u32(handle)
+    out.u32(flags)
+    return this.#callForFd()
+  }
+
+  /** A host socket connected to the AF_UNIX socket behind the handle; non-blocking. */
+  connect(handle: number, type: number): number {
+    const out = this.#begin(OP_CONNECT, 0)
+    out.u32(handle)
+    out.u32(type)
+    return this.#callForFd()
+  }
+
+  /** Makes a regular file, which must not exist, and opens it with this access mode. */
+  create(
+    dir: number,
+    name: string,
+    access: number,
+    mode: number,
+    uid: number,
+    gid: number,
+    made: NewFile,
+  ): number {
+    const out = this.#begin(OP_CREATE, 0)
+    out.u32(dir)
+    out.u32(access)
+    out.u32(mode)
+    out.u32(uid)
+    out.u32(gid)
+    out.string(name)
+    const r = this.#callForNew(made, 1)
+    if (r < 0) return r
+    made.fd = this.#fds[1]!
+    return r
+  }
+
+  mkdir(dir: number, name: string, mode: number, uid: number, gid: number, made: NewFile): number {
+    const out = this.#begin(OP_MKDIR, 0)
+    out.u32(dir)
+    out.u32(mode)
+    out.u32(uid)
+    out.u32(gid)
+    out.string(name)
+    return this.#callForNew(made, 0)
+  }
+
+  /** `mode` has the type. */
+  mknod(
+    dir: number,
+    name: string,
+    mode: number,
+    uid: number,
+    gid: number,
+    major: number,
+    minor: number,
+    made: NewFile,
+  ): number {
+    const out = this.#begin(OP_MKNOD, 0)
+    out.u32(dir)
+    out.u32(mode)
+    out.u32(uid)
+    out.u32(gid)
+    out.u32(major)
+    out.u32(minor)
+    out.string(name)
+    return this.#callForNew(made, 0)
+  }
+
+  symlink(
+    dir: number,
+    name: string,
+    target: string,
+    uid: number,
+    gid: number,
+    made: NewFile,
+  ): number {
+    const out = this.#begin(OP_SYMLINK, 0)
+    out.u32(dir)
+    out.u32(uid)
+    out.u32(gid)
+    out.string(name)
+    out.string(target)
+    return this.#callForNew(made, 0)
+  }
+
+  /** A new name for the handle's file, whose attributes it then tells. */
+  link(handle: number, dir: number, name: string, attr: FileAttr): number {
+    const out = this.#begin(OP_LINK, 0)
+    out.u32(handle)
+    out.u32(dir)
+    out.string(name)
+    return this.#callForAttr(attr)
+  }
+
+  /** `flags`: 0, or AT_REMOVEDIR for a directory. */
+  unlink(dir: number, name: string, flags: number): number {
+    const out = this.#begin(OP_UNLINK, 0)
+    out.u32(dir)
+    out.u32(flags)
+    out.string(name)
+    return this.#callForResult()
+  }
+
+  rename(dir: number, name: string, newDir: number, newName: string, flags: number): number {
+    const out = this.#begin(OP_RENAME, 0)
+    out.u32(dir)
+    out.u32(newDir)
+    out.u32(flags)
+    out.string(name)
+    out.string(newName)
+    return this.#callForResult()
+  }
+
+  /** The target of a symlink, or -errno. */
+  readlink(handle: number): string | number {
+    this.#begin(OP_READLINK, 0).u32(handle)
+    const r = this.#call(this.#in, 0)
+    if (r < 0) return r
+    const at = this.#in.take(r)
+    if (r === 0 || r > PATH_MAX || at < 0 || !this.#in.done()) return this.#fail()
+    return latin1(this.#in.bytes, at, r)
+  }
+
+  /**
+   * Loads a page of a directory's entries, from a cookie (0, 0 for the start; then the page's own) on.
+   * `page.complete` says that no other follows.
+   */
+  readdir(handle: number, cookieLow: number, cookieHigh: number, page: DirPage): number {
+    const out = this.#begin(OP_READDIR, 0)
+    out.u32(handle)
+    out.u32(cookieLow)
+    out.u32(cookieHigh)
+    page.reset()
+    const r = this.#call(page.reader, 0)
+    if (r < 0) return r
+    return page.start() ? 0 : this.#fail()
+  }
+
+  /** `numbers`: STATFS_COUNT doubles, by STATFS_*. */
+  statfs(handle: number, numbers: Float64Array): number {
+    this.#begin(OP_STATFS, 0).u32(handle)
+    const r = this.#call(this.#in, 0)
+    if (r < 0) return r
+    for (let i = 0; i < STATFS_COUNT; i++) {
+      const value = this.#in.f64()
+      numbers[i] = value >= 0 && value < 2 ** 64 ? value : 0
+    }
+    return this.#end(0)
+  }
+
+  fsync(handle: number): number {
+    this.#begin(OP_FSYNC, 0).u32(handle)
+    return this.#callForResult()
+  }
+
+  fdatasync(handle: number): number {
+    this.#begin(OP_FSYNC, FSYNC_DATA_ONLY).u32(handle)
+    return this.#callForResult()
+  }
+
+  fallocate(handle: number, mode: number, offset: number, length: number): number {
+    const out = this.#begin(OP_FALLOCATE, 0)
+    out.u32(handle)
+    out.u32(mode)
+    out.i64(offset)
+    out.i64(length)
+    return this.#callForResult()
+  }
+
+  /** The length of the value, which is put into `value`; with an empty array only the length. */
+  getxattr(handle: number, name: string, value: Uint8Array): number {
+    const out = this.#begin(OP_GETXATTR, 0)
+    out.u32(handle)
+    out.string(name)
+    return this.#callForBytes(value)
+  }
+
+  /** The length of the list of names, each with a NUL at its end; with an empty array only the length. */
+  listxattr(handle: number, list: Uint8Array): number {
+    this.#begin(OP_LISTXATTR, 0).u32(handle)
+    return this.#callForBytes(list)
+  }
+
+  /** `flags`: 0, XATTR_CREATE or XATTR_REPLACE. */
+  setxattr(handle: number, name: string, value: Uint8Array, flags: number): number {
+    const out = this.#begin(OP_SETXATTR, 0)
+    out.u32(handle)
+    out.u32(flags)
+    out.string(name)
+    out.blob(value)
+    return this.#callForResult()
+  }
+
+  removexattr(handle: number, name: string): number {
+    const out = this.#begin(OP_REMOVEXATTR, 0)
+    out.u32(handle)
+    out.string(name)
+    return this.#callForResult()
+  }
+
+  /** Gives a handle back, some time soon: they are collected and sent many at a time. */
+  close(handle: number): void {
+    this.#closing[this.#closingCount++] = handle
+    if (this.#closingCount >= CLOSE_BATCH) this.flush()
+  }
+
+  /** Sends the collected handles now (before the table of the gofer is full: -ENFILE). */
+  flush(): void {
+    if (this.#closingCount === 0) return
+    const out = this.#begin(OP_CLOSE, 0)
+    for (let i = 0; i < this.#closingCount; i++) out.u32(this.#closing[i]!)
+    this.#closingCount = 0
+    if (!this.#broken && sendMessage(this.socket, out.bytes, 0, out.at, this.#fds, 0) < 0) {
+      this.#fail()
+    }
+  }
+
+  #begin(op: number, flags: number): MessageWriter {
+    this.#tag = (this.#tag + 1) >>> 0
+    this.#out.request(this.#tag, op, flags)
+    return this.#out
+  }
+
+  /**
+   * Sends the request and waits for its answer in `input`, read up to the payload. With `fdCount`, a success
+   * must bring as many descriptors. Returns the result.
+   */
+  #call(input: MessageReader, fdCount: number): number {
+    const out = this.#out
+    if (this.#broken) return -EIO
+    if (out.overflow) return -ENAMETOOLONG
+    if (sendMessage(this.socket, out.bytes, 0, out.at, this.#fds, 0) < 0) return this.#fail()
+    const length = recvMessage(this.socket, input.bytes, this.#fds)
+    const received = this.#fds[0]!
+    const result = length < HEADER_SIZE ? -EIO : input.view.getInt32(4, true)
+    const wanted = result < 0 ? 0 : fdCount
+    const sound =
+      length >= HEADER_SIZE &&
+      input.view.getUint32(0, true) === this.#tag &&
+      result >= -4095 &&
+      received === wanted
+    if (!sound) {
+      this.#dropFds()
+      return this.#fail()
+    }
+    input.start(length)
+    // An error has no payload.
+    return result < 0 ? this.#endOf(input, result) : result
+  }
+
+  #dropFds(): void {
+    for (let i = 1; i <= this.#fds[0]!; i++) close(this.#fds[i]!)
+    this.#fds[0] = 0
+  }
+
+  /** The connection cannot be trusted any more. */
+  #fail(): number {
+    this.#broken = true
+    return -EIO
+  }
+
+  #endOf(input: MessageReader, result: number): number {
+    return input.done() ? result : this.#fail()
+  }
+
+  #end(result: number): number {
+    return this.#endOf(this.#in, result)
+  }
+
+  #callForResult(): number {
+    const r = this.#call(this.#in, 0)
+    return r < 0 ? r : this.#end(0)
+  }
+
+  #callForAttr(attr: FileAttr): number {
+    const r = this.#call(this.#in, 0)
+    if (r < 0) return r
+    this.#in.attr(attr)
+    return isSane(attr) ? this.#end(0) : this.#fail()
+  }
+
+  #callForFd(): number {
+    const r = this.#call(this.#in, 1)
+    if (r < 0) return r
+    if (this.#end(0) === 0) return this.#fds[1]!
+    this.#dropFds()
+    return -EIO
+  }
+
+  #callForNew(made: NewFile, fdCount: number): number {
+    made.fd = -1
+    const r = this.#call(this.#in, fdCount)
+    if (r < 0) return r
+    this.#in.attr(made.attr)
+    const handle = this.#handleWith(r, made.attr)
+    if (handle < 0) {
+      this.#dropFds()
+      return handle
+    }
+    made.handle = handle
+    return 0
+  }
+
+  #handleWith(handle: number, attr: FileAttr): number {
+    if (handle === 0 || !isSane(attr)) return this.#fail()
+    return this.#end(handle)
+  }
+
+  #callForBytes(into: Uint8Array): number {
+    const r = this.#call(this.#in, 0)
+    if (r < 0) return r
+    const at = this.#in.take(r)
+    if (at < 0 || !this.#in.done()) return this.#fail()
+    if (into.length === 0) return r
+    if (r > into.length) return -ERANGE
+    into.set(this.#in.bytes.subarray(at, at + r))
+    return r
+  }
+}
+
+/** So many handles are worth a message. */
+const CLOSE_BATCH = 64
