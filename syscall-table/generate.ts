@@ -1,0 +1,42 @@
+// Writes every generated file from the tables of this folder. With --check it writes nothing and fails
+// when a file on disk differs.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { generateStructs } from './generate/structs.ts'
+import { structs } from './structs.ts'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+/** Path (from the root of the repository) and text of each generated file. */
+export function generateAll(): Map<string, string> {
+  return new Map([['syscall-table/structs.gen.ts', generateStructs(structs)]])
+}
+
+const readOrEmpty = (path: string) => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Paths of generated files whose text on disk is not what the tables say. */
+export function staleFiles(): string[] {
+  return [...generateAll()]
+    .filter(([path, text]) => readOrEmpty(join(root, path)) !== text)
+    .map(([path]) => path)
+}
+
+if (import.meta.main) {
+  const stale = staleFiles()
+  if (process.argv.includes('--check')) {
+    for (const path of stale) console.error(`${path} is stale: run npm run gen`)
+    process.exitCode = stale.length === 0 ? 0 : 1
+  } else {
+    const files = generateAll()
+    for (const path of stale) writeFileSync(join(root, path), files.get(path) ?? '')
+    console.log(stale.length === 0 ? 'up to date' : `wrote ${stale.join(', ')}`)
+  }
+}
