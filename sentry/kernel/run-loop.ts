@@ -42,6 +42,11 @@ function handleEvent(kernel: Kernel, id: number): void {
   const task = kernel.taskOfThread[id]
   // The last event of a thread that has been killed since.
   if (task === undefined) return
+  task.events++
+  if (task.eventQueue !== null) {
+    task.eventQueue.wake(0)
+    task.eventQueue = null
+  }
   switch (task.thread.event) {
     case EV_SYSCALL:
       if (task.state === RUNNING) startSyscall(task)

@@ -112,6 +112,8 @@ export class Task {
   /** Bits of who wants to see calls at entry and exit: ENTRY_*; 0 on the fast path. */
   entryWork = 0
   exitWork = 0
+  /** set_mempolicy(2); replaced as a whole. */
+  memPolicy = { mode: 0, nodes: 0 }
   /** Events of the host thread so far: one more proves that the host calls ordered before have run. */
   events = 0
   /** Woken by the next event; set by who waits for host calls of this task. */

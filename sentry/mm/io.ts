@@ -63,7 +63,8 @@ export class UserIo extends Io {
     }
     let total = 0
     for (let i = 0; i < count; i++) {
-      const base = scratchView.getUint32(i * 16 + 4, true) * 2 ** 32 + scratchView.getUint32(i * 16, true)
+      const base =
+        scratchView.getUint32(i * 16 + 4, true) * 2 ** 32 + scratchView.getUint32(i * 16, true)
       const length =
         scratchView.getUint32(i * 16 + 12, true) * 2 ** 32 + scratchView.getUint32(i * 16 + 8, true)
       if (length >= 2 ** 63) return -EINVAL

@@ -1,0 +1,80 @@
+// NUMA policies on a machine with one node: mm/mempolicy.c. Policies are checked and remembered; with one
+// node they change nothing.
+
+import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
+import type { Task } from '../kernel/task.ts'
+import { PAGE_SIZE } from './vma.ts'
+
+const MPOL_DEFAULT = 0
+const MPOL_PREFERRED = 1
+const MPOL_LOCAL = 4
+/** One more than the last policy, MPOL_WEIGHTED_INTERLEAVE. */
+const MPOL_MAX = 7
+const MPOL_F_STATIC_NODES = 1 << 15
+const MPOL_F_RELATIVE_NODES = 1 << 14
+const MODE_FLAGS = MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES
+const MPOL_F_NODE = 1
+const MPOL_F_ADDR = 2
+const MPOL_F_MEMS_ALLOWED = 4
+
+/** Check a policy with the node set at `mask`. Returns the set's word (0 or 1) or -errno. */
+export function checkPolicy(task: Task, mode: number, mask: number, maxNode: number): number {
+  const nodes = readNodes(task, mask, maxNode)
+  if (nodes < 0) return nodes
+  const policy = mode & ~MODE_FLAGS
+  if (policy < 0 || policy >= MPOL_MAX || (mode & MODE_FLAGS) === MODE_FLAGS) return -EINVAL
+  if (policy === MPOL_DEFAULT || policy === MPOL_LOCAL) {
+    return nodes !== 0 || (mode & MODE_FLAGS) !== 0 ? -EINVAL : 0
+  }
+  if (nodes === 0) return policy === MPOL_PREFERRED && (mode & MODE_FLAGS) === 0 ? 0 : -EINVAL
+  return nodes
+}
+
+/** get_nodes: bits above the first node must be clear. */
+function readNodes(task: Task, mask: number, maxNode: number): number {
+  if (maxNode <= 1 || mask === 0) return 0
+  const bits = maxNode - 1
+  if (bits > PAGE_SIZE * 8) return -EINVAL
+  const bytes = Math.ceil(bits / 64) * 8
+  const { scratch } = task.kernel
+  if (task.mm.copyIn(task, mask, scratch, 0, bytes) < 0) return -EFAULT
+  for (let i = bytes - 1; i > 0; i--) if (scratch[i] !== 0 && i * 8 < bits) return -EINVAL
+  return (scratch[0]! & ~1) !== 0 && bits > 1 ? -EINVAL : scratch[0]! & 1
+}
+
+/** get_mempolicy(2). */
+export function getPolicy(
+  task: Task,
+  modeAt: number,
+  mask: number,
+  maxNode: number,
+  addr: number,
+  flags: number,
+): number {
+  if ((flags & ~(MPOL_F_NODE | MPOL_F_ADDR | MPOL_F_MEMS_ALLOWED)) !== 0) return -EINVAL
+  if (mask !== 0 && maxNode < 1) return -EINVAL
+  const allowed = (flags & MPOL_F_MEMS_ALLOWED) !== 0
+  if (allowed && (flags & (MPOL_F_NODE | MPOL_F_ADDR)) !== 0) return -EINVAL
+  const byAddr = (flags & MPOL_F_ADDR) !== 0
+  if (!allowed && !byAddr && addr !== 0) return -EINVAL
+  if (byAddr && task.mm.vmas.find(addr) === undefined) return -EFAULT
+  // A node is told only for an address, or for the next page of an interleaving policy.
+  if ((flags & MPOL_F_NODE) !== 0 && !byAddr) return -EINVAL
+  const mode = allowed || byAddr ? MPOL_DEFAULT : task.memPolicy.mode
+  const nodes = allowed ? 1 : byAddr ? 0 : task.memPolicy.nodes
+  const { scratch, scratchView } = task.kernel
+  if (modeAt !== 0) {
+    scratchView.setInt32(0, mode, true)
+    if (task.mm.copyOut(task, modeAt, scratch, 0, 4) < 0) return -EFAULT
+  }
+  return mask === 0 ? 0 : writeNodes(task, mask, maxNode, nodes)
+}
+
+function writeNodes(task: Task, mask: number, maxNode: number, nodes: number): number {
+  const bytes = Math.ceil((maxNode - 1) / 64) * 8
+  if (bytes > PAGE_SIZE) return -EINVAL
+  const { scratch } = task.kernel
+  scratch.fill(0, 0, bytes)
+  scratch[0] = nodes
+  return task.mm.copyOut(task, mask, scratch, 0, bytes)
+}
