@@ -1,0 +1,132 @@
+// The memory devices, major 1: null, zero, full, random and urandom. drivers/char/mem.c and random.c.
+
+import { EFAULT, EINVAL, ENOSPC, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
+import { CAP_SYS_ADMIN } from '../../../syscall-table/flags.ts'
+import { close, ftruncate, getrandom, type HostFd, memfdCreate } from '../../../native/index.ts'
+import type { Task } from '../../kernel/task.ts'
+import type { Io } from '../../mm/io.ts'
+import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
+import { registerDevice } from './registry.ts'
+
+/** Major number of the memory devices. */
+const MEM_MAJOR = 1
+
+/** Device 1:3 and the base of the others: takes everything, holds nothing. */
+class NullOps extends FileOps {
+  override seekable = true
+  override read(_file: File, _io: Io, _pos: number, _task: Task): number {
+    return 0
+  }
+  override write(_file: File, io: Io, _pos: number, _task: Task): number {
+    return skip(io)
+  }
+  /** null_lseek: wherever one seeks, one is at the start. */
+  override seek(file: File, _offset: number, _whence: number): number {
+    file.pos = 0
+    return 0
+  }
+}
+
+/** Consume a write without looking at the program's memory, as write_null does. */
+function skip(io: Io): number {
+  const n = io.remaining
+  io.remaining = 0
+  io.done += n
+  return n
+}
+
+const zeros = new Uint8Array(1 << 16)
+
+class ZeroOps extends NullOps {
+  /**
+   * Each mapping has an empty file of its own: memory that nobody else can reach. The file lives as long as
+   * this open file, the pages as long as the mapping.
+   */
+  readonly #hostFds: HostFd[] = []
+
+  override read(_file: File, io: Io, _pos: number, _task: Task): number {
+    while (io.remaining > 0) {
+      const n = io.put(zeros, 0, Math.min(io.remaining, zeros.length))
+      if (n <= 0) return io.finish(-EFAULT)
+    }
+    return io.done
+  }
+
+  override map(_file: File, offset: number, length: number): MapSource | number {
+    const hostFd = memfdCreate('dev/zero', 0)
+    if (hostFd < 0) return hostFd
+    const error = ftruncate(hostFd, length)
+    if (error < 0) {
+      close(hostFd)
+      return error
+    }
+    this.#hostFds.push(hostFd)
+    // The program's offset means nothing here: every mapping starts at the start of its file.
+    return { hostFd, offset: -offset }
+  }
+
+  override release(_file: File): void {
+    for (const hostFd of this.#hostFds) close(hostFd)
+  }
+}
+
+class FullOps extends ZeroOps {
+  override write(_file: File, _io: Io, _pos: number, _task: Task): number {
+    return -ENOSPC
+  }
+}
+
+/** Bytes per refill: small enough that a read of a few bytes costs one cheap host call. */
+const RANDOM_CHUNK = 4096
+const RNDGETENTCNT = 0x80045200
+const RNDADDTOENTCNT = 0x40045201
+const RNDADDENTROPY = 0x40085203
+const RNDZAPENTCNT = 0x5204
+const RNDCLEARPOOL = 0x5206
+const RNDRESEEDCRNG = 0x5207
+/** Entropy in bits that a seeded pool reports: POOL_BITS. */
+const POOL_BITS = 256
+
+class RandomOps extends NullOps {
+  override read(_file: File, io: Io, _pos: number, task: Task): number {
+    const { bounce } = task.kernel
+    while (io.remaining > 0) {
+      const length = Math.min(io.remaining, io.done === 0 ? RANDOM_CHUNK : bounce.length)
+      const got = getrandom(bounce, 0, length)
+      if (got < 0) return io.finish(got)
+      const n = io.put(bounce, 0, got)
+      if (n <= 0) return io.finish(-EFAULT)
+      if (n < got) break
+    }
+    return io.done
+  }
+
+  override ioctl(_file: File, task: Task, request: number, arg: number): number {
+    switch (request >>> 0) {
+      case RNDGETENTCNT:
+        task.kernel.scratchView.setInt32(0, POOL_BITS, true)
+        return task.mm.copyOut(task, arg, task.kernel.scratch, 0, 4)
+      case RNDADDTOENTCNT:
+      case RNDADDENTROPY:
+      case RNDZAPENTCNT:
+      case RNDCLEARPOOL:
+      case RNDRESEEDCRNG:
+        // The pool is the host's: even root of the sandbox cannot change it.
+        return task.creds.capable(CAP_SYS_ADMIN) ? -EINVAL : -EPERM
+      default:
+        return -ENOTTY
+    }
+  }
+}
+
+const nullOps = new NullOps()
+const randomOps = new RandomOps()
+
+/** Make the memory devices known. */
+export function registerMemoryDevices(): void {
+  registerDevice(MEM_MAJOR, 3, () => nullOps)
+  registerDevice(MEM_MAJOR, 5, () => new ZeroOps())
+  registerDevice(MEM_MAJOR, 7, () => new FullOps())
+  registerDevice(MEM_MAJOR, 8, () => randomOps)
+  registerDevice(MEM_MAJOR, 9, () => randomOps)
+}
