@@ -22,7 +22,12 @@ const files = (dir: string, ext: string) =>
         .map(f => join(here, dir, f))
     : []
 
-const headers = [...files('.', '.h'), ...files('addon', '.h'), ...files('stub', '.h'), ...files('launcher', '.h')]
+const headers = [
+  ...files('.', '.h'),
+  ...files('addon', '.h'),
+  ...files('stub', '.h'),
+  ...files('launcher', '.h'),
+]
 const newestHeader = Math.max(...headers.map(mtime), mtime(fileURLToPath(import.meta.url)))
 
 async function compile(compiler: string, args: string[]): Promise<void> {
@@ -43,13 +48,26 @@ async function buildAddon(): Promise<void> {
     ...['-I', here],
   ]
   const flags = [
-    '-std=c++20', '-O2', '-fPIC', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fvisibility=hidden',
-    '-DNAPI_DISABLE_CPP_EXCEPTIONS', '-DNODE_ADDON_API_DISABLE_DEPRECATED', '-DNAPI_VERSION=9',
+    '-std=c++20',
+    '-O2',
+    '-fPIC',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-fno-exceptions',
+    '-fvisibility=hidden',
+    '-DNAPI_DISABLE_CPP_EXCEPTIONS',
+    '-DNODE_ADDON_API_DISABLE_DEPRECATED',
+    '-DNAPI_VERSION=9',
   ]
   const sources = files('addon', '.cc')
   const target = join(out, 'portcullis.node')
-  const stale = sources.filter(source => mtime(objectOf(source)) <= Math.max(mtime(source), newestHeader))
-  await Promise.all(stale.map(s => compile('g++', [...flags, ...includes, '-c', s, '-o', objectOf(s)])))
+  const stale = sources.filter(
+    source => mtime(objectOf(source)) <= Math.max(mtime(source), newestHeader),
+  )
+  await Promise.all(
+    stale.map(s => compile('g++', [...flags, ...includes, '-c', s, '-o', objectOf(s)])),
+  )
   const link = sources.map(objectOf)
   if (mtime(target) > Math.max(...link.map(mtime))) return
   // Replace by rename: a running sandbox keeps the old file mapped.
@@ -57,7 +75,59 @@ async function buildAddon(): Promise<void> {
   renameSync(`${target}.tmp`, target)
 }
 
+// The stub must not touch vector registers: they are the program's.
+const stubFlags = [
+  '-O2',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-ffreestanding',
+  '-fno-pic',
+  '-mcmodel=large',
+  '-mgeneral-regs-only',
+  '-fno-stack-protector',
+  '-fcf-protection=none',
+  '-fno-jump-tables',
+  '-fno-asynchronous-unwind-tables',
+  '-fno-tree-loop-distribute-patterns',
+]
+
+async function buildStub(): Promise<void> {
+  const sources = [...files('stub', '.S'), ...files('stub', '.c')]
+  const script = join(here, 'stub/stub.ld')
+  const target = join(out, 'stub')
+  if (mtime(target) > Math.max(...sources.map(mtime), mtime(script), newestHeader)) return
+  const link = [
+    '-nostdlib',
+    '-static',
+    '-no-pie',
+    `-Wl,-T,${script},--build-id=none,-z,noexecstack`,
+  ]
+  await compile('gcc', [...stubFlags, ...link, '-o', `${target}.tmp`, ...sources])
+  renameSync(`${target}.tmp`, target)
+}
+
+async function buildLaunchers(): Promise<void> {
+  await Promise.all(
+    files('launcher', '.c').map(async source => {
+      const target = join(out, basename(source, '.c'))
+      if (mtime(target) > Math.max(mtime(source), newestHeader)) return
+      await compile('gcc', [
+        '-O2',
+        '-Wall',
+        '-Wextra',
+        '-Werror',
+        '-static',
+        '-o',
+        `${target}.tmp`,
+        source,
+      ])
+      renameSync(`${target}.tmp`, target)
+    }),
+  )
+}
+
 const objectOf = (source: string) => join(objects, `${basename(source)}.o`)
 
 mkdirSync(objects, { recursive: true })
-await buildAddon()
+await Promise.all([buildAddon(), buildStub(), buildLaunchers()])

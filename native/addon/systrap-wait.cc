@@ -1,0 +1,334 @@
+// Waiting for events: scanning the slots, spinning while that pays, and sleeping in one system call that
+// covers notifications, host descriptors, child deaths and the deadline.
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "systrap.h"
+
+namespace portcullis::systrap {
+namespace {
+
+constexpr int kTimeout = -1;
+constexpr int kHost = -2;
+constexpr int kNothing = -3;
+
+// An event that comes within this time is cheaper to spin for than to sleep for.
+constexpr double kSpinNs = 25'000;
+// Spinning stops when events come this late on average, with single gaps counted up to kLongestGapNs.
+constexpr double kSpinGapNs = 60'000;
+constexpr double kLongestGapNs = 200'000;
+// How often host descriptors are looked at while stubs keep us busy.
+constexpr double kHostCheckNs = 250'000;
+constexpr int kMaxEpollEvents = 64;
+constexpr size_t kMaxWaiting = 16;
+
+constexpr uint64_t kTokenIdMask = 0xfff;
+static_assert(kMaxThreads <= kTokenIdMask + 1);
+
+}  // namespace
+
+double NowNs() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
+}
+
+int Platform::wait(double deadlineNs) {
+  for (;;) {
+    if (std::isfinite(deadlineNs) && NowNs() >= deadlineNs) return kTimeout;
+    if (g_childDied.load(std::memory_order_relaxed)) reap();
+    if (expected_ > 0 && ringPending()) receive();
+    if (watched_ > 0 && hostDue()) return kHost;
+    if (waiting_.size() >= kMaxWaiting) park();
+    if (int ready = nextReady(); ready >= 0) return ready;
+    int id = scan();
+    if (id == kNothing) id = idle(deadlineNs);
+    if (id != kNothing) return id;
+  }
+}
+
+// The events that were found elsewhere than in a slot.
+int Platform::nextReady() {
+  while (!ready_.empty()) {
+    Thread* t = thread(static_cast<uint32_t>(ready_.front()));
+    ready_.pop_front();
+    if (!t || !t->queued) continue;
+    t->queued = false;
+    return deliver(t);
+  }
+  return kNothing;
+}
+
+void Platform::queueEvent(Thread* t, int event) {
+  record(t)->event = event;
+  if (t->queued || t == zygote_) return;
+  t->queued = true;
+  ready_.push_back(t->id);
+}
+
+int Platform::deliver(Thread* t) {
+  if (t->state == State::kStopped && !t->notification) waiting_.push_back(t->id);
+  return t->id;
+}
+
+void Platform::setRunning(Thread* t) {
+  setState(t, State::kRunning);
+  if (t->runAt >= 0) return;
+  t->runAt = static_cast<int>(running_.size());
+  running_.push_back(t);
+}
+
+void Platform::clearRunning(Thread* t) {
+  if (t->runAt < 0) return;
+  Thread* last = running_.back();
+  running_[static_cast<size_t>(t->runAt)] = last;
+  last->runAt = t->runAt;
+  running_.pop_back();
+  t->runAt = -1;
+}
+
+// Look at the slot of every running thread once, starting where the last look ended.
+int Platform::scan() {
+  size_t count = running_.size();
+  for (size_t k = 0; k < count && !running_.empty(); k++) {
+    if (++scanAt_ >= running_.size()) scanAt_ = 0;
+    Thread* t = running_[scanAt_];
+    uint32_t state = __atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE);
+    if (state != SLOT_POSTED && state != SLOT_BELL) continue;
+    if (takeEvent(t)) return deliver(t);
+  }
+  return kNothing;
+}
+
+int Platform::idle(double deadlineNs) {
+  park();
+  uint64_t start = Ticks();
+  int found = kNothing;
+  bool hope = !running_.empty() || expected_ > 0;
+  if (cpus_ > 1 && hope && gap_ < kSpinGapNs) {
+    uint64_t bound = static_cast<uint64_t>(kSpinNs * ticksPerNs_);
+    do {
+      if ((found = scan()) != kNothing) break;
+      if (g_childDied.load(std::memory_order_relaxed)) break;
+      if (expected_ > 0 && ringPending()) receive();
+      if ((found = nextReady()) != kNothing) break;
+      __builtin_ia32_pause();
+    } while (Ticks() - start < bound);
+  }
+  if (found == kNothing && !g_childDied.load()) found = sleep(deadlineNs);
+  double gap = static_cast<double>(Ticks() - start) / ticksPerNs_;
+  gap_ += (std::min(gap, kLongestGapNs) - gap_) / 8;
+  return found;
+}
+
+int Platform::sleep(double deadlineNs) {
+  __atomic_exchange_n(&status_->awake, 0, __ATOMIC_SEQ_CST);
+  int found = scan();
+  if (found == kNothing && !g_childDied.load() && ready_.empty()) {
+    timespec timeout = {};
+    timespec* limit = nullptr;
+    if (std::isfinite(deadlineNs)) {
+      double left = std::max(0.0, deadlineNs - NowNs());
+      timeout.tv_sec = static_cast<time_t>(left / 1e9);
+      timeout.tv_nsec = static_cast<long>(left - static_cast<double>(timeout.tv_sec) * 1e9);
+      limit = &timeout;
+    }
+    pollfd fds[] = {{listener_.get(), POLLIN, 0}, {childFd_.get(), POLLIN, 0}, {epoll_.get(), POLLIN, 0}};
+    int n = ppoll(fds, watched_ > 0 ? 3 : 2, limit, nullptr);
+    __atomic_store_n(&status_->awake, 1, __ATOMIC_SEQ_CST);
+    if (n <= 0) return kNothing;
+    uint64_t count;
+    if (fds[1].revents && read(childFd_.get(), &count, sizeof count) < 0) count = 0;
+    if (fds[0].revents & POLLIN) receive();
+    if (fds[2].revents && ready_.empty()) found = kHost;
+  }
+  __atomic_store_n(&status_->awake, 1, __ATOMIC_SEQ_CST);
+  return found;
+}
+
+// Threads whose call the kernel did not answer at once will wait for long: they should leave the CPU.
+void Platform::park() {
+  for (int id : waiting_) {
+    Thread* t = thread(static_cast<uint32_t>(id));
+    if (!t || t->state != State::kStopped || t->notification) continue;
+    uint32_t posted = SLOT_POSTED;
+    __atomic_compare_exchange_n(&t->slot->state, &posted, SLOT_PARKED, false, __ATOMIC_SEQ_CST,
+                                __ATOMIC_RELAXED);
+  }
+  waiting_.clear();
+}
+
+bool Platform::hostDue() {
+  uint64_t now = Ticks();
+  if (static_cast<double>(now - lastHostCheck_) < kHostCheckNs * ticksPerNs_) return false;
+  lastHostCheck_ = now;
+  pollfd fd = {epoll_.get(), POLLIN, 0};
+  return poll(&fd, 1, 0) > 0;
+}
+
+bool Platform::ringPending() {
+  pollfd fd = {listener_.get(), POLLIN, 0};
+  return poll(&fd, 1, 0) > 0 && (fd.revents & POLLIN);
+}
+
+void Platform::reply(uint64_t id) {
+  seccomp_notif_resp response = {};
+  response.id = id;
+  // Fails when the thread was killed meanwhile.
+  ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
+// Take one notification. Which thread it is follows from its token; that the token is that thread's own, from
+// the tid that only the kernel fills in. Who rings without one is killed.
+void Platform::receive() {
+  seccomp_notif n = {};
+  if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &n) < 0) return;
+  uint64_t token = n.data.args[0];
+  pid_t tid = static_cast<pid_t>(n.pid);
+  Thread* t = thread(static_cast<uint32_t>(token & kTokenIdMask));
+  bool valid = t && t->token == token && token != 0;
+  if (valid && t->state == State::kStarting) {
+    valid = bind(t, tid);
+  } else if (valid) {
+    valid = t->tid == tid;
+  }
+  if (valid) return rung(t, n.id);
+  if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id) == 0) ::kill(tid, SIGKILL);
+}
+
+void Platform::rung(Thread* t, uint64_t id) {
+  if (t->owed) {
+    expect(&t->owed, false);
+    reply(id);
+    if (t->released && recyclable(t)) recycle(t);
+    return;
+  }
+  if (t->state == State::kDead || t->state == State::kExiting) return;
+  t->notification = id;
+  if (t->state == State::kRunning) {
+    uint32_t state = __atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE);
+    if (state != SLOT_BELL) {
+      // A ring without an event: nothing to say to it.
+      t->notification = 0;
+      return reply(id);
+    }
+    if (takeEvent(t)) queueEvent(t, static_cast<int>(record(t)->event));
+  } else if (t->wantsRing) {
+    expect(&t->wantsRing, false);
+    pump(t);
+  } else if (t->fresh) {
+    takeEvent(t);
+    queueEvent(t, STUB_EV_STARTED);
+  } else if (t == zygote_) {
+    runSpawnQueue();
+  }
+}
+
+// Copy the event out of the slot, once, into memory that the stub cannot change. Returns whether it is one
+// for the kernel.
+bool Platform::takeEvent(Thread* t) {
+  const StubSlot* slot = t->slot;
+  bool started = t->fresh;
+  t->fresh = false;
+  uint32_t kind = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
+  clearRunning(t);
+  setState(t, State::kStopped);
+  if (kind == STUB_EV_MORE || kind == STUB_EV_OPS_FAILED) return takeOpsEvent(t, kind);
+  opsDone(t);
+  t->interruptDue = false;
+  t->fpstate = slot->fpstate;
+  Record* r = record(t);
+  r->event = kind;
+  r->nr = static_cast<uint32_t>(slot->regs.rax);
+  r->ip = static_cast<double>(slot->regs.rip);
+  r->sp = static_cast<double>(slot->regs.rsp);
+  r->args[0] = slot->regs.rdi;
+  r->args[1] = slot->regs.rsi;
+  r->args[2] = slot->regs.rdx;
+  r->args[3] = slot->regs.r10;
+  r->args[4] = slot->regs.r8;
+  r->args[5] = slot->regs.r9;
+  if (kind == STUB_EV_FAULT) {
+    r->signo = static_cast<double>(slot->signo & 63);
+    r->code = static_cast<double>(static_cast<int32_t>(slot->code));
+    r->faultAddr = static_cast<double>(slot->addr);
+    r->errorCode = static_cast<double>(slot->error);
+    r->trapNo = static_cast<double>(slot->trapno);
+  } else if (kind != STUB_EV_SYSCALL && kind != STUB_EV_INTERRUPT && !started) {
+    // No stub of ours says that.
+    ::kill(t->process->pid, SIGKILL);
+    return false;
+  }
+  return t != zygote_;
+}
+
+bool Platform::takeOpsEvent(Thread* t, uint32_t kind) {
+  if (t->batch.empty()) {
+    ::kill(t->process->pid, SIGKILL);
+    return false;
+  }
+  if (kind == STUB_EV_OPS_FAILED) {
+    uint32_t at = t->slot->opIndex;
+    int64_t error = -t->slot->opResult;
+    size_t last = t->batch.size() - 1;
+    opsStopped(t, t->batch[std::min<size_t>(at, last)],
+               error > 0 && error < 4096 ? static_cast<int>(error) : EIO);
+  } else if (t->nextOp < t->ops.size()) {
+    pump(t);
+  } else if (t->failedOp >= 0) {
+    opsStopped(t, t->failedOp, t->failedErrno);
+  } else {
+    // Only the zygote has nothing to go on with.
+    opsDone(t);
+  }
+  if (t != zygote_ || t->state != State::kStopped) return false;
+  uint32_t posted = SLOT_POSTED;
+  __atomic_compare_exchange_n(&t->slot->state, &posted, SLOT_PARKED, false, __ATOMIC_SEQ_CST,
+                              __ATOMIC_RELAXED);
+  runSpawnQueue();
+  return false;
+}
+
+void Platform::getRegs(Thread* t) {
+  if (!t->slot) return;
+  uint64_t* regs = record(t)->regs;
+#define SAVE(name, frame, reg) regs[reg] = t->slot->regs.name;
+  STUB_REGISTERS(SAVE)
+#undef SAVE
+}
+
+int Platform::watch(int fd, uint32_t events) {
+  epoll_event event = {};
+  event.events = events;
+  event.data.fd = fd;
+  if (events == 0) {
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) < 0) return -errno;
+    watched_--;
+    return 0;
+  }
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return 0;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return -errno;
+  watched_++;
+  return 0;
+}
+
+int Platform::readyFds(int32_t* fds, int32_t* events, size_t max) {
+  epoll_event ready[kMaxEpollEvents];
+  size_t room = std::min<size_t>(max, kMaxEpollEvents);
+  if (room == 0) return 0;
+  int n = epoll_wait(epoll_.get(), ready, static_cast<int>(room), 0);
+  for (int i = 0; i < n; i++) {
+    fds[i] = ready[i].data.fd;
+    events[i] = static_cast<int32_t>(ready[i].events);
+  }
+  return std::max(n, 0);
+}
+
+}  // namespace portcullis::systrap

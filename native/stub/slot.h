@@ -1,0 +1,133 @@
+// The memory that a stub thread and the sentry share, and where things lie in every stub process.
+// Everything here can be written by the untrusted side at any time; README.md holds the protocol.
+#pragma once
+
+#include <stdint.h>
+
+// The stub keeps to one range of the address space, the same in every process.
+#define STUB_BASE 0x600000000000ULL
+#define STUB_TEXT_END (STUB_BASE + 0x10000)
+#define STUB_STATUS (STUB_BASE + 0x100000)
+#define STUB_SETUP (STUB_BASE + 0x200000)
+#define STUB_SLOTS (STUB_BASE + 0x1000000)
+#define STUB_BLOCKS (STUB_BASE + 0x10000000)
+#define STUB_END (STUB_BASE + 0x20000000)
+
+#define STUB_PAGE 4096
+#define STUB_MAX_THREADS 4096
+#define STUB_SLOTS_SIZE ((uint64_t)STUB_MAX_THREADS * STUB_PAGE)
+// A thread block is the alternate signal stack of one thread above a page that is never mapped.
+#define STUB_BLOCK_SIZE 0x10000
+#define STUB_BLOCK_STACK (STUB_BLOCK_SIZE - STUB_PAGE)
+// Room that the stub's own C code may need below a signal frame.
+#define STUB_CODE_STACK 0x2000
+
+// A number that no Linux system call has: the filter turns it into a user notification.
+#define STUB_DOORBELL 400
+// The signal that stops a thread which runs program code. glibc and programs never see it.
+#define STUB_INTERRUPT 60
+
+// Descriptors that the zygote inherits.
+#define STUB_FD_STATUS 3
+#define STUB_FD_SLOTS 4
+#define STUB_FD_FILTER 5
+
+// The flags of clone(2) that the stub uses, apart from CLONE_SETTLS and CLONE_CHILD_CLEARTID.
+#define STUB_CLONE_FORK 0x8011     // CLONE_PARENT | SIGCHLD
+#define STUB_CLONE_SHARED 0x8111   // CLONE_VM | CLONE_PARENT | SIGCHLD
+#define STUB_CLONE_THREAD 0x50f00  // CLONE_VM | FS | FILES | SIGHAND | THREAD | SYSVSEM
+
+// Slot.state. See README.md for who may do which change.
+#define SLOT_RUNNING 0
+#define SLOT_POSTED 1
+#define SLOT_PARKED 2
+#define SLOT_BELL 3
+#define SLOT_ANSWERED 4
+#define SLOT_GONE 5
+#define SLOT_SETUP_DONE 10
+#define SLOT_SETUP_TAKEN 11
+
+// Slot.kind while an event is posted; the first five are sentry/platform.ts's EV_*.
+#define STUB_EV_SYSCALL 1
+#define STUB_EV_FAULT 2
+#define STUB_EV_INTERRUPT 3
+#define STUB_EV_STARTED 4
+#define STUB_EV_OPS_FAILED 5
+#define STUB_EV_MORE 7  // the ops of one batch are done
+
+// Slot.kind while a verdict is there.
+#define STUB_RESUME 1       // go on with regs[rax]
+#define STUB_RESUME_REGS 2  // go on with all of regs
+#define STUB_MORE 3         // post STUB_EV_MORE after the ops
+
+// Op.kind.
+#define STUB_OP_SYSCALL 1
+#define STUB_OP_FORK 2    // a: slot descriptor, token
+#define STUB_OP_CLONE 3   // a: flags, thread index, clear-tid address, TLS, token, map the block first
+#define STUB_OP_EXIT 4    // this thread
+#define STUB_OP_RETIRE 5  // sleep until the process dies
+
+// Op.flags.
+#define STUB_OPF_ALWAYS 1  // runs even after an earlier op failed
+#define STUB_OPF_IGNORE 2  // its failure does not count
+
+// The general registers as slots hold them: X(name, index in the signal frame, index in platform.ts's REG).
+// What the sentry needs for every system call comes first, so that it shares the first cache lines.
+#define STUB_REGISTERS(X)                                                                   \
+  X(rax, 13, 10) X(rip, 16, 15) X(rdi, 8, 14) X(rsi, 9, 13) X(rdx, 12, 12) X(r10, 2, 7)     \
+  X(r8, 0, 9) X(r9, 1, 8) X(rsp, 15, 17) X(eflags, 17, 16) X(rcx, 14, 11) X(r11, 3, 6)      \
+  X(rbx, 11, 5) X(rbp, 10, 4) X(r12, 4, 3) X(r13, 5, 2) X(r14, 6, 1) X(r15, 7, 0)
+
+struct StubRegisters {
+#define STUB_FIELD(name, frame, reg) uint64_t name;
+  STUB_REGISTERS(STUB_FIELD)
+#undef STUB_FIELD
+};
+
+struct StubOp {
+  uint32_t kind;
+  uint32_t flags;
+  uint64_t nr;
+  uint64_t a[6];
+};
+
+struct StubSlot {
+  uint32_t state;
+  uint32_t kind;
+  struct StubRegisters regs;
+  // Of a fault; of the host call that failed.
+  uint64_t signo;
+  int64_t code;
+  uint64_t addr;
+  uint64_t error;
+  uint64_t trapno;
+  // Where the signal frame keeps the FPU state.
+  uint64_t fpstate;
+  // The thread's name for itself when it rings.
+  uint64_t token;
+  uint32_t opCount;
+  uint32_t opIndex;
+  int64_t opResult;
+  // What clone(2) returned: a hint only.
+  int64_t child;
+  uint64_t pad[3];
+  struct StubOp ops[];
+};
+
+#define STUB_MAX_OPS ((STUB_PAGE - sizeof(struct StubSlot)) / sizeof(struct StubOp))
+
+// The page that the sentry writes and every stub reads.
+struct StubStatus {
+  uint32_t awake;
+  uint32_t pad;
+  // How long a thread may spin for its verdict, in ticks of the time stamp counter.
+  uint64_t spinTicks;
+};
+
+// What the zygote and the sentry tell each other while it starts, in the zygote's ops[0].a.
+#define SETUP_FILTER_LENGTH 0
+#define SETUP_LISTENER 1
+#define SETUP_VDSO 2
+#define SETUP_HOLE_START 3
+#define SETUP_HOLE_END 4
+#define SETUP_ERROR 5

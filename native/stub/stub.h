@@ -1,0 +1,57 @@
+// What the stub's source files share: the kernel's signal frame, and the few functions written in assembly.
+#pragma once
+
+#include <stdint.h>
+
+#include "slot.h"
+
+struct AltStack {
+  uint64_t sp;
+  uint32_t flags;
+  uint32_t pad;
+  uint64_t size;
+};
+
+// struct ucontext of the signal frame, up to what the stub uses.
+struct Frame {
+  uint64_t flags;
+  uint64_t link;
+  struct AltStack stack;
+  uint64_t gregs[23];
+  uint64_t fpstate;
+};
+
+#define FRAME_RAX 13
+#define FRAME_ERROR 19
+#define FRAME_TRAPNO 20
+
+// siginfo_t, as far as faults and SIGSYS fill it in.
+struct Info {
+  int32_t signo;
+  int32_t error;
+  int32_t code;
+  int32_t pad;
+  uint64_t addr;
+  int32_t nr;
+  uint32_t arch;
+};
+
+static inline void copy_bytes(void *to, const void *from, uint64_t size) {
+  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+
+void stub_handler(int signo, const struct Info *info, struct Frame *frame);
+
+/** The handler's return address: rt_sigreturn. */
+void stub_restorer(void);
+/** Load the registers of `frame` as rt_sigreturn does. */
+__attribute__((noreturn)) void stub_return(struct Frame *frame);
+/** clone(2); the child calls entry(frame) on the stack that ends at `stack`. */
+long stub_clone(long flags, uint64_t stack, uint64_t clear_tid, uint64_t tls,
+                void (*entry)(struct Frame *), struct Frame *frame);
+/** Store `value`, after which the stack may belong to another thread, and end this thread. */
+__attribute__((noreturn)) void stub_exit(uint32_t *state, uint32_t value);
+/** Go on with zygote_run() on the stack that ends at `stack`. */
+__attribute__((noreturn)) void stub_switch_stack(uint64_t stack);
+/** Execute a system call that traps, with no stack: the zygote's first event. Does not return. */
+__attribute__((noreturn)) void stub_first_trap(void);
