@@ -4,14 +4,23 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { generateAbi } from './generate/abi.ts'
+import { generateCoverage } from './generate/coverage.ts'
+import { generateDispatch } from './generate/dispatch.ts'
 import { generateStructs } from './generate/structs.ts'
 import { structs } from './structs.ts'
+import { rowsByNumber } from './syscalls.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
 /** Path (from the root of the repository) and text of each generated file. */
 export function generateAll(): Map<string, string> {
-  return new Map([['syscall-table/structs.gen.ts', generateStructs(structs)]])
+  return new Map([
+    ['syscall-table/structs.gen.ts', generateStructs(structs)],
+    ['syscall-table/COVERAGE.md', generateCoverage(rowsByNumber, root)],
+    ['sentry/syscalls/dispatch.gen.ts', generateDispatch(rowsByNumber)],
+    ['native/abi.gen.h', generateAbi(rowsByNumber, structs)],
+  ])
 }
 
 const readOrEmpty = (path: string) => {
