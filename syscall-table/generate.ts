@@ -1,6 +1,7 @@
 // Writes every generated file from the tables of this folder. With --check it writes nothing and fails
 // when a file on disk differs.
 
+import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,11 +39,24 @@ export function staleFiles(): string[] {
     .map(([path]) => path)
 }
 
+/** What the C++ compiler says about native/abi-check.cc; empty when the system's headers agree with ours. */
+export function abiErrors(): string {
+  const flags = ['-std=c++20', '-fsyntax-only', '-Wall', '-Wextra', '-Werror', '-I', 'native']
+  const { status, stderr, error } = spawnSync('g++', [...flags, 'native/abi-check.cc'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  if (error !== undefined) return `abi-check: ${error.message}`
+  return status === 0 ? '' : stderr
+}
+
 if (import.meta.main) {
   const stale = staleFiles()
   if (process.argv.includes('--check')) {
     for (const path of stale) console.error(`${path} is stale: run npm run gen`)
-    process.exitCode = stale.length === 0 ? 0 : 1
+    const wrong = abiErrors()
+    if (wrong !== '') console.error(wrong)
+    process.exitCode = stale.length === 0 && wrong === '' ? 0 : 1
   } else {
     const files = generateAll()
     for (const path of stale) writeFileSync(join(root, path), files.get(path) ?? '')

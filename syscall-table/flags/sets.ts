@@ -10,6 +10,8 @@ export interface FlagSet {
   readonly mask: number
   readonly values: readonly NamedValue[]
   readonly bits: readonly NamedValue[]
+  /** Shows the value after the bits, as for the signal in clone(2)'s flags. */
+  readonly valuesLast?: boolean
   /** strace's comment for bits without a name, such as `O_???`. */
   readonly unknown: string
 }
@@ -90,7 +92,7 @@ const flagSetTable = {
     'CLOCK_',
     'REALTIME MONOTONIC PROCESS_CPUTIME_ID THREAD_CPUTIME_ID MONOTONIC_RAW REALTIME_COARSE MONOTONIC_COARSE BOOTTIME REALTIME_ALARM BOOTTIME_ALARM TAI',
   ),
-  CLONE: { mask: 0xff, values: signals, bits: cloneBits, unknown: 'CLONE_???' },
+  CLONE: { mask: 0xff, valuesLast: true, values: signals, bits: cloneBits, unknown: 'CLONE_???' },
   CLONE3: { mask: 0, values: [], bits: cloneBits, unknown: 'CLONE_???' },
   CLOSE_RANGE: bits('CLOSE_RANGE_', 'UNSHARE CLOEXEC'),
   DT: one('DT_', 'UNKNOWN FIFO CHR DIR BLK REG LNK SOCK WHT'),
@@ -294,7 +296,7 @@ const flagSetTable = {
     'DEBUG REUSEADDR TYPE ERROR DONTROUTE BROADCAST SNDBUF RCVBUF SNDBUFFORCE RCVBUFFORCE KEEPALIVE OOBINLINE NO_CHECK PRIORITY LINGER BSDCOMPAT REUSEPORT PASSCRED PEERCRED RCVLOWAT SNDLOWAT RCVTIMEO_OLD SNDTIMEO_OLD BINDTODEVICE ATTACH_FILTER DETACH_FILTER PEERNAME TIMESTAMP ACCEPTCONN PEERSEC PASSSEC TIMESTAMPNS MARK TIMESTAMPING PROTOCOL DOMAIN RXQ_OVFL PEEK_OFF LOCK_FILTER BUSY_POLL INCOMING_CPU ATTACH_BPF COOKIE PEERGROUPS ZEROCOPY BINDTOIFINDEX NETNS_COOKIE PASSPIDFD PEERPIDFD',
   ),
   SPLICE: bits('SPLICE_F_', 'MOVE NONBLOCK MORE GIFT'),
-  SS: bitsOrZero('SS_', 'ONSTACK', 'DISABLE AUTODISARM'),
+  SS: bits('SS_', 'ONSTACK DISABLE AUTODISARM'),
   STATX: bits(
     'STATX_',
     'TYPE MODE NLINK UID GID ATIME MTIME CTIME INO SIZE BLOCKS BTIME MNT_ID DIOALIGN MNT_ID_UNIQUE SUBVOL WRITE_ATOMIC',
