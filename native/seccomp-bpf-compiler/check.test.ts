@@ -159,7 +159,7 @@ test("arithmetic is the kernel's", () => {
         random.times(6, () => BigInt(random.below(2 ** 32))),
       ),
     )
-    const visible = (n: number) => (n > 4095 ? 4095 : n)
+    const visible = (n: number) => Math.min(n, 4095)
     const expected = records.map(data => visible(seccomp.dataOf(filter.run(data))))
     expect([...kernel.decide(program, records)]).toEqual(expected)
   }

@@ -60,14 +60,14 @@ const PERMISSIVE = new Set(['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG', 'SCMP_ACT_TRACE'])
  * The policy for a profile, for x86-64 programs. `numbers` maps names to x86-64 system call numbers; names it
  * lacks are ignored, since profiles list the calls of every architecture. Throws on an invalid profile.
  *
- * LIMIT: i386 and x32 calls are killed also when `architectures` has them, as nothing here can run them.
+ * LIMIT: i386 and x32 calls kill the thread also when `architectures` has them, as nothing here can run them.
  */
 export function ociPolicy(profile: OciSeccomp, numbers: ReadonlyMap<string, number>): Policy {
   const otherwise = action(profile.defaultAction, profile.defaultErrnoRet)
   if (otherwise === seccomp.USER_NOTIF) {
     throw new Error('seccomp: SCMP_ACT_NOTIFY cannot be the default action')
   }
-  const calls = new Map<number, Rule[]>()
+  const calls = new Map<number, readonly Rule[]>()
   for (const entry of profile.syscalls ?? []) {
     const rules = rulesOf(entry)
     for (const name of entry.names) {
@@ -78,7 +78,7 @@ export function ociPolicy(profile: OciSeccomp, numbers: ReadonlyMap<string, numb
       }
       // libseccomp refuses a rule that repeats the default, so runc skips it.
       if (nr === undefined || rules[0]?.action === otherwise) continue
-      calls.set(nr, merged(calls.get(nr), rules))
+      calls.set(nr, merged(calls.get(nr) ?? [], rules))
     }
   }
   return policy({
@@ -87,12 +87,15 @@ export function ociPolicy(profile: OciSeccomp, numbers: ReadonlyMap<string, numb
   })
 }
 
-/** libseccomp: a rule without conditions replaces those with, and nothing can follow it. */
-function merged(before: Rule[] | undefined, rules: Rule[]): Rule[] {
-  if (before === undefined || rules.some(isUnconditional)) {
-    return before?.some(isUnconditional) ? before : rules
-  }
-  return before.some(isUnconditional) ? before : [...before, ...rules]
+/**
+ * libseccomp: the first rule without conditions decides alone, wherever it stands.
+ *
+ * DIFFERS: of overlapping conditions with different actions the first in the profile wins; libseccomp tries them in
+ * an order of its own, and refuses equal conditions.
+ */
+function merged(before: readonly Rule[], rules: readonly Rule[]): readonly Rule[] {
+  if (before.some(isUnconditional)) return before
+  return rules.some(isUnconditional) ? rules : [...before, ...rules]
 }
 
 const isUnconditional = (rule: Rule): boolean => rule.when.length === 0
