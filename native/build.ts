@@ -1,5 +1,5 @@
 // Builds everything native into build/: the addon (g++, Node-API), the stub and the launcher (gcc, static,
-// freestanding). Each object is rebuilt only when its source, a header or this file is newer.
+// freestanding), the filters. Each object is rebuilt only when its source, a header or this file is newer.
 
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { buildPolicies } from './policy/build.ts'
 
 const run = promisify(execFile)
 const here = dirname(fileURLToPath(import.meta.url))
@@ -131,3 +132,4 @@ const objectOf = (source: string) => join(objects, `${basename(source)}.o`)
 
 mkdirSync(objects, { recursive: true })
 await Promise.all([buildAddon(), buildStub(), buildLaunchers()])
+buildPolicies(out)
