@@ -16,6 +16,7 @@ export type Direction = 'in' | 'out' | 'inout'
 export type Arg =
   | { readonly decode: Decode; readonly show: 'number' | 'hex' | 'octal' | 'id' | 'fd' | 'dirfd' }
   | { readonly decode: 'int'; readonly show: 'signal' }
+  | { readonly decode: 'uint'; readonly show: 'createMode' }
   | { readonly decode: Decode; readonly show: 'flags'; readonly set: FlagSetName }
   | { readonly decode: 'size'; readonly show: 'string' | 'strings' }
   | { readonly decode: 'size'; readonly show: 'timespecs' | 'timevals' | 'fdset' }
@@ -79,6 +80,8 @@ export const addr = { decode: 'size', show: 'hex' } as const
 export const bits64 = { decode: 'bits64', show: 'hex' } as const
 export const hex = { decode: 'uint', show: 'hex' } as const
 export const mode = { decode: 'uint', show: 'octal' } as const
+/** The last argument of open(2): only there when the argument `flags` may create a file. */
+export const createMode = { decode: 'uint', show: 'createMode' } as const
 /** uid_t or gid_t; all ones mean "none" and are shown as -1. */
 export const id = { decode: 'uint', show: 'id' } as const
 export const fd = { decode: 'int', show: 'fd' } as const

@@ -2,6 +2,7 @@
 
 import {
   addr,
+  createMode,
   dirfd,
   fd,
   flags,
@@ -28,7 +29,7 @@ import { ENOSYS, EPERM } from '../errno.ts'
 import { inArea } from '../row.ts'
 
 export const pathCalls = inArea('path', {
-  open: { nr: 2, args: { path, flags: flags('OPEN'), mode }, restart: 'sys' },
+  open: { nr: 2, args: { path, flags: flags('OPEN'), mode: createMode }, restart: 'sys' },
   stat: { nr: 4, args: { path, statbuf: out('stat') } },
   lstat: { nr: 6, args: { path, statbuf: out('stat') } },
   access: { nr: 21, args: { path, mode: flags('ACCESS') } },
@@ -78,7 +79,11 @@ export const pathCalls = inArea('path', {
   removexattr: { nr: 197, args: { path, name: str } },
   lremovexattr: { nr: 198, args: { path, name: str } },
   utimes: { nr: 235, args: { path, times: inTimevals } },
-  openat: { nr: 257, args: { dirfd, path, flags: flags('OPEN'), mode }, restart: 'sys' },
+  openat: {
+    nr: 257,
+    args: { dirfd, path, flags: flags('OPEN'), mode: createMode },
+    restart: 'sys',
+  },
   mkdirat: { nr: 258, args: { dirfd, path, mode } },
   mknodat: { nr: 259, args: { dirfd, path, mode, dev: uint } },
   fchownat: { nr: 260, args: { dirfd, path, owner: id, group: id, flags: flags('AT') } },
