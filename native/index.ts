@@ -5,3 +5,6 @@ export type HostFd = number
 
 export * from './host-file.ts'
 export * from './control.ts'
+export * from './host-io.ts'
+export * from './sandbox.ts'
+export * from './systrap.ts'

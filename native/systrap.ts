@@ -169,7 +169,10 @@ export class SystrapPlatform implements Platform {
     const regs = context.regsDirty
     const ops: SystrapOps = context.ops
     context.regsDirty = false
-    if (ops.count === 0) return native.systrapResume(thread.id, result, regs)
+    if (ops.count === 0) {
+      native.systrapResume(thread.id, result, regs)
+      return
+    }
     native.systrapResumeOps(thread.id, result, regs, ops.rows, ops.count)
     ops.clear()
   }

@@ -1,7 +1,206 @@
+// Confinement of this process, step by step. Node's threads exist already when these run, so each step must
+// reach all of them: glibc's set*id do by signalling every thread, filters by TSYNC, mounts by CLONE_FS.
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <string>
+
 #include "addon.h"
 
 namespace portcullis {
+namespace {
 
-void RegisterSandbox(Napi::Env, Napi::Object) {}
+constexpr int kLastCapability = 63;
+
+// Make the current directory, which must be a mount point, the root of this mount namespace, and unmount
+// what was there before.
+int PivotHere() {
+  // pivot_root(".", ".") stacks the old root on the new one (pivot_root(2), NOTES).
+  if (syscall(SYS_pivot_root, ".", ".") < 0) return -errno;
+  if (umount2(".", MNT_DETACH) < 0) return -errno;
+  return chdir("/") < 0 ? -errno : 0;
+}
+
+// Replace the file system by an empty, read-only tmpfs. Needs a mount namespace of our own.
+Napi::Value JsPivotToEmptyRoot(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  // Nothing we do may propagate to the host.
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return Num(env, -errno);
+  // Any directory will do, the mount hides it; /proc exists wherever a runtime runs.
+  if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=555") < 0) {
+    return Num(env, -errno);
+  }
+  if (chdir("/proc") < 0) return Num(env, -errno);
+  if (int r = PivotHere(); r < 0) return Num(env, r);
+  unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  return Num(env, mount(nullptr, "/", nullptr, flags, nullptr) < 0 ? -errno : 0);
+}
+
+// (path): make a directory the root of this mount namespace.
+Napi::Value JsPivotTo(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string path = info[0].As<Napi::String>();
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return Num(env, -errno);
+  if (mount(path.c_str(), path.c_str(), nullptr, MS_BIND | MS_REC, nullptr) < 0) return Num(env, -errno);
+  if (chdir(path.c_str()) < 0) return Num(env, -errno);
+  return Num(env, PivotHere());
+}
+
+// (uid, gid): all user and group ids, and no supplementary groups. Leaving uid 0 takes every capability from
+// every thread. Afterwards the process is made dumpable again, or it could not reach its stubs' memory.
+Napi::Value JsSetIds(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  uid_t uid = U32(info, 0);
+  gid_t gid = U32(info, 1);
+  if (setgroups(0, nullptr) < 0) return Num(env, -errno);
+  if (setresgid(gid, gid, gid) < 0) return Num(env, -errno);
+  if (setresuid(uid, uid, uid) < 0) return Num(env, -errno);
+  return Result(env, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
+// What each thread must do by itself, since capset and the bounding set know single threads only.
+struct CapabilityChange {
+  uint64_t keep;
+  std::atomic<int> done;
+  std::atomic<int> error;
+};
+CapabilityChange g_change;
+
+int ChangeCapabilities(uint64_t keep) {
+  for (int cap = 0; cap <= kLastCapability; cap++) {
+    if (keep >> cap & 1) continue;
+    int have = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+    if (have < 0) break;
+    if (have == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) return errno;
+  }
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) < 0) return errno;
+  for (int i = 0; i < 2; i++) {
+    uint32_t mask = static_cast<uint32_t>(keep >> (32 * i));
+    data[i].permitted &= mask;
+    data[i].effective = data[i].permitted;
+    data[i].inheritable = 0;
+  }
+  return syscall(SYS_capset, &header, data) < 0 ? errno : 0;
+}
+
+void OnChange(int) {
+  int saved = errno;
+  int error = ChangeCapabilities(g_change.keep);
+  if (error) g_change.error.store(error);
+  g_change.done.fetch_add(1);
+  errno = saved;
+}
+
+// Run OnChange in every other thread, by a signal that nothing else uses. Returns how many there are.
+int SignalThreads(int signo) {
+  DIR* dir = opendir("/proc/self/task");
+  if (!dir) return -errno;
+  pid_t self = static_cast<pid_t>(syscall(SYS_gettid));
+  int count = 0;
+  while (dirent* entry = readdir(dir)) {
+    pid_t tid = atoi(entry->d_name);
+    if (tid <= 0 || tid == self) continue;
+    if (syscall(SYS_tgkill, getpid(), tid, signo) == 0) count++;
+  }
+  closedir(dir);
+  return count;
+}
+
+// (keepLow, keepHigh): every thread keeps only these capabilities, for itself and in its bounding set. Must
+// run while /proc is there.
+Napi::Value JsDropCapabilities(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  constexpr int kTries = 5000;
+  g_change.keep = static_cast<uint64_t>(U32(info, 1)) << 32 | U32(info, 0);
+  g_change.done.store(0);
+  g_change.error.store(0);
+  int signo = SIGRTMAX - 3;
+  struct sigaction action = {}, before = {};
+  action.sa_handler = OnChange;
+  action.sa_flags = SA_RESTART;
+  if (sigaction(signo, &action, &before) < 0) return Num(env, -errno);
+  int expected = SignalThreads(signo);
+  for (int i = 0; i < kTries && expected > 0 && g_change.done.load() < expected; i++) {
+    timespec pause = {0, 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+  sigaction(signo, &before, nullptr);
+  if (expected < 0) return Num(env, expected);
+  if (g_change.done.load() < expected) return Num(env, -ETIMEDOUT);
+  if (int error = g_change.error.load()) return Num(env, -error);
+  return Num(env, -ChangeCapabilities(g_change.keep));
+}
+
+Napi::Value JsSetNoNewPrivs(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+// (filter): install it in every thread. Each must have no_new_privs or all of them CAP_SYS_ADMIN; TSYNC sets
+// no_new_privs in the others when we have it.
+Napi::Value JsInstallFilter(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto bytes = info[0].As<Napi::Uint8Array>();
+  size_t length = bytes.ByteLength();
+  if (length == 0 || length % sizeof(sock_filter) || length / sizeof(sock_filter) > BPF_MAXINSNS) {
+    return Num(env, -EINVAL);
+  }
+  std::string copy(reinterpret_cast<const char*>(bytes.Data()), length);
+  sock_fprog program = {static_cast<unsigned short>(length / sizeof(sock_filter)),
+                        reinterpret_cast<sock_filter*>(copy.data())};
+  long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+  // A positive result is a thread that could not be synchronised.
+  return r > 0 ? Num(env, -ESRCH) : Result(env, r);
+}
+
+// (signo): sent to this process when the thread that made it ends.
+Napi::Value JsSetParentDeathSignal(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), prctl(PR_SET_PDEATHSIG, I32(info, 0), 0, 0, 0));
+}
+
+Napi::Value JsSetDumpable(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), prctl(PR_SET_DUMPABLE, I32(info, 0), 0, 0, 0));
+}
+
+// (resource, soft, hard): Infinity for none. A hard limit is lowered only: raising needs a capability.
+Napi::Value JsSetLimit(const Napi::CallbackInfo& info) {
+  auto value = [&](size_t i) {
+    double v = info[i].As<Napi::Number>().DoubleValue();
+    return v > 9e18 ? RLIM_INFINITY : static_cast<rlim_t>(v);
+  };
+  rlimit limit = {value(1), value(2)};
+  return Result(info.Env(), setrlimit(static_cast<__rlimit_resource>(I32(info, 0)), &limit));
+}
+
+}  // namespace
+
+void RegisterSandbox(Napi::Env env, Napi::Object exports) {
+  exports.Set("pivotToEmptyRoot", Napi::Function::New<JsPivotToEmptyRoot>(env));
+  exports.Set("pivotTo", Napi::Function::New<JsPivotTo>(env));
+  exports.Set("setIds", Napi::Function::New<JsSetIds>(env));
+  exports.Set("dropCapabilities", Napi::Function::New<JsDropCapabilities>(env));
+  exports.Set("setNoNewPrivs", Napi::Function::New<JsSetNoNewPrivs>(env));
+  exports.Set("installFilter", Napi::Function::New<JsInstallFilter>(env));
+  exports.Set("setParentDeathSignal", Napi::Function::New<JsSetParentDeathSignal>(env));
+  exports.Set("setDumpable", Napi::Function::New<JsSetDumpable>(env));
+  exports.Set("setLimit", Napi::Function::New<JsSetLimit>(env));
+}
 
 }  // namespace portcullis

@@ -17,15 +17,9 @@
 
 #include "systrap.h"
 
-#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, uint64_t)
-#endif
-#define SYNC_WAKE_UP 1
-
 namespace portcullis::systrap {
 namespace {
 
-constexpr uint64_t kStubSpinNs = 30'000;
 constexpr double kStartTimeoutNs = 10e9;
 
 int g_childFd = -1;
@@ -113,7 +107,7 @@ int Platform::start(int stub, const uint8_t* filter, size_t length, uint8_t* rec
   int r = startZygote(stub, filter, length, failure);
   if (r < 0) return r;
   ticksPerNs_ = static_cast<double>(Ticks() - ticks) / (NowNs() - ns);
-  status_->spinTicks = cpus_ > 1 ? static_cast<uint64_t>(kStubSpinNs * ticksPerNs_) : 0;
+  setSpinning(cpus_ > 1);
   return 0;
 }
 
@@ -213,8 +207,6 @@ int Platform::awaitZygote(std::string* failure) {
   Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, zygotePid_, 0)));
   listener_ = Fd(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), report[SETUP_LISTENER], 0)));
   if (!listener_.valid()) return -errno;
-  // Linux 6.6; without it hand-overs work, only slower.
-  ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP);
   *failure = "first event";
   if (!bind(zygote_, zygotePid_)) return -ESRCH;
   zygote_->fresh = false;

@@ -12,6 +12,11 @@
 
 #include "systrap.h"
 
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, uint64_t)
+#endif
+#define SYNC_WAKE_UP 1
+
 namespace portcullis::systrap {
 namespace {
 
@@ -21,9 +26,16 @@ constexpr int kNothing = -3;
 
 // An event that comes within this time is cheaper to spin for than to sleep for.
 constexpr double kSpinNs = 25'000;
-// Spinning stops when events come this late on average, with single gaps counted up to kLongestGapNs.
+// After events that spinning missed, the score falls until spinning stops; it is tried again after a pause
+// that doubles with each trial in vain, if events come more often than this.
 constexpr double kSpinGapNs = 60'000;
-constexpr double kLongestGapNs = 200'000;
+constexpr int kFullScore = 16;
+constexpr int kTrialScore = 6;
+constexpr int kMissed = 2;
+constexpr double kFirstPauseNs = 2e6;
+constexpr double kLongestPauseNs = 64e6;
+// How long a stub thread may spin for its verdict.
+constexpr double kStubSpinNs = 30'000;
 // How often host descriptors are looked at while stubs keep us busy.
 constexpr double kHostCheckNs = 250'000;
 constexpr int kMaxEpollEvents = 64;
@@ -102,6 +114,7 @@ int Platform::scan() {
     Thread* t = running_[scanAt_];
     uint32_t state = __atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE);
     if (state != SLOT_POSTED && state != SLOT_BELL) continue;
+    if (spinning_ && state == SLOT_BELL) missed(Ticks());
     if (takeEvent(t)) return deliver(t);
   }
   return kNothing;
@@ -112,20 +125,54 @@ int Platform::idle(double deadlineNs) {
   uint64_t start = Ticks();
   int found = kNothing;
   bool hope = !running_.empty() || expected_ > 0;
-  if (cpus_ > 1 && hope && gap_ < kSpinGapNs) {
-    uint64_t bound = static_cast<uint64_t>(kSpinNs * ticksPerNs_);
-    do {
-      if ((found = scan()) != kNothing) break;
-      if (g_childDied.load(std::memory_order_relaxed)) break;
-      if (expected_ > 0 && ringPending()) receive();
-      if ((found = nextReady()) != kNothing) break;
-      __builtin_ia32_pause();
-    } while (Ticks() - start < bound);
+  if (!spinning_) {
+    tryToSpin(start);
+  } else if (hope && (found = spin(start)) != kNothing) {
+    spinScore_ = std::min(spinScore_ + 1, kFullScore);
+    if (spinScore_ == kFullScore) spinPauseNs_ = kFirstPauseNs;
+    return found;
   }
-  if (found == kNothing && !g_childDied.load()) found = sleep(deadlineNs);
-  double gap = static_cast<double>(Ticks() - start) / ticksPerNs_;
-  gap_ += (std::min(gap, kLongestGapNs) - gap_) / 8;
+  if (!g_childDied.load()) found = sleep(deadlineNs);
+  uint64_t now = Ticks();
+  gapNs_ = static_cast<double>(now - start) / ticksPerNs_;
+  if (spinning_ && hope) missed(now);
   return found;
+}
+
+int Platform::spin(uint64_t start) {
+  uint64_t bound = static_cast<uint64_t>(kSpinNs * ticksPerNs_);
+  int found = kNothing;
+  do {
+    if ((found = scan()) != kNothing) break;
+    if (g_childDied.load(std::memory_order_relaxed)) break;
+    if (expected_ > 0 && ringPending()) receive();
+    if ((found = nextReady()) != kNothing) break;
+    __builtin_ia32_pause();
+  } while (Ticks() - start < bound);
+  return found;
+}
+
+// An event came too late for spinning, or its thread gave up spinning because we did not run.
+void Platform::missed(uint64_t now) {
+  spinScore_ -= kMissed;
+  if (spinScore_ > 0) return;
+  setSpinning(false);
+  trySpinAt_ = now + static_cast<uint64_t>(spinPauseNs_ * ticksPerNs_);
+  spinPauseNs_ = std::min(spinPauseNs_ * 2, kLongestPauseNs);
+}
+
+void Platform::tryToSpin(uint64_t now) {
+  if (cpus_ < 2 || gapNs_ > kSpinGapNs || now < trySpinAt_) return;
+  spinScore_ = kTrialScore;
+  setSpinning(true);
+}
+
+// While we spin, woken threads should run on another CPU; while we sleep, on ours, which we are about to leave.
+void Platform::setSpinning(bool on) {
+  spinning_ = on;
+  status_->spinTicks = on ? static_cast<uint64_t>(kStubSpinNs * ticksPerNs_) : 0;
+  // Linux 6.6; without the flag hand-overs work, only slower.
+  ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, on ? 0 : SYNC_WAKE_UP);
 }
 
 int Platform::sleep(double deadlineNs) {

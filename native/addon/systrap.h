@@ -223,7 +223,10 @@ class Platform {
   // systrap-wait.cc
   int scan();
   int idle(double deadlineNs);
-  void spin();
+  int spin(uint64_t start);
+  void missed(uint64_t now);
+  void tryToSpin(uint64_t now);
+  void setSpinning(bool on);
   int sleep(double deadlineNs);
   void park();
   bool hostDue();
@@ -261,7 +264,11 @@ class Platform {
   int cpus_ = 1;
   double ticksPerNs_ = 1;
   uint64_t lastHostCheck_ = 0;
-  double gap_ = 0;
+  double gapNs_ = 0;
+  bool spinning_ = false;
+  int spinScore_ = 8;
+  double spinPauseNs_ = 2e6;
+  uint64_t trySpinAt_ = 0;
 };
 
 double NowNs();
