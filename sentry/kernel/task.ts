@@ -10,6 +10,7 @@ import type { FsContext } from '../vfs/fs-context.ts'
 import type { Creds } from './creds.ts'
 import type { FdTable } from './fdtable.ts'
 import type { Kernel } from './kernel.ts'
+import type { PollTable } from './poll-table.ts'
 import { SchedState } from './sched-state.ts'
 import type { SeccompState } from './seccomp-filter.ts'
 import { TaskSignals } from './signal-state.ts'
@@ -30,6 +31,11 @@ export const STARTING = 3
 export const ZOMBIE = 4
 export const DEAD = 5
 
+/** Something a blocked call holds that must be given back when the call ends without having finished. */
+export interface RestartResource {
+  abandon(): void
+}
+
 /** What a call keeps over a re-run; cleared when the call ends. */
 export class RestartState {
   /** Absolute deadline on CLOCK_MONOTONIC in ns, 0 when unset. */
@@ -40,8 +46,14 @@ export class RestartState {
   data: unknown = null
   /** The deadline has passed. */
   timedOut = false
+  /** Given back by `clear` unless the call has taken it out. */
+  resource: RestartResource | null = null
 
   clear(): void {
+    if (this.resource !== null) {
+      this.resource.abandon()
+      this.resource = null
+    }
     this.deadline = 0
     this.done = 0
     this.data = null
@@ -105,6 +117,8 @@ export class Task {
   readonly io: UserIo
   /** Set by a handler whose ops may fail; used once, cleared when the call's ops have run. */
   opsFailure: OpsFailure | null = null
+  /** The call returns only to run its host operations, and goes on afterwards: ops-barrier.ts. */
+  opsOnly = false
   /** Something must happen before the task returns to program code: signals, a stop, an exit. */
   work = false
   /** Run once at EV_STARTED; null for a plain fork child, which goes on with 0. */
@@ -112,6 +126,8 @@ export class Task {
   /** Bits of who wants to see calls at entry and exit: ENTRY_*; 0 on the fast path. */
   entryWork = 0
   exitWork = 0
+  /** Made by the first poll(2) that waits on several files. */
+  pollTable: PollTable | null = null
   /** set_mempolicy(2); replaced as a whole. */
   memPolicy = { mode: 0, nodes: 0 }
   /** Events of the host thread so far: one more proves that the host calls ordered before have run. */

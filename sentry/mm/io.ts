@@ -25,6 +25,9 @@ export abstract class Io {
   /** Move bytes out of the window (the program writes). */
   abstract take(into: Uint8Array, at: number, length: number): number
 
+  /** Pass over `n` bytes that an earlier pass of the same call has moved; they count as transferred. */
+  abstract skip(n: number): void
+
   /** What the call returns after a transfer loop ended with `error` (0 or -errno): a count wins over an error. */
   finish(error: number): number {
     return this.done > 0 ? this.done : error
@@ -105,6 +108,15 @@ export class UserIo extends Io {
     this.done += n
   }
 
+  skip(n: number): void {
+    let left = Math.min(n, this.remaining)
+    while (left > 0) {
+      const part = Math.min(left, this.segmentLeft)
+      this.advance(part)
+      left -= part
+    }
+  }
+
   #skipEmpty(): void {
     while (this.#segment < this.#segments && this.#length[this.#segment] === 0) this.#segment++
   }
@@ -158,6 +170,10 @@ export class KernelIo extends Io {
     const n = Math.min(length, this.remaining)
     into.set(this.#buffer.subarray(this.#at, this.#at + n), at)
     return this.#advance(n)
+  }
+
+  skip(n: number): void {
+    this.#advance(Math.min(n, this.remaining))
   }
 
   #advance(n: number): number {

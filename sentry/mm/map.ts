@@ -133,7 +133,7 @@ export function mapRegion(
   if (wanted === 0) return -EINVAL
   const length = pageCeil(wanted)
   if (length > TASK_SIZE) return -ENOMEM
-  if (offset + length > 2 ** 63) return -EOVERFLOW
+  if (offset < 0 || offset + length > 2 ** 63) return -EOVERFLOW
   if (mm.vmas.count >= MAX_MAP_COUNT) return -ENOMEM
   const place = placeFor(task, mm, hint, length, flags, file === null)
   if (place < 0) return place

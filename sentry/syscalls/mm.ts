@@ -1,6 +1,6 @@
 // Handlers of the memory calls.
 
-import { EBADF, EBUSY, EFAULT, EINVAL, ENOMEM, ENOSPC, EPERM } from '../../syscall-table/errno.ts'
+import { EBADF, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM } from '../../syscall-table/errno.ts'
 import {
   MAP_ANONYMOUS,
   MAP_HUGETLB,
@@ -151,27 +151,6 @@ export function sys_mlockall(task: Task, flags: number): number {
 export function sys_munlockall(task: Task): number {
   task.mm.lockFuture = false
   return lockAll(task, task.mm, false)
-}
-
-/** pkey_mprotect(2), as on a CPU without protection keys: only the default key exists. */
-export function sys_pkey_mprotect(
-  task: Task,
-  addr: number,
-  length: number,
-  prot: number,
-  key: number,
-): number {
-  return key === -1 || key === 0 ? protect(task, task.mm, addr, length, prot) : -EINVAL
-}
-
-/** pkey_alloc(2). */
-export function sys_pkey_alloc(_task: Task, flags: number, access: number): number {
-  return flags !== 0 || access > 3 ? -EINVAL : -ENOSPC
-}
-
-/** pkey_free(2). */
-export function sys_pkey_free(_task: Task, _key: number): number {
-  return -EINVAL
 }
 
 /** set_mempolicy(2). */

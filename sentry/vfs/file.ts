@@ -3,7 +3,7 @@
 
 import { EBADF, EINVAL, EISDIR, ENODEV, ENOTTY, ESPIPE } from '../../syscall-table/errno.ts'
 import {
-  O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDWR, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM,
+  O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { WaitQueue } from '../kernel/wait-queue.ts'
@@ -116,6 +116,13 @@ export class DirectoryOps extends FileOps {
   }
 }
 
+/** Told when the last reference to an open file goes: epoll forgets it then. */
+export interface FileWatcher {
+  onFileReleased(file: File): void
+  /** The next watcher of the same file. */
+  nextWatcher: FileWatcher | null
+}
+
 /** An open file description, shared by the descriptors that dup, fork and SCM_RIGHTS make. */
 export class File {
   readonly ops: FileOps
@@ -129,6 +136,8 @@ export class File {
   owner = 0
   ownerType = 0
   signal = 0
+  /** Those to tell of the end of this file. */
+  watchers: FileWatcher | null = null
   /** Bytes of read-ahead and such are the file system's business. */
   data: unknown = null
   #refs = 1
@@ -144,7 +153,8 @@ export class File {
   }
 
   get readable(): boolean {
-    return (this.flags & O_ACCMODE) !== O_WRONLY && (this.flags & O_PATH) === 0
+    const mode = this.flags & O_ACCMODE
+    return (mode === O_RDONLY || mode === O_RDWR) && (this.flags & O_PATH) === 0
   }
   get writable(): boolean {
     const mode = this.flags & O_ACCMODE
@@ -164,6 +174,10 @@ export class File {
 
   unref(): void {
     if (--this.#refs > 0) return
+    for (let w = this.watchers; w !== null; w = this.watchers) {
+      this.watchers = w.nextWatcher
+      w.onFileReleased(this)
+    }
     const { inode } = this
     if (inode.locks !== null) inode.locks.releaseFile(this)
     this.ops.release(this)
