@@ -1,8 +1,8 @@
 // Measures the gofer in two processes: run it with Node; the argument is the tree to list (default /usr).
 
+import { FileAttr } from '../../../../gofer/protocol.ts'
 import { close } from '../../../../native/index.ts'
 import { O_RDONLY, S_IFDIR, S_IFMT } from '../../../../syscall-table/flags.ts'
-import { FileAttr } from '../../../../gofer/protocol.ts'
 import { DirEntry, DirPage } from '../dir-page.ts'
 import { WalkResult } from '../results.ts'
 import { spawnGofer } from './spawn.ts'

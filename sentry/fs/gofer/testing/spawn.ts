@@ -2,10 +2,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { close, setSendBuffer, socketpair } from '../../../../native/index.ts'
-import { GoferClient } from '../client.ts'
-import { SOCK_SEQPACKET } from '../../../../syscall-table/flags.ts'
 import { MESSAGE_MAX } from '../../../../gofer/protocol.ts'
+import { close, setSendBuffer, socketpair } from '../../../../native/index.ts'
+import { SOCK_SEQPACKET } from '../../../../syscall-table/flags.ts'
+import { GoferClient } from '../client.ts'
 
 const serve = fileURLToPath(new URL('../../../../gofer/testing/serve.ts', import.meta.url))
 

@@ -1,0 +1,323 @@
+// The client against a server in another process: what each operation does to the files.
+
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import {
+  ATTACH_HOST_UDS,
+  FileAttr,
+  HEADER_SIZE,
+  ID_KEEP,
+  MESSAGE_MAX,
+  SET_ATIME,
+  SET_GID,
+  SET_MODE,
+  SET_MTIME,
+  SET_MTIME_NOW,
+  SET_SIZE,
+  SET_UID,
+} from '../../../gofer/protocol.ts'
+import {
+  close,
+  pread,
+  pwrite,
+  STATFS_BSIZE,
+  STATFS_COUNT,
+  sendMessage,
+  setSendBuffer,
+  socketpair,
+} from '../../../native/index.ts'
+import {
+  ECONNREFUSED,
+  EEXIST,
+  EIO,
+  ENODATA,
+  ENOENT,
+  ENOTEMPTY,
+  EOPNOTSUPP,
+  EPERM,
+  ERANGE,
+} from '../../../syscall-table/errno.ts'
+import {
+  AT_REMOVEDIR,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+} from '../../../syscall-table/flags.ts'
+import { GoferClient } from './client.ts'
+import { DirEntry, DirPage } from './dir-page.ts'
+import { AttrChange, NewFile, WalkResult } from './results.ts'
+import { spawnGofer } from './testing/spawn.ts'
+
+let tree: string
+let client: GoferClient
+let root: number
+const attr = new FileAttr()
+const found = new WalkResult()
+const made = new NewFile()
+
+beforeEach(() => {
+  tree = mkdtempSync(join(tmpdir(), 'client-'))
+  mkdirSync(join(tree, 'a/b/c'), { recursive: true })
+  writeFileSync(join(tree, 'a/file'), 'content', { mode: 0o640 })
+  symlinkSync('../elsewhere', join(tree, 'a/b/link'))
+  client = spawnGofer(`${ATTACH_HOST_UDS}:${tree}`, `0:${tree}`).client
+  root = client.attach(0, attr)
+})
+
+afterEach(() => {
+  close(client.socket)
+  rmSync(tree, { recursive: true, force: true })
+})
+
+function handleOf(...names: string[]): number {
+  expect(client.walk(root, names, 0, names.length, found)).toBe(names.length)
+  return found.handles[names.length - 1]!
+}
+
+const at = (name: string) => join(tree, name)
+
+test('attach and walk tell attributes', () => {
+  expect(root).toBeGreaterThan(0)
+  expect(attr.mode & S_IFMT).toBe(S_IFDIR)
+  expect(client.walk(root, ['x', 'a', 'file'], 1, 2, found)).toBe(2)
+  const host = statSync(at('a/file'))
+  const file = found.attrs[1]!
+  expect(file.mode).toBe(host.mode)
+  expect(file.size).toBe(7)
+  expect(file.ino).toBe(host.ino)
+  expect(file.nlink).toBe(1)
+  expect(file.mtimeSec).toBe(Math.floor(host.mtimeMs / 1000))
+  expect(found.handles[0]).toBe(0)
+  expect(found.handles[1]).toBeGreaterThan(0)
+})
+
+test('walk stops at what is missing and at symlinks, with their targets', () => {
+  expect(client.walk(root, ['a', 'none', 'x'], 0, 3, found)).toBe(1)
+  expect(found.stop).toBe(-ENOENT)
+  expect(found.handles[0]).toBeGreaterThan(0)
+  expect(client.walkHandles(root, ['a', 'b', 'link', 'x'], 0, 4, found)).toBe(3)
+  expect(found.stop).toBe(0)
+  expect(found.attrs[2]!.mode & S_IFMT).toBe(S_IFLNK)
+  expect(found.attrs[2]!.target).toBe('../elsewhere')
+  expect([...found.handles.slice(0, 3)].every(handle => handle > 0)).toBe(true)
+})
+
+test('an opened file is read, written and truncated through its descriptor', () => {
+  const handle = handleOf('a', 'file')
+  const fd = client.open(handle, O_RDWR)
+  const bytes = new Uint8Array(20)
+  expect(pread(fd, bytes, 0, 20, 0)).toBe(7)
+  expect(pwrite(fd, bytes, 0, 7, 7)).toBe(7)
+  close(fd)
+  expect(readFileSync(at('a/file'), 'utf8')).toBe('contentcontent')
+  close(client.open(handle, O_RDWR | O_TRUNC))
+  expect(statSync(at('a/file')).size).toBe(0)
+})
+
+test('a handle outlives its name', () => {
+  const handle = handleOf('a', 'file')
+  const dir = handleOf('a')
+  expect(client.unlink(dir, 'file', 0)).toBe(0)
+  const fd = client.open(handle, O_RDONLY)
+  expect(fd).toBeGreaterThan(0)
+  close(fd)
+  expect(client.getattr(handle, attr)).toBe(0)
+  expect(attr.nlink).toBe(0)
+})
+
+test('new files have the owner and mode asked for', () => {
+  expect(client.create(root, 'new', O_RDWR, 0o6751, 1000, 1001, made)).toBe(0)
+  expect(pwrite(made.fd, new Uint8Array(3), 0, 3, 0)).toBe(3)
+  close(made.fd)
+  expect(made.attr.mode).toBe(S_IFREG | 0o6751)
+  const host = statSync(at('new'))
+  expect([host.mode & 0o7777, host.uid, host.gid]).toEqual([0o6751, 1000, 1001])
+  expect(client.create(root, 'new', O_RDWR, 0o644, 0, 0, made)).toBe(-EEXIST)
+
+  expect(client.mkdir(root, 'dir', 0o2775, 5, 6, made)).toBe(0)
+  expect([made.attr.mode, made.attr.uid, made.attr.gid]).toEqual([S_IFDIR | 0o2775, 5, 6])
+  // A directory's set-group-id would give its group and bit to what is made in it.
+  expect(client.mkdir(made.handle, 'in', 0o755, 0, 0, made)).toBe(0)
+  expect([made.attr.mode, made.attr.gid]).toEqual([S_IFDIR | 0o755, 0])
+  expect(client.mknod(root, 'fifo', S_IFIFO | 0o622, ID_KEEP, 7, 0, 0, made)).toBe(0)
+  expect([made.attr.mode, made.attr.uid, made.attr.gid]).toEqual([S_IFIFO | 0o622, 0, 7])
+  expect(client.mknod(root, 'null', S_IFCHR | 0o666, 0, 0, 1, 3, made)).toBe(-EPERM)
+  expect(client.mknod(root, 'gone', S_IFCHR, 0, 0, 0, 0, made)).toBe(0)
+  expect(client.symlink(root, 'link', 'over\xe4there', 9, 9, made)).toBe(0)
+  expect([made.attr.target, made.attr.uid]).toEqual(['over\xe4there', 9])
+  expect(readlinkSync(at('link'), 'latin1')).toBe('over\xe4there')
+})
+
+test('long targets and names of any bytes', () => {
+  const target = 'd/'.repeat(1500)
+  expect(client.symlink(root, 'long\xff', target, 0, 0, made)).toBe(0)
+  expect(made.attr.target).toBe('')
+  expect(client.readlink(made.handle)).toBe(target)
+  expect(client.walk(root, ['long\xff'], 0, 1, found)).toBe(1)
+})
+
+test('link, rename and remove', () => {
+  const file = handleOf('a', 'file')
+  const a = handleOf('a')
+  const b = handleOf('a', 'b')
+  expect(client.link(file, b, 'second', attr)).toBe(0)
+  expect(attr.nlink).toBe(2)
+  expect(client.rename(b, 'second', a, 'file', RENAME_NOREPLACE)).toBe(-EEXIST)
+  expect(client.rename(b, 'second', a, 'third', 0)).toBe(0)
+  expect(client.rename(a, 'third', a, 'b', RENAME_EXCHANGE)).toBe(0)
+  expect(lstatSync(at('a/b')).isFile()).toBe(true)
+  expect(client.unlink(root, 'a', AT_REMOVEDIR)).toBe(-ENOTEMPTY)
+  expect(client.unlink(a, 'b', 0)).toBe(0)
+  expect(client.unlink(a, 'b', 0)).toBe(-ENOENT)
+})
+
+test('setattr changes only what the mask names', () => {
+  const file = handleOf('a', 'file')
+  const change = new AttrChange()
+  change.mask = SET_MODE | SET_UID | SET_SIZE | SET_ATIME
+  change.mode = 0o4711
+  change.uid = 1000
+  change.gid = 1000
+  change.size = 2
+  change.atimeSec = -5
+  change.atimeNsec = 123456789
+  expect(client.setattr(file, change, attr)).toBe(0)
+  expect([attr.mode & 0o7777, attr.uid, attr.gid, attr.size]).toEqual([0o4711, 1000, 0, 2])
+  expect([attr.atimeSec, attr.atimeNsec]).toEqual([-5, 123456789])
+  const before = Math.floor(Date.now() / 1000) - 1
+  change.mask = SET_MTIME | SET_MTIME_NOW | SET_GID
+  expect(client.setattr(file, change, attr)).toBe(0)
+  expect(attr.mtimeSec).toBeGreaterThanOrEqual(before)
+  expect([attr.uid, attr.gid, attr.atimeSec]).toEqual([1000, 1000, -5])
+})
+
+test('a directory of many entries comes in pages', () => {
+  mkdirSync(at('many'))
+  const names = new Set<string>()
+  for (let i = 0; i < 3000; i++) {
+    const name = `entry-${i}-${'n'.repeat(i % 200)}`
+    names.add(name)
+    if (i % 3 === 0) symlinkSync('t'.repeat(i % 1500 || 1), at(`many/${name}`))
+    else writeFileSync(at(`many/${name}`), '')
+  }
+  const dir = handleOf('many')
+  const page = new DirPage()
+  const entry = new DirEntry()
+  let pages = 0
+  do {
+    expect(client.readdir(dir, page.cookieLow, page.cookieHigh, page)).toBe(0)
+    pages++
+    while (page.next(entry) > 0) {
+      expect(names.delete(entry.name)).toBe(true)
+      const i = Number(entry.name.split('-')[1])
+      const length = i % 3 !== 0 || i % 1500 > 1024 ? 0 : i % 1500 || 1
+      expect(entry.attr.target.length).toBe(length)
+    }
+  } while (!page.complete)
+  expect(names.size).toBe(0)
+  expect(pages).toBeGreaterThan(1)
+})
+
+test('extended attributes of the permitted name spaces', () => {
+  const file = handleOf('a', 'file')
+  const value = new Uint8Array([1, 0, 255])
+  const set = client.setxattr(file, 'user.x', value, 0)
+  if (set === -EOPNOTSUPP) return console.log('skipped: no user.* attributes on this file system')
+  expect(set).toBe(0)
+  const read = new Uint8Array(10)
+  expect(client.getxattr(file, 'user.x', read.subarray(0, 0))).toBe(3)
+  expect(client.getxattr(file, 'user.x', read.subarray(0, 2))).toBe(-ERANGE)
+  expect(client.getxattr(file, 'user.x', read)).toBe(3)
+  expect([...read.subarray(0, 3)]).toEqual([1, 0, 255])
+  const length = client.listxattr(file, read)
+  expect(String.fromCharCode(...read.subarray(0, length))).toBe('user.x\0')
+  expect(client.removexattr(file, 'user.x')).toBe(0)
+  expect(client.getxattr(file, 'user.x', read)).toBe(-ENODATA)
+  expect(client.setxattr(file, 'security.capability', value, 0)).toBe(-EPERM)
+  expect(client.setxattr(file, 'trusted.x', value, 0)).toBe(-EPERM)
+  expect(client.setxattr(file, 'system.posix_acl_access', value, 0)).toBe(-EOPNOTSUPP)
+})
+
+test('statfs, fsync and fallocate', () => {
+  const file = handleOf('a', 'file')
+  const numbers = new Float64Array(STATFS_COUNT)
+  expect(client.statfs(root, numbers)).toBe(0)
+  expect(numbers[STATFS_BSIZE]).toBeGreaterThan(0)
+  expect(client.fsync(file)).toBe(0)
+  expect(client.fdatasync(root)).toBe(0)
+  expect(client.fallocate(file, 0, 0, 8192)).toBe(0)
+  expect(statSync(at('a/file')).size).toBe(8192)
+})
+
+test('host sockets only where the attach point permits', async () => {
+  const listener = createServer()
+  await new Promise<void>(done => listener.listen(at('sock'), done))
+  const fd = client.connect(handleOf('sock'), SOCK_STREAM)
+  expect(fd).toBeGreaterThan(0)
+  close(fd)
+  const other = client.attach(1, attr)
+  expect(client.walk(other, ['sock'], 0, 1, found)).toBe(1)
+  expect(client.connect(found.handles[0]!, SOCK_STREAM)).toBe(-ECONNREFUSED)
+  listener.close()
+})
+
+test('handles given back are used again', () => {
+  const first = handleOf('a')
+  for (let i = 0; i < 10_000; i++) client.close(handleOf('a'))
+  client.flush()
+  client.close(first)
+  client.flush()
+  expect(handleOf('a')).toBeLessThan(200)
+})
+
+test('a gofer that is gone or talks nonsense gives EIO', () => {
+  const pair = new Int32Array(2)
+  const noFds = new Int32Array(1)
+  const nonsense: number[][] = [
+    [],
+    [1, 0, 0],
+    [9, 0, 0, 0, 0, 0, 0, 0],
+    [1, 0, 0, 0, 0, 0, 0, 0, 5],
+    [1, 0, 0, 0, 1, 0, 0, 0],
+    [1, 0, 0, 0, 0, 0, 0, 0x80],
+    new Array(MESSAGE_MAX + 1).fill(0),
+  ]
+  for (const message of nonsense) {
+    expect(socketpair(SOCK_SEQPACKET, pair)).toBe(0)
+    const alone = new GoferClient(pair[0]!)
+    setSendBuffer(pair[1]!, 2 * MESSAGE_MAX)
+    const reply = new Uint8Array(message)
+    if (reply.length > 0) {
+      expect(sendMessage(pair[1]!, reply, 0, reply.length, noFds, 0)).toBe(reply.length)
+    } else {
+      close(pair[1]!)
+    }
+    expect(alone.getattr(1, attr), String(message.slice(0, HEADER_SIZE))).toBe(-EIO)
+    expect(alone.getattr(1, attr)).toBe(-EIO)
+    close(pair[0]!)
+    if (reply.length > 0) close(pair[1]!)
+  }
+})
