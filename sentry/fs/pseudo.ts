@@ -11,7 +11,8 @@ import type { Dentry } from '../vfs/dentry.ts'
 import { DirectoryOps, type File, FileOps } from '../vfs/file.ts'
 import { type DirSink, Inode, type SetAttr, type StatFs, SuperBlock } from '../vfs/inode.ts'
 import type { Path } from '../vfs/mount.ts'
-import { allocDev, touchCreated } from '../vfs/super.ts'
+import { touchCreated } from '../vfs/super.ts'
+import { anonymousDev } from './dev/registry.ts'
 
 /** Most bytes that one write to a synthetic file may carry: a page, as Linux's sysctl and kernfs. */
 const WRITE_MAX = 4096
@@ -19,7 +20,7 @@ const WRITE_MAX = 4096
 /** A mounted synthetic file system. */
 export class PseudoFs extends SuperBlock {
   override readonly type: string
-  override readonly dev = allocDev()
+  override readonly dev = anonymousDev()
   override readonly cacheable: boolean
   override root!: Inode
   readonly kernel: Kernel

@@ -1,8 +1,8 @@
 // The memory devices, major 1: null, zero, full, random and urandom. drivers/char/mem.c and random.c.
 
-import { EFAULT, EINVAL, ENOSPC, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
+import { EFAULT, EINVAL, ENODEV, ENOSPC, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
 import { CAP_SYS_ADMIN } from '../../../syscall-table/flags.ts'
-import { close, ftruncate, getrandom, type HostFd, memfdCreate } from '../../../native/index.ts'
+import { getrandom } from '../../../native/index.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
@@ -37,13 +37,10 @@ function skip(io: Io): number {
 
 const zeros = new Uint8Array(1 << 16)
 
-class ZeroOps extends NullOps {
-  /**
-   * Each mapping has an empty file of its own: memory that nobody else can reach. The file lives as long as
-   * this open file, the pages as long as the mapping.
-   */
-  readonly #hostFds: HostFd[] = []
+/** What mapping /dev/zero gives: anonymous memory, shared or private as the call says. */
+const PLAIN_MEMORY: MapSource = { hostFd: -1, offset: 0 }
 
+class ZeroOps extends NullOps {
   override read(_file: File, io: Io, _pos: number, _task: Task): number {
     while (io.remaining > 0) {
       const n = io.put(zeros, 0, Math.min(io.remaining, zeros.length))
@@ -52,25 +49,15 @@ class ZeroOps extends NullOps {
     return io.done
   }
 
-  override map(_file: File, offset: number, length: number): MapSource | number {
-    const hostFd = memfdCreate('dev/zero', 0)
-    if (hostFd < 0) return hostFd
-    const error = ftruncate(hostFd, length)
-    if (error < 0) {
-      close(hostFd)
-      return error
-    }
-    this.#hostFds.push(hostFd)
-    // The program's offset means nothing here: every mapping starts at the start of its file.
-    return { hostFd, offset: -offset }
-  }
-
-  override release(_file: File): void {
-    for (const hostFd of this.#hostFds) close(hostFd)
+  override map(): MapSource | number {
+    return PLAIN_MEMORY
   }
 }
 
 class FullOps extends ZeroOps {
+  override map(): MapSource | number {
+    return -ENODEV
+  }
   override write(_file: File, _io: Io, _pos: number, _task: Task): number {
     return -ENOSPC
   }
@@ -120,13 +107,15 @@ class RandomOps extends NullOps {
 }
 
 const nullOps = new NullOps()
+const zeroOps = new ZeroOps()
+const fullOps = new FullOps()
 const randomOps = new RandomOps()
 
 /** Make the memory devices known. */
 export function registerMemoryDevices(): void {
   registerDevice(MEM_MAJOR, 3, () => nullOps)
-  registerDevice(MEM_MAJOR, 5, () => new ZeroOps())
-  registerDevice(MEM_MAJOR, 7, () => new FullOps())
+  registerDevice(MEM_MAJOR, 5, () => zeroOps)
+  registerDevice(MEM_MAJOR, 7, () => fullOps)
   registerDevice(MEM_MAJOR, 8, () => randomOps)
   registerDevice(MEM_MAJOR, 9, () => randomOps)
 }

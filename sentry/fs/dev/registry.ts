@@ -24,6 +24,14 @@ export function devMinor(dev: number): number {
   return (dev & 0xff) | ((dev >>> 12) & 0xfff00)
 }
 
+/** Minor numbers of file systems without a device; those below are taken by the kernel's own (vfs/anon.ts). */
+let lastAnonymous = 0x1f
+
+/** st_dev of a new file system that lies on no device: get_anon_bdev. */
+export function anonymousDev(): number {
+  return makeDev(0, ++lastAnonymous)
+}
+
 /** Say what opening character device (`major`, `minor`) does. */
 export function registerDevice(major: number, minor: number, opener: DeviceOpener): void {
   openers.set(makeDev(major, minor), opener)

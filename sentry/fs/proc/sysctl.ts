@@ -1,0 +1,230 @@
+// /proc/sys: the tunables that programs look for. proc_sys_kernel(5), proc_sys_fs(5), proc_sys_vm(5). Only what
+// has an effect can be written; everything else has the value that is in force.
+
+import { EACCES } from '../../../syscall-table/errno.ts'
+import { CAP_LAST_CAP, O_ACCMODE, O_RDONLY } from '../../../syscall-table/flags.ts'
+import { NR_OPEN } from '../../kernel/fdtable.ts'
+import { type Kernel, PID_MAX } from '../../kernel/kernel.ts'
+import { randomBytes } from '../../kernel/random.ts'
+import type { Task } from '../../kernel/task.ts'
+import type { FileOps } from '../../vfs/file.ts'
+import { GeneratedFile, type PseudoFs, type StaticDirectory } from '../pseudo.ts'
+
+type Value = string | number | ((kernel: Kernel) => string | number)
+type Store = (kernel: Kernel, text: string) => number
+
+/** A tunable. Reading-only ones refuse even root at open, as proc_sys_permission does. */
+class SysctlFile extends GeneratedFile {
+  readonly #writable: boolean
+
+  constructor(sb: PseudoFs, value: Value, store: Store | null) {
+    const { kernel } = sb
+    super(
+      sb,
+      store === null ? 0o444 : 0o644,
+      () => `${typeof value === 'function' ? value(kernel) : value}\n`,
+      store === null ? null : text => store(kernel, text),
+    )
+    this.#writable = store !== null
+  }
+
+  override open(task: Task, flags: number): FileOps | number {
+    if ((flags & O_ACCMODE) !== O_RDONLY && !this.#writable) return -EACCES
+    return super.open(task, flags)
+  }
+}
+
+/** __NEW_UTS_LEN. */
+const UTS_LENGTH = 64
+
+/** The first line of what was written, as proc_dostring takes it. */
+function line(text: string): string {
+  const end = text.search(/[\n\0]/)
+  return end < 0 ? text : text.slice(0, end)
+}
+
+const storeHostname: Store = (kernel, text) => {
+  kernel.system.nodename = line(text).slice(0, UTS_LENGTH)
+  return 0
+}
+
+const storeDomainname: Store = (kernel, text) => {
+  kernel.system.domainname = line(text).slice(0, UTS_LENGTH)
+  return 0
+}
+
+/** A random UUID, version 4. */
+function uuid(): string {
+  const bytes = new Uint8Array(16)
+  randomBytes(bytes, 0, 16)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = Buffer.from(bytes).toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
+
+const bootIds = new WeakMap<Kernel, string>()
+
+/** The same for the whole life of a sandbox. */
+function bootId(kernel: Kernel): string {
+  let id = bootIds.get(kernel)
+  if (id === undefined) {
+    id = uuid()
+    bootIds.set(kernel, id)
+  }
+  return id
+}
+
+const openFiles = (kernel: Kernel): number => {
+  const tables = new Set([...kernel.tasks.values()].map(task => task.files))
+  let n = 0
+  for (const table of tables) n += table.fds().length
+  return n
+}
+
+/** Half of what Linux allows for this much memory, as it computes it: a thread for each 128 KiB. */
+const threadsMax = (kernel: Kernel): number =>
+  Math.min(PID_MAX, Math.max(20, Math.floor(kernel.memoryBytes / (8 * 16384))))
+
+const FILE_MAX = '9223372036854775807'
+const SHM_MAX = '18446744073692774399'
+
+/** Directory, then name, value and, when it can be written, what writing does. */
+const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
+  'kernel': [
+    ['arch', kernel => kernel.system.machine],
+    ['cap_last_cap', CAP_LAST_CAP],
+    ['core_pattern', 'core'],
+    ['core_uses_pid', 0],
+    ['dmesg_restrict', 1],
+    ['domainname', kernel => kernel.system.domainname, storeDomainname],
+    ['hostname', kernel => kernel.system.nodename, storeHostname],
+    ['io_uring_disabled', 2],
+    ['kptr_restrict', 2],
+    ['msgmax', 8192],
+    ['msgmnb', 16384],
+    ['msgmni', 32000],
+    ['ngroups_max', 65536],
+    ['osrelease', kernel => kernel.system.release],
+    ['ostype', kernel => kernel.system.sysname],
+    ['overflowgid', 65534],
+    ['overflowuid', 65534],
+    ['panic', 0],
+    ['panic_on_oops', 0],
+    ['perf_event_paranoid', 3],
+    ['pid_max', PID_MAX],
+    ['printk', '4\t4\t1\t7'],
+    ['randomize_va_space', 2],
+    ['sem', '32000\t1024000000\t500\t32000'],
+    ['shmall', SHM_MAX],
+    ['shmmax', SHM_MAX],
+    ['shmmni', 4096],
+    ['tainted', 0],
+    ['threads-max', threadsMax],
+    ['unprivileged_bpf_disabled', 2],
+    ['version', kernel => kernel.system.version],
+  ],
+  'kernel/random': [
+    ['boot_id', bootId],
+    ['entropy_avail', 256],
+    ['poolsize', 256],
+    ['urandom_min_reseed_secs', 60],
+    ['uuid', uuid],
+    ['write_wakeup_threshold', 256],
+  ],
+  'kernel/seccomp': [
+    ['actions_avail', 'kill_process kill_thread trap errno trace log allow'],
+  ],
+  'kernel/pty': [['max', 4096], ['reserve', 0]],
+  'fs': [
+    ['aio-max-nr', 65536],
+    ['aio-nr', 0],
+    ['file-max', FILE_MAX],
+    ['file-nr', kernel => `${openFiles(kernel)}\t0\t${FILE_MAX}`],
+    ['mount-max', 100000],
+    ['nr_open', NR_OPEN],
+    ['overflowgid', 65534],
+    ['overflowuid', 65534],
+    ['pipe-max-size', 1048576],
+    ['pipe-user-pages-hard', 0],
+    ['pipe-user-pages-soft', 16384],
+    ['protected_fifos', 0],
+    ['protected_hardlinks', 0],
+    ['protected_regular', 0],
+    ['protected_symlinks', 0],
+    ['suid_dumpable', 0],
+  ],
+  'fs/epoll': [['max_user_watches', 1048576]],
+  'fs/inotify': [
+    ['max_queued_events', 16384],
+    ['max_user_instances', 128],
+    ['max_user_watches', 65536],
+  ],
+  'fs/mqueue': [
+    ['msg_default', 10],
+    ['msg_max', 10],
+    ['msgsize_default', 8192],
+    ['msgsize_max', 8192],
+    ['queues_max', 256],
+  ],
+  'vm': [
+    ['max_map_count', 65530],
+    ['min_free_kbytes', 0],
+    ['mmap_min_addr', kernel => kernel.platform.minAddr],
+    ['nr_hugepages', 0],
+    ['overcommit_memory', 1],
+    ['overcommit_ratio', 50],
+    ['page-cluster', 0],
+    ['swappiness', 0],
+    ['unprivileged_userfaultfd', 0],
+  ],
+  'net/core': [
+    ['default_qdisc', 'noqueue'],
+    ['netdev_max_backlog', 1000],
+    ['optmem_max', 131072],
+    ['rmem_default', 212992],
+    ['rmem_max', 212992],
+    ['somaxconn', 4096],
+    ['wmem_default', 212992],
+    ['wmem_max', 212992],
+  ],
+  'net/unix': [['max_dgram_qlen', 10]],
+  'net/ipv4': [
+    ['ip_forward', 0],
+    ['ip_local_port_range', '32768\t60999'],
+    ['ip_local_reserved_ports', ''],
+    ['ip_nonlocal_bind', 0],
+    ['ip_unprivileged_port_start', 1024],
+    ['ping_group_range', '1\t0'],
+    ['tcp_allowed_congestion_control', 'reno cubic'],
+    ['tcp_available_congestion_control', 'reno cubic'],
+    ['tcp_congestion_control', 'cubic'],
+    ['tcp_fin_timeout', 60],
+    ['tcp_keepalive_intvl', 75],
+    ['tcp_keepalive_probes', 9],
+    ['tcp_keepalive_time', 7200],
+    ['tcp_max_syn_backlog', 128],
+    ['tcp_mem', '8388608\t8388608\t8388608'],
+    ['tcp_rmem', '4096\t131072\t6291456'],
+    ['tcp_sack', 1],
+    ['tcp_syn_retries', 6],
+    ['tcp_timestamps', 1],
+    ['tcp_tw_reuse', 0],
+    ['tcp_window_scaling', 1],
+    ['tcp_wmem', '4096\t16384\t4194304'],
+  ],
+  'net/ipv6/conf/all': [['disable_ipv6', 0], ['forwarding', 0]],
+  'net/ipv6/conf/default': [['disable_ipv6', 0], ['forwarding', 0]],
+  'net/ipv6/conf/lo': [['disable_ipv6', 0], ['forwarding', 0]],
+}
+
+/** Put the tree into /proc/sys. */
+export function addSysctls(sys: StaticDirectory): void {
+  for (const [path, rows] of Object.entries(SYSCTLS)) {
+    let directory = sys
+    for (const name of path.split('/')) directory = directory.directory(name)
+    for (const [name, value, store] of rows) {
+      directory.add(name, new SysctlFile(sys.sb, value, store ?? null))
+    }
+  }
+}

@@ -1,0 +1,158 @@
+// Files of /proc that tell of the whole system: fs/proc/{meminfo,stat,uptime,loadavg,version,…}.c. All of it
+// comes from the sandbox's own state; nothing of the host shows.
+
+import { groupCpu } from '../../kernel/accounting.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { BLOCKED, RUNNING } from '../../kernel/task.ts'
+import { fileSystemNames } from '../../vfs/super.ts'
+import { GeneratedFile, type StaticDirectory } from '../pseudo.ts'
+import { cpuinfoText } from './cpuinfo.ts'
+import { usedKb } from './memory-use.ts'
+
+const NS_PER_TICK = 1e7
+
+/** Put the files into the root of a procfs. */
+export function addSystemFiles(root: StaticDirectory): void {
+  const { kernel } = root.sb
+  const file = (name: string, read: (kernel: Kernel) => string, permissions = 0o444): void => {
+    root.add(name, new GeneratedFile(root.sb, permissions, () => read(kernel)))
+  }
+  file('cgroups', () => '#subsys_name\thierarchy\tnum_cgroups\tenabled\n')
+  file('cmdline', () => '\n')
+  file('cpuinfo', cpuinfoText)
+  file('devices', devicesText)
+  file('diskstats', () => '')
+  file('filesystems', filesystemsText)
+  file('interrupts', interruptsText)
+  file('loadavg', loadavgText)
+  file('meminfo', meminfoText)
+  file('misc', () => '')
+  file('modules', () => '')
+  file('partitions', () => 'major minor  #blocks  name\n\n')
+  file('stat', statText)
+  file('swaps', () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n')
+  file('uptime', uptimeText)
+  file('version', versionText)
+  file('vmstat', vmstatText)
+}
+
+/** Types with a device would stand without "nodev"; there are none. */
+function filesystemsText(): string {
+  return fileSystemNames().map(name => `nodev\t${name}\n`).join('')
+}
+
+function devicesText(): string {
+  return (
+    'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n128 ptm\n136 pts\n\n' +
+    'Block devices:\n'
+  )
+}
+
+/** The header alone: programs have no interrupts. */
+function interruptsText(kernel: Kernel): string {
+  let header = '           '
+  for (let cpu = 0; cpu < kernel.cpus; cpu++) header += `CPU${cpu}       `
+  return `${header.trimEnd()}\n`
+}
+
+/** LIMIT: the load averages are not computed. */
+function loadavgText(kernel: Kernel): string {
+  const { running, total } = countTasks(kernel)
+  return `0.00 0.00 0.00 ${running}/${total} ${kernel.lastPid}\n`
+}
+
+function countTasks(kernel: Kernel): { running: number; blocked: number; total: number } {
+  let running = 0
+  let blocked = 0
+  for (const task of kernel.tasks.values()) {
+    if (task.state === RUNNING) running++
+    else if (task.state === BLOCKED && task.unsignalable) blocked++
+  }
+  return { running: Math.max(running, 1), blocked, total: kernel.tasks.size }
+}
+
+const memLine = (name: string, kb: number): string =>
+  `${`${name}:`.padEnd(16)}${`${Math.floor(kb)}`.padStart(8)} kB\n`
+
+/** As free(1) and the runtimes of languages read it; field order is Linux's. */
+function meminfoText(kernel: Kernel): string {
+  const total = kernel.memoryBytes / 1024
+  const used = usedKb(kernel)
+  const free = total - used
+  const rows: [string, number][] = [
+    ['MemTotal', total], ['MemFree', free], ['MemAvailable', free], ['Buffers', 0], ['Cached', 0],
+    ['SwapCached', 0], ['Active', used], ['Inactive', 0], ['Active(anon)', used], ['Inactive(anon)', 0],
+    ['Active(file)', 0], ['Inactive(file)', 0], ['Unevictable', 0], ['Mlocked', 0], ['SwapTotal', 0],
+    ['SwapFree', 0], ['Dirty', 0], ['Writeback', 0], ['AnonPages', used], ['Mapped', 0], ['Shmem', 0],
+    ['KReclaimable', 0], ['Slab', 0], ['SReclaimable', 0], ['SUnreclaim', 0], ['KernelStack', 0],
+    ['PageTables', 0], ['SecPageTables', 0], ['NFS_Unstable', 0], ['Bounce', 0], ['WritebackTmp', 0],
+    ['CommitLimit', total / 2], ['Committed_AS', used], ['VmallocTotal', 34359738367], ['VmallocUsed', 0],
+    ['VmallocChunk', 0], ['Percpu', 0], ['AnonHugePages', 0], ['ShmemHugePages', 0],
+    ['ShmemPmdMapped', 0], ['FileHugePages', 0], ['FilePmdMapped', 0],
+  ]
+  let text = ''
+  for (const [name, kb] of rows) text += memLine(name, kb)
+  for (const name of ['Total', 'Free', 'Rsvd', 'Surp']) text += `HugePages_${name}:       0\n`
+  return `${text}${memLine('Hugepagesize', 2048)}${memLine('Hugetlb', 0)}`
+}
+
+interface CpuUse {
+  userTicks: number
+  idleTicks: number
+}
+
+/** CPU time of all processes that are there or have been reaped by one that is. */
+function cpuUse(kernel: Kernel): CpuUse {
+  let busyNs = 0
+  for (const group of kernel.groups.values()) {
+    const { userNs, systemNs } = groupCpu(group)
+    busyNs += userNs + systemNs
+  }
+  const { init } = kernel
+  if (init !== undefined) busyNs += init.childUtimeNs + init.childStimeNs
+  const allNs = (kernel.clock.monotonicNs() - kernel.bootNs) * kernel.cpus
+  return {
+    userTicks: Math.floor(busyNs / NS_PER_TICK),
+    idleTicks: Math.max(0, Math.floor((allNs - busyNs) / NS_PER_TICK)),
+  }
+}
+
+const wallClock = { sec: 0, nsec: 0 }
+
+function statText(kernel: Kernel): string {
+  const { userTicks, idleTicks } = cpuUse(kernel)
+  let text = `cpu  ${userTicks} 0 0 ${idleTicks} 0 0 0 0 0 0\n`
+  for (let cpu = 0; cpu < kernel.cpus; cpu++) {
+    // Which CPU ran what is the host's business: each gets an equal share.
+    const user = Math.floor(userTicks / kernel.cpus)
+    text += `cpu${cpu} ${user} 0 0 ${Math.floor(idleTicks / kernel.cpus)} 0 0 0 0 0 0\n`
+  }
+  kernel.clock.realtime(wallClock)
+  const uptimeSec = (kernel.clock.monotonicNs() - kernel.bootNs) / 1e9
+  const bootTime = Math.floor(wallClock.sec + wallClock.nsec / 1e9 - uptimeSec)
+  const { running, blocked } = countTasks(kernel)
+  return (
+    `${text}intr 0\nctxt 0\nbtime ${bootTime}\nprocesses ${kernel.lastPid}\nprocs_running ${running}\n` +
+    `procs_blocked ${blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`
+  )
+}
+
+function uptimeText(kernel: Kernel): string {
+  const uptime = (kernel.clock.monotonicNs() - kernel.bootNs) / 1e9
+  return `${uptime.toFixed(2)} ${(cpuUse(kernel).idleTicks / 100).toFixed(2)}\n`
+}
+
+function versionText(kernel: Kernel): string {
+  const { sysname, release, version } = kernel.system
+  return `${sysname} version ${release} (portcullis) ${version}\n`
+}
+
+const VMSTAT_ZEROS = [
+  'nr_dirty', 'nr_writeback', 'nr_mapped', 'nr_slab_reclaimable', 'nr_slab_unreclaimable', 'pgpgin', 'pgpgout',
+  'pswpin', 'pswpout', 'pgfault', 'pgmajfault', 'pgfree', 'pgsteal_kswapd', 'pgscan_kswapd', 'oom_kill',
+]
+
+function vmstatText(kernel: Kernel): string {
+  const freePages = Math.floor((kernel.memoryBytes / 1024 - usedKb(kernel)) / 4)
+  return `nr_free_pages ${freePages}\n${VMSTAT_ZEROS.map(name => `${name} 0\n`).join('')}`
+}

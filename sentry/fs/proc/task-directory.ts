@@ -1,0 +1,293 @@
+// /proc/PID and /proc/PID/task/TID: directories that are tables of what can be known of a task. tgid_base_stuff
+// and tid_base_stuff of fs/proc/base.c.
+
+import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
+import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from '../../../syscall-table/flags.ts'
+import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
+import { DEAD, type Task } from '../../kernel/task.ts'
+import type { ThreadGroup } from '../../kernel/thread-group.ts'
+import type { FileOps } from '../../vfs/file.ts'
+import type { DirSink, Inode } from '../../vfs/inode.ts'
+import { type Content, direntType, GeneratedFile, PseudoDirectory, type PseudoFs, PseudoLink } from '../pseudo.ts'
+import { mountinfoText, mountsText, mountstatsText } from './mounts.ts'
+import { exePath, FdDirectory, FdinfoDirectory, NamespaceDirectory, PathLink } from './task-files.ts'
+import {
+  auxvBytes, cmdlineBytes, environBytes, MemFileOps, mapsText, smapsRollupText, smapsText,
+} from './task-memory.ts'
+import { ownedBy, type TaskDirectory, type TaskNode } from './task-node.ts'
+import { ioText, limitsText, statLine, statmLine, statusText } from './task-stat.ts'
+
+/** What the directories need of their file system. */
+export interface ProcSuper extends PseudoFs {
+  taskDirectory(task: Task): Inode
+  makeNamespaceDirectory(owner: TaskDirectory): NamespaceDirectory
+}
+
+type Read = (target: Task, reader: Task, owner: TaskDirectory) => Content
+type Write = (target: Task, text: string, writer: Task) => number
+
+/** A generated file of a task. `guarded`: opening needs the right to trace the task. */
+class TaskFile extends GeneratedFile implements TaskNode {
+  readonly owner: TaskDirectory
+  readonly #guarded: boolean
+
+  constructor(owner: TaskDirectory, permissions: number, guarded: boolean, read: Read, write: Write | null) {
+    super(
+      owner.sb,
+      permissions,
+      reader => (owner.target === null ? -ESRCH : read(owner.target, reader, owner)),
+      write === null
+        ? null
+        : (text, writer) => (owner.target === null ? -ESRCH : write(owner.target, text, writer)),
+    )
+    this.owner = owner
+    this.#guarded = guarded
+    ownedBy(this)
+  }
+
+  override refresh(): number {
+    return ownedBy(this)
+  }
+
+  override open(task: Task, flags: number): FileOps | number {
+    const { target } = this.owner
+    if (target === null) return -ESRCH
+    if (this.#guarded && ptraceAccess(task, target, BY_FSCREDS) < 0) return -EACCES
+    return super.open(task, flags)
+  }
+}
+
+/** /proc/PID/mem. */
+class MemFile extends TaskFile {
+  override open(task: Task, _flags: number): FileOps | number {
+    const { target } = this.owner
+    if (target === null) return -ESRCH
+    return ptraceAccess(task, target, BY_FSCREDS) < 0 ? -EACCES : new MemFileOps(target)
+  }
+}
+
+type Maker = (owner: TaskDirectory) => Inode
+
+const file = (permissions: number, read: Read, write: Write | null = null): Maker =>
+  owner => new TaskFile(owner, permissions, false, read, write)
+const guarded = (permissions: number, read: Read): Maker =>
+  owner => new TaskFile(owner, permissions, true, read, null)
+
+/** The identity mapping of the only user namespace. */
+const ID_MAP = `${'0'.padStart(10)} ${'0'.padStart(10)} ${'4294967295'.padStart(10)}\n`
+
+/** Entries of both kinds of directory, in Linux's order. */
+const COMMON: readonly (readonly [string, Maker])[] = [
+  ['fd', owner => new FdDirectory(owner)],
+  ['fdinfo', owner => new FdinfoDirectory(owner)],
+  ['ns', owner => (owner.sb as ProcSuper).makeNamespaceDirectory(owner)],
+  ['net', owner => new PseudoLink(owner.sb, () => (owner.whole ? '../net' : '../../../net'))],
+  ['environ', guarded(0o400, environBytes)],
+  ['auxv', guarded(0o400, auxvBytes)],
+  ['status', file(0o444, statusText)],
+  ['personality', guarded(0o400, target => `${target.personality.toString(16).padStart(8, '0')}\n`)],
+  ['limits', file(0o444, limitsText)],
+  ['comm', file(0o644, target => `${target.comm}\n`, writeComm)],
+  ['cmdline', file(0o444, cmdlineBytes)],
+  ['stat', file(0o444, (target, reader, owner) => statLine(target, reader, owner.whole))],
+  ['statm', file(0o444, statmLine)],
+  ['maps', guarded(0o444, mapsText)],
+  ['mem', owner => new MemFile(owner, 0o600, true, () => -EINVAL, null)],
+  ['cwd', owner => new PathLink(owner, target => target.fs.cwd)],
+  ['root', owner => new PathLink(owner, target => target.fs.root)],
+  ['exe', owner => new PathLink(owner, exePath)],
+  ['mounts', file(0o444, mountsText)],
+  ['mountinfo', file(0o444, mountinfoText)],
+  ['smaps', guarded(0o444, smapsText)],
+  ['smaps_rollup', guarded(0o444, smapsRollupText)],
+  ['wchan', file(0o444, () => '0')],
+  ['cgroup', file(0o444, () => '0::/\n')],
+  ['oom_score', file(0o444, target => `${oomScore(target.group)}\n`)],
+  ['oom_adj', file(0o644, target => `${oomAdjOf(target.group)}\n`, writeOomAdj)],
+  ['oom_score_adj', file(0o644, target => `${target.group.oomScoreAdj}\n`, writeOomScoreAdj)],
+  ['loginuid', file(0o644, () => '4294967295', () => -EPERM)],
+  ['sessionid', file(0o444, () => '4294967295')],
+  ['io', file(0o400, ioText)],
+  ['uid_map', file(0o644, () => ID_MAP, () => -EPERM)],
+  ['gid_map', file(0o644, () => ID_MAP, () => -EPERM)],
+  ['projid_map', file(0o644, () => ID_MAP, () => -EPERM)],
+  ['setgroups', file(0o644, () => 'allow\n', () => -EPERM)],
+]
+
+const PROCESS_ONLY: readonly (readonly [string, Maker])[] = [
+  ['task', owner => new ThreadsDirectory(owner)],
+  ['mountstats', file(0o400, mountstatsText)],
+  ['timerslack_ns', file(0o666, readTimerSlack, writeTimerSlack)],
+]
+
+const THREAD_ONLY: readonly (readonly [string, Maker])[] = [
+  ['children', file(0o444, target => childrenOf(target))],
+]
+
+/** /proc/PID (of a group) or /proc/PID/task/TID (of a task). */
+export class TaskDirectoryInode extends PseudoDirectory implements TaskDirectory {
+  readonly #group: ThreadGroup | null
+  readonly #task: Task | null
+  readonly #table: readonly (readonly [string, Maker])[]
+  readonly #made = new Map<string, Inode>()
+
+  constructor(sb: PseudoFs, of: { group: ThreadGroup } | { task: Task }) {
+    super(sb)
+    this.#group = 'group' in of ? of.group : null
+    this.#task = 'task' in of ? of.task : null
+    this.#table = [...(this.#group === null ? THREAD_ONLY : PROCESS_ONLY), ...COMMON]
+    this.refresh()
+  }
+
+  get whole(): boolean {
+    return this.#group !== null
+  }
+
+  get target(): Task | null {
+    if (this.#group !== null) return this.#group.reaped ? null : this.#group.leader
+    return this.#task!.state === DEAD ? null : this.#task
+  }
+
+  /** The directory itself always belongs to the effective user. */
+  override refresh(): number {
+    const { target } = this
+    if (target === null) return 0
+    this.uid = target.creds.euid
+    this.gid = target.creds.egid
+    this.nlink = this.whole ? 9 : 7
+    return 0
+  }
+
+  override lookup(name: string, _task: Task | null): Inode | number {
+    if (this.target === null) return -ENOENT
+    let inode = this.#made.get(name)
+    if (inode === undefined) {
+      const row = this.#table.find(([entry]) => entry === name)
+      if (row === undefined) return -ENOENT
+      inode = row[1](this)
+      this.#made.set(name, inode)
+    }
+    inode.refresh()
+    return inode
+  }
+
+  protected override list(pos: number, sink: DirSink): number {
+    if (this.target === null) return -ENOENT
+    for (let i = pos - 2; i < this.#table.length; i++) {
+      const name = this.#table[i]![0]
+      const inode = this.lookup(name, null)
+      if (typeof inode === 'number') return inode
+      if (!sink.entry(name, inode.ino, direntType(inode.mode), i + 3)) return 0
+    }
+    return 0
+  }
+}
+
+/** /proc/PID/task. */
+class ThreadsDirectory extends PseudoDirectory implements TaskNode {
+  readonly owner: TaskDirectory
+
+  constructor(owner: TaskDirectory) {
+    super(owner.sb)
+    this.owner = owner
+    this.refresh()
+  }
+
+  get #tasks(): Task[] {
+    const { target } = this.owner
+    if (target === null) return []
+    const { tasks } = target.group
+    // A leader that has ended stays visible as long as its process exists.
+    const all = tasks.includes(target) ? [...tasks] : [target, ...tasks]
+    return all.sort((a, b) => a.tid - b.tid)
+  }
+
+  override refresh(): number {
+    this.nlink = 2 + this.#tasks.length
+    return ownedBy(this)
+  }
+
+  override lookup(name: string): Inode | number {
+    const task = this.#tasks.find(({ tid }) => `${tid}` === name)
+    if (task === undefined) return -ENOENT
+    const inode = (this.sb as ProcSuper).taskDirectory(task)
+    inode.refresh()
+    return inode
+  }
+
+  /** Positions are thread ids, so that a listing goes on correctly while threads come and go. */
+  protected override list(pos: number, sink: DirSink): number {
+    for (const { tid } of this.#tasks) {
+      if (tid + 2 < pos) continue
+      if (!sink.entry(`${tid}`, tid, 4, tid + 3)) return 0
+    }
+    return 0
+  }
+}
+
+/** Only threads of the same process may name it. */
+function writeComm(target: Task, text: string, writer: Task): number {
+  if (writer.group !== target.group) return -EINVAL
+  target.comm = text.replace(/\n$/, '').slice(0, 15)
+  return 0
+}
+
+function childrenOf(target: Task): string {
+  if (!target.isLeader) return ''
+  return [...target.group.children].map(child => `${child.tgid} `).join('')
+}
+
+/** A score between 0 and 2000 from the adjustment alone: nothing here is killed for it. */
+function oomScore(group: ThreadGroup): number {
+  return Math.max(0, Math.min(2000, 666 + Math.floor((group.oomScoreAdj * 2) / 3)))
+}
+
+const OOM_SCORE_MAX = 1000
+/** The old scale of oom_adj: -17 (never) to 15. */
+const OOM_ADJ_DISABLE = -17
+const OOM_ADJ_MAX = 15
+
+function oomAdjOf(group: ThreadGroup): number {
+  if (group.oomScoreAdj === OOM_SCORE_MAX) return OOM_ADJ_MAX
+  return Math.trunc((group.oomScoreAdj * -OOM_ADJ_DISABLE) / OOM_SCORE_MAX)
+}
+
+/** A whole number as kstrtoint takes it: surrounding white space is stripped. Null for anything else. */
+export function parseInteger(text: string): number | null {
+  const trimmed = text.replaceAll('\0', '').trim()
+  return /^[-+]?[0-9]{1,15}$/.test(trimmed) ? Number(trimmed) : null
+}
+
+function writeOomScoreAdj(target: Task, text: string, writer: Task): number {
+  const value = parseInteger(text)
+  if (value === null || value < -OOM_SCORE_MAX || value > OOM_SCORE_MAX) return -EINVAL
+  return setOomScoreAdj(target, value, writer)
+}
+
+function writeOomAdj(target: Task, text: string, writer: Task): number {
+  const value = parseInteger(text)
+  if (value === null || value < OOM_ADJ_DISABLE || value > OOM_ADJ_MAX) return -EINVAL
+  if (value === OOM_ADJ_MAX) return setOomScoreAdj(target, OOM_SCORE_MAX, writer)
+  return setOomScoreAdj(target, Math.trunc((value * OOM_SCORE_MAX) / -OOM_ADJ_DISABLE), writer)
+}
+
+function setOomScoreAdj(target: Task, value: number, writer: Task): number {
+  const { group } = target
+  if (value < group.oomScoreAdj && !writer.creds.capable(CAP_SYS_RESOURCE)) return -EACCES
+  group.oomScoreAdj = value
+  return 0
+}
+
+/** Another process's slack needs CAP_SYS_NICE. */
+function readTimerSlack(target: Task, reader: Task): Content {
+  if (target !== reader && !reader.creds.capable(CAP_SYS_NICE)) return -EPERM
+  return `${target.timerSlackNs}\n`
+}
+
+function writeTimerSlack(target: Task, text: string, writer: Task): number {
+  const value = parseInteger(text)
+  if (value === null || value < 0) return -EINVAL
+  if (target !== writer && !writer.creds.capable(CAP_SYS_NICE)) return -EPERM
+  target.timerSlackNs = value === 0 ? 50_000 : value
+  return 0
+}
