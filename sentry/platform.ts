@@ -160,6 +160,9 @@ export interface Platform {
   readMemory(thread: ThreadContext, addr: number, into: Uint8Array, at: number, length: number): number
   writeMemory(thread: ThreadContext, addr: number, from: Uint8Array, at: number, length: number): number
 
+  /** CPU time that the host thread has used so far, in ns. Absent: CPU clocks stand still. */
+  cpuTimeNs?(thread: ThreadContext): number
+
   /** Watch a sentry fd (epoll semantics, level-triggered; events POLLIN|POLLOUT…; 0 to stop watching). */
   watch(fd: HostFd, events: number): void
   /** After WAIT_HOST: fills `fds` and `events` (same index) and returns how many are ready. */

@@ -48,6 +48,7 @@ export class Kernel {
   readonly scratchView = new DataView(this.scratch.buffer)
   /** For bulk transfers of read and write. */
   readonly bounce = new Uint8Array(1 << 20)
+  readonly bounceView = new DataView(this.bounce.buffer)
   /** CPUs that the program is told of. */
   cpus = 1
   /** Physical memory that the program is told of, in bytes. */

@@ -14,6 +14,7 @@ import {
 import { dispatch, restartClass } from '../syscalls/dispatch.gen.ts'
 import { hostProcessDied } from './exit.ts'
 import type { Kernel } from './kernel.ts'
+import { runSeccomp, SKIP_WITH_ZERO } from './seccomp-filter.ts'
 import { faultSignal, returnToUser, signalPending } from './signal.ts'
 import { BLOCKED, RUNNING, STARTING, STOPPED, type Task } from './task.ts'
 
@@ -83,8 +84,9 @@ function startSyscall(task: Task): void {
   task.syscallNr = nr
   task.opsFailure = null
   if (task.entryWork !== 0) {
-    const verdict = task.kernel.syscallEntry(task, nr)
-    if (verdict !== 0) return finish(task, verdict)
+    let verdict = task.kernel.syscallEntry(task, nr)
+    if (verdict === 0 && task.seccomp !== null) verdict = runSeccomp(task, nr)
+    if (verdict !== 0) return finish(task, verdict === SKIP_WITH_ZERO ? 0 : verdict)
   }
   finish(task, call(task, nr))
 }
@@ -118,6 +120,13 @@ export function finish(task: Task, n: number): void {
   }
   if (task.state !== RUNNING && task.state !== STOPPED) return
   task.stopWaiting()
+  if (task.opsOnly && !task.group.exiting) {
+    // The call goes on after its host operations: see ops-barrier.ts.
+    task.opsOnly = false
+    task.syscallNr = -1
+    task.kernel.platform.resume(task.thread, 0)
+    return
+  }
   const restarting = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK
   if (task.work || restarting || task.state === STOPPED) {
     result = returnToUser(task, result)

@@ -115,6 +115,8 @@ export class TaskSignals {
   altStackSize = 0
   /** SS_* */
   altStackFlags = 2
+  /** What the next frame shows of the last exception: sigcontext's err, trapno and cr2. */
+  readonly fault = { trapNo: 0, errorCode: 0, cr2: 0 }
   /** sigwaitinfo(2): the set that is waited for. */
   waiting: SigSet | null = null
 }

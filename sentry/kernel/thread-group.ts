@@ -67,6 +67,8 @@ export class ThreadGroup {
   subreaper = false
   /** PR_SET_PDEATHSIG. */
   parentDeathSignal = 0
+  /** /proc/PID/oom_score_adj. */
+  oomScoreAdj = 0
   /** PR_SET_DUMPABLE. */
   dumpable = 1
   /** ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF and the RLIMIT_CPU watch; made on first use by itimer.ts. */

@@ -1,0 +1,307 @@
+// New tasks: clone(2), kernel/fork.c copy_process. The host makes the thread or process when the caller goes
+// on; until it reports, the child is STARTING.
+
+import { EAGAIN, EEXIST, EINVAL, EPERM } from '../../syscall-table/errno.ts'
+import {
+  CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED,
+  CLONE_FILES, CLONE_FS, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID,
+  CLONE_NEWUSER, CLONE_NEWUTS, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS,
+  CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK, CLONE_VM, RLIMIT_NPROC, SIG_DFL, SIG_IGN,
+  SS_DISABLE,
+} from '../../syscall-table/flags.ts'
+import { closeTable } from '../vfs/close.ts'
+import { REG, type ThreadContext } from '../platform.ts'
+import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
+import { releasePid } from './pid.ts'
+import { installPidfd } from './pidfd.ts'
+import { inheritSeccomp } from './seccomp-filter.ts'
+import { DEAD, type OpsFailure, Task, type TaskStart } from './task.ts'
+import { ThreadGroup } from './thread-group.ts'
+
+const NAMESPACES =
+  CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
+
+/** Most tasks of a sandbox: what /proc/sys/kernel/threads-max says. */
+export const THREADS_MAX = 32768
+
+/** What clone(2), clone3(2), fork(2) and vfork(2) ask for: struct kernel_clone_args. */
+export interface CloneArgs {
+  /** CLONE_* below 2^32 without CSIGNAL. */
+  flags: number
+  exitSignal: number
+  /** Stack pointer of the child, 0 for the parent's. */
+  stack: number
+  parentTid: number
+  childTid: number
+  pidfd: number
+  tls: number
+  /** Requested pid, 0 for any. */
+  setTid: number
+  clearSighand: boolean
+}
+
+/** Make a task. Returns its tid, or -errno. */
+export function cloneTask(task: Task, args: CloneArgs): number {
+  const error = checkClone(task, args)
+  if (error < 0) return error
+  const thread = task.kernel.platform.newThread()
+  if (typeof thread === 'number') return -EAGAIN
+  const child = newTask(task, args, thread)
+  if (typeof child === 'number') {
+    task.kernel.platform.release(thread)
+    return child
+  }
+  const pidfdError = (args.flags & CLONE_PIDFD) !== 0 ? givePidfd(task, child, args.pidfd) : 0
+  if (pidfdError < 0) {
+    discard(child)
+    return pidfdError
+  }
+  if ((args.flags & CLONE_PARENT_SETTID) !== 0) {
+    // Linux ignores a bad address here too: the child exists.
+    void writeTid(task, args.parentTid, child.tid)
+  }
+  return start(task, child, args)
+}
+
+/** The parts of the flags that copy_process refuses, in its order. */
+export function checkClone(task: Task, args: CloneArgs): number {
+  const { flags } = args
+  const has = (bits: number) => (flags & bits) === bits
+  if (has(CLONE_NEWNS | CLONE_FS) || has(CLONE_NEWUSER | CLONE_FS)) return -EINVAL
+  if (has(CLONE_THREAD) && !has(CLONE_SIGHAND)) return -EINVAL
+  if (has(CLONE_SIGHAND) && !has(CLONE_VM)) return -EINVAL
+  if (has(CLONE_PARENT) && task.group === task.kernel.init) return -EINVAL
+  if (has(CLONE_THREAD) && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) !== 0) return -EINVAL
+  if (has(CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_THREAD)) !== 0) return -EINVAL
+  if (args.clearSighand && has(CLONE_SIGHAND)) return -EINVAL
+  const namespaces = checkNamespaces(task, flags)
+  return namespaces < 0 ? namespaces : checkLimits(task)
+}
+
+/** This kernel has no namespaces to make, as one built without CONFIG_NAMESPACES. */
+export function checkNamespaces(task: Task, flags: number): number {
+  if ((flags & NAMESPACES) === 0) return 0
+  if ((flags & CLONE_NEWUSER) === 0 && !task.creds.capable(CAP_SYS_ADMIN)) return -EPERM
+  return -EINVAL
+}
+
+function checkLimits(task: Task): number {
+  const { kernel, creds } = task
+  if (kernel.tasks.size >= THREADS_MAX) return -EAGAIN
+  const limit = task.group.rlimits[RLIMIT_NPROC]!.cur
+  if (kernel.tasks.size < limit || creds.uid === 0) return 0
+  if (creds.capable(CAP_SYS_RESOURCE) || creds.capable(CAP_SYS_ADMIN)) return 0
+  let used = 0
+  for (const other of kernel.tasks.values()) if (other.creds.uid === creds.uid) used++
+  return used >= limit ? -EAGAIN : 0
+}
+
+function newTask(task: Task, args: CloneArgs, thread: ThreadContext): Task | number {
+  const { kernel } = task
+  const { flags } = args
+  const tid = args.setTid === 0 ? kernel.allocPid() : args.setTid
+  if (tid === 0) return -EAGAIN
+  if (args.setTid !== 0 && (kernel.tasks.has(tid) || kernel.processGroups.has(tid) || kernel.sessions.has(tid))) {
+    return -EEXIST
+  }
+  const group = (flags & CLONE_THREAD) !== 0 ? task.group : newGroup(task, args, tid)
+  const mm = (flags & CLONE_VM) !== 0 ? task.mm.ref() : task.mm.fork()
+  const files = (flags & CLONE_FILES) !== 0 ? task.files.ref() : task.files.copy()
+  const fs = (flags & CLONE_FS) !== 0 ? task.fs : task.fs.copy()
+  const child = new Task(kernel, tid, group, thread, mm, files, fs, task.creds)
+  inherit(task, child, flags)
+  if (group !== task.group) {
+    group.leader = child
+    kernel.groups.set(tid, group)
+  } else group.handlers.users++
+  group.tasks.push(child)
+  kernel.tasks.set(tid, child)
+  kernel.taskOfThread[thread.id] = child
+  return child
+}
+
+function newGroup(task: Task, args: CloneArgs, tgid: number): ThreadGroup {
+  const { group, kernel } = task
+  const shared = (args.flags & CLONE_SIGHAND) !== 0
+  const handlers = shared ? group.handlers : group.handlers.copy()
+  if (shared) handlers.users++
+  if (args.clearSighand) {
+    for (const action of handlers.actions) if (action.handler !== SIG_IGN) action.handler = SIG_DFL
+  }
+  const parent = (args.flags & CLONE_PARENT) !== 0 ? group.parent : group
+  const rlimits = group.rlimits.map(limit => ({ cur: limit.cur, max: limit.max }))
+  const child = new ThreadGroup(kernel, tgid, parent, group.pgrp, handlers, rlimits)
+  child.exitSignal = (args.flags & CLONE_PARENT) !== 0 ? group.exitSignal : args.exitSignal
+  child.dumpable = group.dumpable
+  child.oomScoreAdj = group.oomScoreAdj
+  return child
+}
+
+function inherit(task: Task, child: Task, flags: number): void {
+  child.comm = task.comm
+  child.personality = task.personality
+  child.timerSlackNs = task.timerSlackNs
+  child.sched.copyFrom(task.sched)
+  child.entryWork = task.entryWork
+  child.exitWork = task.exitWork
+  inheritSeccomp(task, child)
+  const { signals } = child
+  signals.mask.copyFrom(task.signals.mask)
+  // A thread cannot use its creator's alternate stack; a vfork child runs in the parent's place.
+  if ((flags & (CLONE_VM | CLONE_VFORK)) === CLONE_VM) {
+    signals.altStackFlags = SS_DISABLE
+    return
+  }
+  signals.altStackAddr = task.signals.altStackAddr
+  signals.altStackSize = task.signals.altStackSize
+  signals.altStackFlags = task.signals.altStackFlags
+}
+
+function givePidfd(task: Task, child: Task, addr: number): number {
+  const fd = installPidfd(task, child.group, 0)
+  if (fd < 0) return fd
+  const { scratch, scratchView } = task.kernel
+  scratchView.setInt32(0, fd, true)
+  const error = task.mm.copyOut(task, addr, scratch, 0, 4)
+  if (error < 0) task.files.remove(fd)?.unref()
+  return error
+}
+
+function writeTid(task: Task, addr: number, tid: number): number {
+  const { scratch, scratchView } = task.kernel
+  scratchView.setInt32(0, tid, true)
+  return task.mm.copyOut(task, addr, scratch, 0, 4)
+}
+
+function start(task: Task, child: Task, args: CloneArgs): number {
+  const { flags } = args
+  const { platform } = task.kernel
+  const ops = platform.ops(task.thread)
+  const clearTid = (flags & CLONE_CHILD_CLEARTID) !== 0 ? args.childTid : 0
+  const tls = (flags & CLONE_SETTLS) !== 0 ? args.tls : 0
+  const setTid = (flags & CLONE_CHILD_SETTID) !== 0 ? args.childTid : 0
+  if ((flags & CLONE_VM) !== 0) {
+    ops.cloneThread(child.thread, (flags & CLONE_THREAD) !== 0, clearTid, tls)
+    child.onStart = new CloneStart(args.stack, setTid, 0, task.syscallNr)
+  } else {
+    ops.fork(child.thread)
+    child.clearChildTid = clearTid
+    child.onStart = new CloneStart(args.stack, setTid, tls, task.syscallNr)
+  }
+  if ((flags & CLONE_VFORK) === 0) {
+    task.opsFailure = new CloneFailure(child)
+    return child.tid
+  }
+  child.vforkParent = task
+  task.unsignalable = true
+  stopAfterOps(task, new VforkWait(child))
+  return 0
+}
+
+/** What the child does before it enters program code. */
+class CloneStart implements TaskStart {
+  readonly #stack: number
+  readonly #setTid: number
+  readonly #tls: number
+  readonly #syscallNr: number
+
+  constructor(stack: number, setTid: number, tls: number, syscallNr: number) {
+    this.#stack = stack
+    this.#setTid = setTid
+    this.#tls = tls
+    this.#syscallNr = syscallNr
+  }
+
+  started(task: Task): number {
+    const { platform } = task.kernel
+    const { thread } = task
+    if (this.#setTid !== 0) void writeTid(task, this.#setTid, task.tid)
+    if (this.#tls !== 0) platform.ops(thread).setFsBase(this.#tls)
+    if (this.#stack !== 0) {
+      platform.getRegs(thread)
+      setReg(thread, REG.rsp, this.#stack)
+      setReg(thread, REG.rax, 0)
+      platform.setRegs(thread)
+    }
+    // Signals that came meanwhile find it at the end of the same call as its parent.
+    task.syscallNr = this.#stack === 0 ? this.#syscallNr : -1
+    return 0
+  }
+}
+
+/** Store a 64-bit register. */
+export function setReg(thread: ThreadContext, reg: number, value: number): void {
+  thread.regs[reg * 2] = value % 2 ** 32
+  thread.regs[reg * 2 + 1] = Math.floor(value / 2 ** 32)
+}
+
+/** A 64-bit register as a double; exact for addresses. */
+export function getReg(thread: ThreadContext, reg: number): number {
+  return thread.regs[reg * 2 + 1]! * 2 ** 32 + thread.regs[reg * 2]!
+}
+
+class CloneFailure implements OpsFailure {
+  readonly #child: Task
+  constructor(child: Task) {
+    this.#child = child
+  }
+  onOpsFailed(_task: Task, _op: number, errno: number): number {
+    discard(this.#child)
+    return -errno
+  }
+}
+
+/** vfork: the parent sleeps until its child has memory of its own, or is gone. */
+class VforkWait implements OpsContinuation {
+  readonly child: Task
+  /** The child's tid changes when it is not the leader of what it executes. */
+  readonly childTid: number
+
+  constructor(child: Task) {
+    this.child = child
+    this.childTid = child.tid
+  }
+
+  afterOps(task: Task): number {
+    task.restart.data = this
+    return resumeVfork(task)
+  }
+
+  opsFailed(task: Task, errno: number): number {
+    task.unsignalable = false
+    this.child.vforkParent = null
+    discard(this.child)
+    return -errno
+  }
+}
+
+/**
+ * A later pass of a clone call that waits for its vfork child: the child's tid or -EBLOCKED; 0 when this is
+ * the first pass.
+ */
+export function resumeVfork(task: Task): number {
+  const wait = task.restart.data
+  if (!(wait instanceof VforkWait)) return 0
+  if (wait.child.vforkParent === task) return task.block(null, 0)
+  task.unsignalable = false
+  return wait.childTid
+}
+
+/** Undo a clone whose host part has failed: nobody has seen the child. */
+function discard(child: Task): void {
+  const { group, kernel } = child
+  if (child.state === DEAD) return
+  child.state = DEAD
+  kernel.taskOfThread[child.thread.id] = undefined
+  kernel.platform.release(child.thread)
+  child.mm.unref()
+  if (child.files.unref()) closeTable(child, child.files)
+  kernel.tasks.delete(child.tid)
+  group.tasks.splice(group.tasks.indexOf(child), 1)
+  group.handlers.users--
+  if (group.leader !== child) return
+  group.zombie = true
+  group.parent?.children.delete(group)
+  kernel.groups.delete(group.tgid)
+  releasePid(group)
+}

@@ -1,0 +1,102 @@
+// The point of no return of exec: the task becomes the only one of its process, and sheds what belonged to
+// the old program. begin_new_exec in fs/exec.c.
+
+import {
+  ADDR_NO_RANDOMIZE, SIG_DFL, SIG_IGN, SIGCHLD, SS_DISABLE,
+} from '../../syscall-table/flags.ts'
+import { closeOnExec } from '../vfs/close.ts'
+import { taskCpuNs } from './accounting.ts'
+import type { Program } from './exec.ts'
+import { exitTask, releaseVfork } from './exit.ts'
+import { deletePosixTimers } from './posix-timer.ts'
+import { DEAD, type Task } from './task.ts'
+
+/** TASK_COMM_LEN with its NUL. */
+const COMM_LENGTH = 15
+/** PER_CLEAR_ON_SETID: a privileged program starts with an ordinary layout. READ_IMPLIES_EXEC, MMAP_PAGE_ZERO, ADDR_COMPAT_LAYOUT. */
+const CLEAR_ON_SETID = ADDR_NO_RANDOMIZE | 0x0400000 | 0x0100000 | 0x0200000
+
+/** Make `task`, whose new host thread has started, the process of `program`. */
+export function becomeProgram(task: Task, program: Program): void {
+  killOldProgram(task)
+  takeOverLeader(task)
+  const { group, signals } = task
+  releaseVfork(task)
+  task.robustList = 0
+  task.clearChildTid = 0
+  if (task.files.shared) {
+    const own = task.files.copy()
+    task.files.unref()
+    task.files = own
+  }
+  closeOnExec(task, task.files)
+  resetHandlers(task)
+  signals.altStackAddr = signals.altStackSize = 0
+  signals.altStackFlags = SS_DISABLE
+  deletePosixTimers(group)
+  group.didExec = true
+  group.exitSignal = SIGCHLD
+  applyCreds(task, program)
+  task.comm = program.fileName.slice(program.fileName.lastIndexOf('/') + 1).slice(0, COMM_LENGTH)
+}
+
+/** All threads of the old program share one host process: they end with it. */
+function killOldProgram(task: Task): void {
+  const { group, kernel } = task
+  const { platform, taskOfThread } = kernel
+  const others = group.tasks.filter(other => other !== task)
+  for (const other of others) other.earlierCpuNs = taskCpuNs(other)
+  const old = task.oldThread
+  if (old !== null) {
+    task.earlierCpuNs += platform.cpuTimeNs?.(old) ?? 0
+    platform.kill(old)
+  }
+  for (const other of others) {
+    // It was executing a program itself: the process made for that is another one.
+    if (other.oldThread !== null) platform.kill(other.thread)
+    exitTask(other)
+  }
+  if (old === null) return
+  taskOfThread[old.id] = undefined
+  platform.release(old)
+  task.oldThread = null
+}
+
+/** Whichever thread called exec: afterwards it is the leader, with the leader's pid. */
+function takeOverLeader(task: Task): void {
+  const { group, kernel } = task
+  const { leader } = group
+  if (leader === task) return
+  leader.state = DEAD
+  kernel.tasks.delete(task.tid)
+  task.tid = group.tgid
+  kernel.tasks.set(task.tid, task)
+  group.leader = task
+}
+
+/** Handlers are gone with the old program; ignored signals stay ignored. */
+function resetHandlers(task: Task): void {
+  const { group } = task
+  if (group.handlers.users > 1) {
+    group.handlers.users--
+    group.handlers = group.handlers.copy()
+  }
+  for (const action of group.handlers.actions) {
+    if (action.handler !== SIG_IGN) action.handler = SIG_DFL
+    action.flags = 0
+    action.restorer = 0
+    action.mask.set(0, 0)
+  }
+}
+
+function applyCreds(task: Task, program: Program): void {
+  const { group } = task
+  const { creds, secure } = program.exec
+  const changed = creds.euid !== task.creds.euid || creds.egid !== task.creds.egid
+  task.creds = creds
+  if (secure || changed) {
+    group.dumpable = 0
+    group.parentDeathSignal = 0
+    task.personality &= ~CLEAR_ON_SETID
+  } else group.dumpable = 1
+}

@@ -1,0 +1,45 @@
+// Robust futexes of a task that ends: get_robust_list(2), kernel/futex/core.c exit_robust_list. The host does
+// this itself for lists that were registered with it; here are those that were registered with the kernel.
+
+import {
+  FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT,
+} from '../../syscall-table/flags.ts'
+import type { Task } from './task.ts'
+
+/** struct robust_list_head { next, futex_offset, list_op_pending }. */
+const HEAD_SIZE = 24
+
+function readPointer(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)
+}
+
+/** Mark the locks that the task still holds as left behind, and wake a waiter of each. */
+export function walkRobustList(task: Task): void {
+  const head = task.robustList
+  task.robustList = 0
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, head, scratch, 0, HEAD_SIZE) < 0) return
+  let entry = readPointer(scratchView, 0)
+  const offset = scratchView.getInt32(12, true) * 2 ** 32 + scratchView.getUint32(8, true)
+  const pending = readPointer(scratchView, 16)
+  // The list is the program's: it may be endless.
+  for (let i = 0; i < ROBUST_LIST_LIMIT && entry !== head; i++) {
+    // Bit 0 marks PI futexes, which do not exist here.
+    const address = entry - (entry % 2)
+    if (task.mm.copyIn(task, address, scratch, 0, 8) < 0) return
+    const next = readPointer(scratchView, 0)
+    if (entry !== pending) handleFutexDeath(task, address + offset)
+    entry = next
+  }
+  if (pending !== 0) handleFutexDeath(task, pending - (pending % 2) + offset)
+}
+
+function handleFutexDeath(task: Task, addr: number): void {
+  const { scratch, scratchView, platform } = task.kernel
+  if (addr % 4 !== 0 || task.mm.copyIn(task, addr, scratch, 0, 4) < 0) return
+  const value = scratchView.getUint32(0, true)
+  if ((value & FUTEX_TID_MASK) !== task.tid) return
+  scratchView.setUint32(0, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0, true)
+  if (task.mm.copyOut(task, addr, scratch, 0, 4) < 0) return
+  if ((value & FUTEX_WAITERS) !== 0 && !task.group.exiting) platform.ops(task.thread).futexWake(addr, 1, true)
+}

@@ -1,0 +1,155 @@
+// POSIX timers: timer_create(2), kernel/time/posix-timers.c.
+
+import { EAGAIN, EINVAL } from '../../syscall-table/errno.ts'
+import {
+  CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, SI_TIMER, SIGEV_NONE, SIGEV_THREAD_ID,
+} from '../../syscall-table/flags.ts'
+import { toMonotonicNs } from './clocks.ts'
+import { cpuClockNs } from './accounting.ts'
+import { sendToGroup, sendToTask } from './signal-send.ts'
+import { type SigInfo, sigInfo } from './signal-state.ts'
+import type { Task } from './task.ts'
+import type { ThreadGroup } from './thread-group.ts'
+import { Timer } from './timer.ts'
+
+/** RLIMIT_SIGPENDING bounds a user's timers in Linux; here a process has at most this many. */
+const MAX_TIMERS = 1024
+/** DELAYTIMER_MAX. */
+const OVERRUN_MAX = 0x7fffffff
+/** CPU clocks are looked at no more often than this. */
+const MIN_CHECK_NS = 1e6
+
+export class PosixTimer extends Timer {
+  readonly id: number
+  readonly clock: number
+  readonly group: ThreadGroup
+  /** The task that a thread CPU clock measures. */
+  readonly owner: Task
+  /** SIGEV_*. */
+  readonly notify: number
+  readonly signo: number
+  readonly valueLo: number
+  readonly valueHi: number
+  /** SIGEV_THREAD_ID: the task that gets the signal. */
+  readonly target: Task | null
+  /** Expiry on the clock that `now` reads, 0 when disarmed. */
+  expiryNs = 0
+  intervalNs = 0
+  /** Expirations since the signal in the queue, and those the last delivered signal stood for. */
+  overrun = 0
+  lastOverrun = 0
+  #queued: SigInfo | null = null
+
+  constructor(
+    id: number, clock: number, owner: Task, notify: number, signo: number, valueLo: number,
+    valueHi: number, target: Task | null,
+  ) {
+    super()
+    this.id = id
+    this.clock = clock
+    this.owner = owner
+    this.group = owner.group
+    this.notify = notify
+    this.signo = signo
+    this.valueLo = valueLo
+    this.valueHi = valueHi
+    this.target = target
+  }
+
+  get #onCpuClock(): boolean {
+    return this.clock === CLOCK_PROCESS_CPUTIME_ID || this.clock === CLOCK_THREAD_CPUTIME_ID
+  }
+
+  now(): number {
+    if (this.#onCpuClock) return cpuClockNs(this.owner, this.clock)
+    return this.group.kernel.clock.monotonicNs()
+  }
+
+  /** Arm with the first expiry after `valueNs` (or at it, when `absolute`); 0 disarms. */
+  set(valueNs: number, intervalNs: number, absolute: boolean): void {
+    this.group.kernel.timers.cancel(this)
+    this.overrun = 0
+    this.intervalNs = intervalNs
+    this.expiryNs = 0
+    if (valueNs === 0) return
+    const now = this.now()
+    if (!absolute) this.expiryNs = now + valueNs
+    else this.expiryNs = this.#onCpuClock ? valueNs : toMonotonicNs(this.group.kernel, this.clock, valueNs)
+    // Zero means disarmed: a time before the start of the clock has just passed.
+    this.expiryNs = Math.max(this.expiryNs, 1)
+    this.#schedule(now)
+  }
+
+  /** Time left, in ns: at least one while armed. */
+  left(): number {
+    return this.expiryNs === 0 ? 0 : Math.max(this.expiryNs - this.now(), 1)
+  }
+
+  override onTimer(): void {
+    const now = this.now()
+    if (this.expiryNs === 0) return
+    if (now < this.expiryNs) return this.#schedule(now)
+    let expirations = 1
+    if (this.intervalNs === 0) this.expiryNs = 0
+    else {
+      const missed = Math.floor((now - this.expiryNs) / this.intervalNs)
+      expirations += missed
+      this.expiryNs += expirations * this.intervalNs
+      this.#schedule(now)
+    }
+    this.#signal(expirations)
+  }
+
+  #schedule(now: number): void {
+    const { kernel } = this.group
+    if (!this.#onCpuClock) return kernel.timers.arm(this, this.expiryNs)
+    const left = (this.expiryNs - now) / kernel.cpus
+    kernel.timers.arm(this, kernel.clock.monotonicNs() + Math.max(left, MIN_CHECK_NS))
+  }
+
+  /** Queue the signal, or count into the one that has not been taken yet. */
+  #signal(expirations: number): void {
+    if (this.notify === SIGEV_NONE) return
+    if (this.#queued !== null && this.#queued.charged >= 0) {
+      this.overrun = Math.min(this.overrun + expirations, OVERRUN_MAX)
+      this.#queued.status = this.lastOverrun = this.overrun
+      return
+    }
+    this.overrun = this.lastOverrun = Math.min(expirations - 1, OVERRUN_MAX)
+    const info = sigInfo(this.signo, SI_TIMER)
+    info.timerId = this.id
+    info.status = this.overrun
+    info.valueLo = this.valueLo
+    info.valueHi = this.valueHi
+    this.#queued = info
+    if (this.notify === SIGEV_THREAD_ID) void sendToTask(this.target!, info)
+    else void sendToGroup(this.group, info)
+  }
+}
+
+/** The lowest free id gets `make`'s timer. Returns the id or -EAGAIN. */
+export function addPosixTimer(group: ThreadGroup, make: (id: number) => PosixTimer): number {
+  group.posixTimers ??= new Map()
+  const timers = group.posixTimers
+  if (timers.size >= MAX_TIMERS) return -EAGAIN
+  let id = 0
+  while (timers.has(id)) id++
+  timers.set(id, make(id))
+  return id
+}
+
+export function deletePosixTimer(group: ThreadGroup, id: number): number {
+  const timer = group.posixTimers?.get(id)
+  if (timer === undefined) return -EINVAL
+  group.kernel.timers.cancel(timer)
+  group.posixTimers!.delete(id)
+  return 0
+}
+
+/** exec and the end of a process delete all of its timers. */
+export function deletePosixTimers(group: ThreadGroup): void {
+  if (group.posixTimers === null) return
+  for (const timer of group.posixTimers.values()) group.kernel.timers.cancel(timer)
+  group.posixTimers = null
+}
+

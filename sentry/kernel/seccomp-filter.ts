@@ -1,0 +1,210 @@
+// The program's own seccomp filters: seccomp(2). They are run by an interpreter at the entry of each call
+// that reaches the kernel.
+// LIMIT: calls that the platform runs natively on the host (futex waits, clocks of the vDSO, sched_yield)
+// are not seen by a program's filters; they concern nobody but the caller.
+
+import { Filter, runFilters, type Verdict } from 'seccomp-bpf-compiler'
+import {
+  EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, ESRCH,
+} from '../../syscall-table/errno.ts'
+import {
+  AUDIT_ARCH_X86_64, CAP_SYS_ADMIN, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+  SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_TSYNC_ESRCH, SECCOMP_MODE_DISABLED, SECCOMP_MODE_FILTER,
+  SECCOMP_MODE_STRICT, SECCOMP_RET_ACTION_FULL, SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO,
+  SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_LOG, SECCOMP_RET_TRACE, SECCOMP_RET_TRAP,
+  SECCOMP_RET_USER_NOTIF, SIGKILL, SIGSYS, SYS_SECCOMP,
+} from '../../syscall-table/flags.ts'
+import { exitTask, groupExit } from './exit.ts'
+import { forceSignal } from './signal-send.ts'
+import { sigInfo } from './signal-state.ts'
+import type { Task } from './task.ts'
+
+/** The bit of `Task.entryWork` for tasks with filters. */
+export const ENTRY_SECCOMP = 0x100
+/** The call is skipped and returns 0: an entry verdict of 0 means that it goes on. */
+export const SKIP_WITH_ZERO = 2 ** 40
+
+/** Linux bounds all filters of a task together: MAX_INSNS_PER_PATH, with 4 extra for each filter. */
+const MAX_INSNS_PER_PATH = 32768
+const FILTER_PENALTY = 4
+const SOCK_FPROG_SIZE = 16
+const SOCK_FILTER_SIZE = 8
+const BPF_MAXINSNS = 4096
+const MAX_ERRNO = 4095
+const KNOWN_FLAGS =
+  SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW | SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+
+/** Calls of strict mode: read, write, rt_sigreturn, exit. */
+const STRICT_CALLS: readonly number[] = [0, 1, 15, 60]
+
+/** Immutable: shared by a task and its children until one of them adds a filter. */
+export class SeccompState {
+  readonly mode: number
+  /** Newest first. */
+  readonly filters: readonly Filter[]
+  /** The state that this one extends: filters are only ever added. */
+  readonly previous: SeccompState | null
+
+  constructor(mode: number, filters: readonly Filter[], previous: SeccompState | null) {
+    this.mode = mode
+    this.filters = filters
+    this.previous = previous
+  }
+}
+
+const data = new Uint32Array(16)
+const verdict: Verdict = { answer: 0, filter: undefined }
+
+/** PR_GET_SECCOMP, and the Seccomp line of /proc/PID/status. */
+export function seccompMode(task: Task): number {
+  return task.seccomp?.mode ?? SECCOMP_MODE_DISABLED
+}
+
+/** Children start with their creator's filters. */
+export function inheritSeccomp(task: Task, child: Task): void {
+  child.seccomp = task.seccomp
+  if (child.seccomp !== null) child.entryWork |= ENTRY_SECCOMP
+}
+
+/**
+ * Judge a call at its entry. 0: it goes on; else it is skipped with that result (SKIP_WITH_ZERO for 0).
+ */
+export function runSeccomp(task: Task, nr: number): number {
+  const state = task.seccomp
+  if (state === null) return 0
+  if (state.mode === SECCOMP_MODE_STRICT) {
+    if (STRICT_CALLS.includes(nr)) return 0
+    groupOrThreadExit(task, SIGKILL, false)
+    return -ENOSYS
+  }
+  const { thread } = task
+  data[0] = nr
+  data[1] = AUDIT_ARCH_X86_64
+  data[2] = thread.ip % 2 ** 32
+  data[3] = Math.floor(thread.ip / 2 ** 32)
+  for (let i = 0; i < 12; i++) data[4 + i] = thread.args[i]!
+  runFilters(state.filters, data, verdict)
+  return obey(task, nr, (verdict.answer & SECCOMP_RET_ACTION_FULL) >>> 0, verdict.answer & SECCOMP_RET_DATA)
+}
+
+function obey(task: Task, nr: number, action: number, value: number): number {
+  switch (action) {
+    case SECCOMP_RET_ALLOW:
+    case SECCOMP_RET_LOG:
+      return 0
+    case SECCOMP_RET_ERRNO: {
+      const errno = Math.min(value, MAX_ERRNO)
+      return errno === 0 ? SKIP_WITH_ZERO : -errno
+    }
+    case SECCOMP_RET_TRAP: {
+      const info = sigInfo(SIGSYS, SYS_SECCOMP)
+      info.errno = value
+      info.addr = task.thread.ip
+      info.syscall = nr
+      info.arch = AUDIT_ARCH_X86_64
+      forceSignal(task, info)
+      // The registers are as before the call: rax holds its number.
+      return nr === 0 ? SKIP_WITH_ZERO : nr
+    }
+    case SECCOMP_RET_TRACE:
+    case SECCOMP_RET_USER_NOTIF:
+      // Without a tracer or a listener.
+      return -ENOSYS
+    case SECCOMP_RET_KILL_THREAD:
+      groupOrThreadExit(task, SIGSYS, false)
+      return -ENOSYS
+    default:
+      groupOrThreadExit(task, SIGSYS, true)
+      return -ENOSYS
+  }
+}
+
+/** KILL_THREAD ends the process too when it has one thread only. */
+function groupOrThreadExit(task: Task, signo: number, process: boolean): void {
+  const { group, kernel } = task
+  if (process || group.tasks.length === 1) {
+    groupExit(group, signo)
+    return
+  }
+  kernel.platform.ops(task.thread).exitThread()
+  kernel.platform.resume(task.thread, 0)
+  exitTask(task)
+}
+
+/** seccomp(SECCOMP_SET_MODE_STRICT). */
+export function setStrict(task: Task): number {
+  if (task.seccomp !== null) return task.seccomp.mode === SECCOMP_MODE_STRICT ? 0 : -EINVAL
+  apply(task, new SeccompState(SECCOMP_MODE_STRICT, [], null))
+  return 0
+}
+
+/** seccomp(SECCOMP_SET_MODE_FILTER): add the filter of the struct sock_fprog at `addr`. */
+export function addFilter(task: Task, flags: number, addr: number): number {
+  if ((flags & ~KNOWN_FLAGS) !== 0) return -EINVAL
+  if (!task.creds.noNewPrivs && !task.creds.capable(CAP_SYS_ADMIN)) return -EACCES
+  const filter = loadFilter(task, addr)
+  if (typeof filter === 'number') return filter
+  const old = task.seccomp
+  if (old !== null && old.mode !== SECCOMP_MODE_FILTER) return -EINVAL
+  const filters = [filter, ...(old?.filters ?? [])]
+  let total = 0
+  for (const f of filters) total += f.program.length + FILTER_PENALTY
+  if (total - FILTER_PENALTY > MAX_INSNS_PER_PATH) return -ENOMEM
+  const state = new SeccompState(SECCOMP_MODE_FILTER, filters, old)
+  if ((flags & SECCOMP_FILTER_FLAG_TSYNC) !== 0) return syncThreads(task, state, flags)
+  apply(task, state)
+  return 0
+}
+
+function loadFilter(task: Task, addr: number): Filter | number {
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, addr, scratch, 0, SOCK_FPROG_SIZE) < 0) return -EFAULT
+  const count = scratchView.getUint16(0, true)
+  const at = scratchView.getUint32(12, true) * 2 ** 32 + scratchView.getUint32(8, true)
+  if (count === 0 || count > BPF_MAXINSNS) return -EINVAL
+  const bytes = new Uint8Array(count * SOCK_FILTER_SIZE)
+  if (task.mm.copyIn(task, at, bytes, 0, bytes.length) < 0) return -EFAULT
+  return Filter.load(bytes)
+}
+
+/** All threads get the caller's filters, unless one has filters that the caller has not. */
+function syncThreads(task: Task, state: SeccompState, flags: number): number {
+  const { tasks } = task.group
+  for (const other of tasks) {
+    if (other === task || other.seccomp === null || isAncestor(other.seccomp, task.seccomp)) continue
+    return (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) !== 0 ? -ESRCH : other.tid
+  }
+  for (const other of tasks) {
+    apply(other, state)
+    if (task.creds.noNewPrivs && !other.creds.noNewPrivs) {
+      other.creds = other.creds.copy()
+      other.creds.noNewPrivs = true
+    }
+  }
+  return 0
+}
+
+function isAncestor(older: SeccompState, newer: SeccompState | null): boolean {
+  for (let s = newer; s !== null; s = s.previous) if (s === older) return true
+  return false
+}
+
+function apply(task: Task, state: SeccompState): void {
+  task.seccomp = state
+  task.entryWork |= ENTRY_SECCOMP
+}
+
+/** seccomp(SECCOMP_GET_ACTION_AVAIL). */
+export function actionAvailable(action: number): number {
+  switch (action) {
+    case SECCOMP_RET_KILL_PROCESS:
+    case SECCOMP_RET_KILL_THREAD:
+    case SECCOMP_RET_TRAP:
+    case SECCOMP_RET_ERRNO:
+    case SECCOMP_RET_LOG:
+    case SECCOMP_RET_ALLOW:
+      return 0
+    default:
+      return -EOPNOTSUPP
+  }
+}

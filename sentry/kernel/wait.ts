@@ -1,0 +1,90 @@
+// Waiting for children: wait4(2), waitid(2), kernel/exit.c do_wait.
+
+import { ECHILD } from '../../syscall-table/errno.ts'
+import {
+  __WALL, __WCLONE, CLD_CONTINUED, CLD_STOPPED, P_ALL, P_PGID, P_PID, P_PIDFD, SIGCHLD, SIGCONT, WCONTINUED,
+  WEXITED, WNOHANG, WNOWAIT, WUNTRACED,
+} from '../../syscall-table/flags.ts'
+import { exitInfo, stateChangeInfo } from './exit-notify.ts'
+import { reap } from './exit.ts'
+import type { SigInfo } from './signal-state.ts'
+import type { Task } from './task.ts'
+import type { ThreadGroup } from './thread-group.ts'
+
+/** What a wait call selects; one is reused by all calls, as the kernel has one thread. */
+export interface WaitRequest {
+  /** P_ALL, P_PID, P_PGID, P_PIDFD. */
+  type: number
+  id: number
+  pidfdGroup: ThreadGroup | null
+  options: number
+}
+
+/** What a wait call found. */
+export interface WaitResult {
+  group: ThreadGroup | null
+  /** wait4's status word. */
+  status: number
+  info: SigInfo | null
+}
+
+/** wait4's status for a stop is (signal << 8) | 0x7f, for a continuation 0xffff. */
+const STATUS_STOPPED = 0x7f
+const STATUS_CONTINUED = 0xffff
+
+/**
+ * Look for a child that matches. Returns its pid and fills `result`; 0 for none with WNOHANG; -ECHILD when
+ * there is nothing to wait for; -EBLOCKED.
+ */
+export function waitForChild(task: Task, request: WaitRequest, result: WaitResult): number {
+  let candidates = false
+  for (const child of task.group.children) {
+    if (!isSelected(task, child, request)) continue
+    candidates = true
+    const pid = takeState(child, request.options, result)
+    if (pid > 0) return pid
+  }
+  if (!candidates) return -ECHILD
+  if ((request.options & WNOHANG) !== 0) return 0
+  return task.block(task.group.childQueue, 0)
+}
+
+function isSelected(task: Task, child: ThreadGroup, request: WaitRequest): boolean {
+  const { type, id, options } = request
+  if (type === P_PID && child.tgid !== id) return false
+  if (type === P_PGID && child.pgrp.pgid !== (id === 0 ? task.group.pgrp.pgid : id)) return false
+  if (type === P_PIDFD && child !== request.pidfdGroup) return false
+  if (type !== P_ALL && type !== P_PID && type !== P_PGID && type !== P_PIDFD) return false
+  if ((options & __WALL) !== 0) return true
+  const isClone = child.exitSignal !== SIGCHLD
+  return isClone === ((options & __WCLONE) !== 0)
+}
+
+/** Whether the child has something to report; unless WNOWAIT it is then consumed. */
+function takeState(child: ThreadGroup, options: number, result: WaitResult): number {
+  const consume = (options & WNOWAIT) === 0
+  if (child.zombie && (options & WEXITED) !== 0) {
+    result.group = child
+    result.status = child.exitStatus
+    result.info = exitInfo(child)
+    if (consume) reap(child)
+    return child.tgid
+  }
+  if (child.zombie) return 0
+  if (child.stopComplete && !child.stopReported && (options & WUNTRACED) !== 0) {
+    result.group = child
+    result.status = (child.stopSignal << 8) | STATUS_STOPPED
+    result.info = stateChangeInfo(child, CLD_STOPPED)
+    if (consume) child.stopReported = true
+    return child.tgid
+  }
+  if (child.continued && (options & WCONTINUED) !== 0) {
+    result.group = child
+    result.status = STATUS_CONTINUED
+    result.info = stateChangeInfo(child, CLD_CONTINUED)
+    result.info.status = SIGCONT
+    if (consume) child.continued = false
+    return child.tgid
+  }
+  return 0
+}
