@@ -19,18 +19,31 @@ export function generateCoverage(rows: readonly NamedRow[], root: string): strin
     INTRO,
     `${rows.length} calls: ${full} full, ${partial} partial, ${rows.length - full - partial} absent.`,
     '',
-    '| nr | name | level | notes |',
-    '|---:|---|---|---|',
-    ...rows.map(rowLine),
+    ...markdownTable([['nr', 'name', 'level', 'notes'], ...rows.map(rowCells)]),
     '',
     ...section('Deviations', remarks, 'DIFFERS'),
     ...section('Limits', remarks, 'LIMIT'),
   ].join('\n')
 }
 
-function rowLine(row: NamedRow): string {
+/** A table with its columns aligned, as the formatter wants it; the first column is right-aligned. */
+function markdownTable(lines: readonly (readonly string[])[]): string[] {
+  const widths = (lines[0] ?? []).map((_, i) =>
+    Math.max(3, ...lines.map(cells => cells[i]?.length ?? 0)),
+  )
+  const rule = widths.map((width, i) => (i === 0 ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)))
+  const [head = [], ...body] = lines
+  return [head, rule, ...body].map(cells => {
+    const padded = cells.map((cell, i) =>
+      i === 0 ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0),
+    )
+    return `| ${padded.join(' | ')} |`
+  })
+}
+
+function rowCells(row: NamedRow): string[] {
   const notes = [row.partial, row.note].filter(text => text !== undefined).join('; ')
-  return `| ${row.nr} | ${row.name} | ${levelOf(row)} | ${notes} |`
+  return [String(row.nr), row.name, levelOf(row), notes]
 }
 
 function levelOf(row: NamedRow): string {
