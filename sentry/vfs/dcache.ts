@@ -58,12 +58,17 @@ export function forgetTree(top: Dentry): void {
   for (let i = found.length - 1; i >= 0; i--) forgetDentry(found[i]!)
 }
 
-/** The file of this name has been removed: its dentry leaves the tree, and the name becomes negative. */
-export function deleteDentry(dentry: Dentry): void {
-  const { parent, name } = dentry
+/** The file of this name has been removed or replaced: its dentry leaves the tree for good. */
+export function unhashDentry(dentry: Dentry): void {
   for (const child of [...dentry.children.values()]) forgetTree(child)
   dentry.deleted = true
   forgetDentry(dentry)
+}
+
+/** As `unhashDentry`, and the name is known to be free now. */
+export function deleteDentry(dentry: Dentry): void {
+  const { parent, name } = dentry
+  unhashDentry(dentry)
   if (parent?.inode?.sb.cacheable) attachDentry(parent, name, null)
 }
 

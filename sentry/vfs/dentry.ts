@@ -16,6 +16,8 @@ export class Dentry {
   deleted = false
   /** Never in a tree: `name` is the whole of what d_path shows (`pipe:[7]`, `anon_inode:[eventfd]`). */
   detached = false
+  /** An O_TMPFILE file that linkat(2) may still give a name to. */
+  linkable = false
   /** Open files that hold this dentry in the cache. */
   opens = 0
   /** Looked up since the cache was last trimmed. */

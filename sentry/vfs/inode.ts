@@ -46,6 +46,8 @@ export abstract class SuperBlock {
   readonly readonly: boolean = false
   /** Names may be cached as negative dentries, and positive ones need no revalidation. */
   readonly cacheable: boolean = true
+  /** The dentry of `root`, made by the first mount. */
+  rootDentry: Dentry | null = null
   abstract statfs(into: StatFs): number
   /** Options after the generic ones, as /proc/mounts shows them. */
   options(): string {
@@ -54,6 +56,8 @@ export abstract class SuperBlock {
   sync(): number {
     return 0
   }
+  /** No mount shows this file system any more; files of it may still be open. */
+  unmounted(): void {}
 }
 
 /** Receives directory entries. Returns false when full: the entry is then offered again by the next call. */

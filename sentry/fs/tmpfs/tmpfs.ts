@@ -1,0 +1,178 @@
+// tmpfs: files in memory (mm/shmem.c, tmpfs(5)). The superblock, with its limits, and what all its inodes
+// have in common.
+
+import { EINVAL, ENODATA, ENOSPC, EEXIST, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
+import { S_IFMT, TMPFS_MAGIC, XATTR_CREATE, XATTR_REPLACE } from '../../../syscall-table/flags.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { Inode, type SetAttr, type StatFs, SuperBlock } from '../../vfs/inode.ts'
+import { touchChanged } from '../../vfs/super.ts'
+import { anonymousDev } from '../dev/registry.ts'
+
+export const PAGE_SIZE = 4096
+/** Inodes of an instance without nr_inodes: each costs the kernel some hundred bytes. */
+const DEFAULT_INODES = 1 << 20
+/** Bytes of names and values of one inode's extended attributes. */
+const XATTR_SPACE = 128 * 1024
+/** What one attribute costs beside its bytes. */
+const XATTR_OVERHEAD = 64
+
+/** Limits and root attributes, from the mount options. Zero means no limit. */
+export interface TmpfsOptions {
+  size: number
+  inodes: number
+  mode: number
+  uid: number
+  gid: number
+}
+
+export abstract class MemorySuperBlock extends SuperBlock {
+  override readonly dev = anonymousDev()
+  readonly kernel: Kernel
+  /** Pages, 0 for no limit. */
+  pageLimit: number
+  inodeLimit: number
+  pagesUsed = 0
+  inodesUsed = 0
+  #lastIno = 0
+
+  constructor(kernel: Kernel, pageLimit: number, inodeLimit: number) {
+    super()
+    this.kernel = kernel
+    this.pageLimit = pageLimit
+    this.inodeLimit = inodeLimit
+  }
+
+  nextIno(): number {
+    return ++this.#lastIno
+  }
+
+  /** Account for `pages` more (or less). Returns 0 or -ENOSPC. */
+  charge(pages: number): number {
+    if (pages > 0 && this.pageLimit > 0 && this.pagesUsed + pages > this.pageLimit) return -ENOSPC
+    this.pagesUsed += pages
+    return 0
+  }
+
+  /** Account for a new inode: 0 or -ENOSPC. */
+  chargeInode(): number {
+    if (this.inodeLimit > 0 && this.inodesUsed >= this.inodeLimit) return -ENOSPC
+    this.inodesUsed++
+    return 0
+  }
+
+  override statfs(into: StatFs): number {
+    into.type = TMPFS_MAGIC
+    into.bsize = into.frsize = PAGE_SIZE
+    into.namelen = 255
+    into.blocks = this.pageLimit
+    into.bfree = into.bavail = this.pageLimit > 0 ? Math.max(0, this.pageLimit - this.pagesUsed) : 0
+    into.files = this.inodeLimit
+    into.ffree = this.inodeLimit > 0 ? Math.max(0, this.inodeLimit - this.inodesUsed) : 0
+    return 0
+  }
+}
+
+/** A tmpfs instance; its root is made by `mountTmpfs`. */
+export class TmpfsSuperBlock extends MemorySuperBlock {
+  override readonly type: string
+  override root!: Inode
+  readonly #options: TmpfsOptions
+
+  constructor(kernel: Kernel, type: string, options: TmpfsOptions) {
+    super(kernel, Math.ceil(options.size / PAGE_SIZE), options.inodes || DEFAULT_INODES)
+    this.type = type
+    this.#options = options
+  }
+
+  override options(): string {
+    let text = ''
+    if (this.pageLimit > 0) text += `,size=${this.pageLimit * 4}k`
+    if (this.inodeLimit !== DEFAULT_INODES) text += `,nr_inodes=${this.inodeLimit}`
+    if (this.#options.mode !== 0o1777) text += `,mode=${this.#options.mode.toString(8)}`
+    if (this.#options.uid !== 0) text += `,uid=${this.#options.uid}`
+    if (this.#options.gid !== 0) text += `,gid=${this.#options.gid}`
+    return text
+  }
+}
+
+/** Any inode in memory: attributes and extended attributes. */
+export class MemoryInode extends Inode {
+  declare readonly sb: MemorySuperBlock
+  xattrs: Map<string, Uint8Array> | null = null
+
+  override setattr(attr: SetAttr): number {
+    if (attr.size !== undefined) {
+      const error = this.resize(attr.size)
+      if (error < 0) return error
+    }
+    applyAttributes(this, attr)
+    touchChanged(this.sb.kernel, this)
+    return 0
+  }
+
+  /** Change the size of a regular file. */
+  resize(_size: number): number {
+    return -EINVAL
+  }
+
+  override getxattr(name: string): Uint8Array | number {
+    if (!this.xattrPermitted(name)) return -EOPNOTSUPP
+    return this.xattrs?.get(name) ?? -ENODATA
+  }
+
+  override setxattr(name: string, value: Uint8Array, flags: number): number {
+    if (!this.xattrPermitted(name)) return -EOPNOTSUPP
+    const old = this.xattrs?.get(name)
+    if (old !== undefined && (flags & XATTR_CREATE) !== 0) return -EEXIST
+    if (old === undefined && (flags & XATTR_REPLACE) !== 0) return -ENODATA
+    let space = name.length + value.length + XATTR_OVERHEAD
+    if (this.xattrs !== null) {
+      for (const [k, v] of this.xattrs) if (k !== name) space += k.length + v.length + XATTR_OVERHEAD
+    }
+    if (space > XATTR_SPACE) return -ENOSPC
+    this.xattrs ??= new Map()
+    this.xattrs.set(name, value)
+    touchChanged(this.sb.kernel, this)
+    return 0
+  }
+
+  override removexattr(name: string): number {
+    if (!this.xattrPermitted(name)) return -EOPNOTSUPP
+    if (this.xattrs === null || !this.xattrs.delete(name)) return -ENODATA
+    touchChanged(this.sb.kernel, this)
+    return 0
+  }
+
+  override listxattr(): string[] {
+    return this.xattrs === null ? [] : [...this.xattrs.keys()]
+  }
+
+  /** user.* only on regular files and directories is the VFS's rule; ACLs are not supported. */
+  xattrPermitted(name: string): boolean {
+    return name.startsWith('user.') || name.startsWith('trusted.') || name.startsWith('security.')
+  }
+
+  override evict(): void {
+    if (this.nlink === 0) this.free()
+  }
+
+  /** The inode ceases to exist. */
+  free(): void {
+    this.sb.inodesUsed--
+  }
+}
+
+/** Copy the fields that are set into the inode; size is the file's own business. */
+export function applyAttributes(inode: Inode, attr: SetAttr): void {
+  if (attr.mode !== undefined) inode.mode = (inode.mode & S_IFMT) | (attr.mode & 0o7777)
+  if (attr.uid !== undefined) inode.uid = attr.uid
+  if (attr.gid !== undefined) inode.gid = attr.gid
+  if (attr.atimeSec !== undefined) {
+    inode.atimeSec = attr.atimeSec
+    inode.atimeNsec = attr.atimeNsec ?? 0
+  }
+  if (attr.mtimeSec !== undefined) {
+    inode.mtimeSec = attr.mtimeSec
+    inode.mtimeNsec = attr.mtimeNsec ?? 0
+  }
+}

@@ -1,0 +1,247 @@
+// fcntl(2) and ioctl(2).
+
+import {
+  EAGAIN, EBADF, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM, ESRCH,
+} from '../../syscall-table/errno.ts'
+import {
+  F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK,
+  F_GETOWN, F_GETOWN_EX, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_OWNER_PGRP,
+  F_OWNER_PID, F_OWNER_TID, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETOWN_EX, F_SETPIPE_SZ,
+  F_SETSIG, F_UNLCK, F_WRLCK, F_RDLCK, FASYNC, FD_CLOEXEC, FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX,
+  FIONREAD, FIOQSIZE, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, O_PATH, RLIMIT_NOFILE, SEEK_CUR, SEEK_END,
+  SEEK_SET,
+} from '../../syscall-table/flags.ts'
+import { newFlock, readFlock, SIZEOF_FLOCK, writeFlock } from '../../syscall-table/structs.gen.ts'
+import { pipeOf } from '../fs/pipe.ts'
+import { MemoryFile } from '../fs/tmpfs/regular.ts'
+import type { Task } from '../kernel/task.ts'
+import type { File } from '../vfs/file.ts'
+import {
+  conflictingLock, isLockType, type RecordLock, setRecordLock, stopWaitingForLock, waitForRecordLock,
+} from '../vfs/locks.ts'
+import { mountWritable, ownerOrCapable } from '../vfs/permission.ts'
+import { installDup } from './file-table.ts'
+
+/** What F_SETFL may change. */
+const SETTABLE = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC
+const SIGNAL_MAX = 64
+/** Largest process id that F_SETOWN may be asked for: INT_MIN has no negative. */
+const INT_MIN = -0x80000000
+
+export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): number {
+  const { files } = task
+  const file = files.get(fd)
+  if (file === undefined) return -EBADF
+  switch (cmd) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+      if (arg < 0 || arg >= task.group.rlimits[RLIMIT_NOFILE]!.cur) return -EINVAL
+      return installDup(task, file, cmd === F_DUPFD_CLOEXEC, arg)
+    case F_DUPFD_QUERY:
+      return files.get(arg | 0) === undefined ? -EBADF : files.get(arg | 0) === file ? 1 : 0
+    case F_GETFD:
+      return files.cloexec(fd) ? FD_CLOEXEC : 0
+    case F_SETFD:
+      return files.setCloexec(fd, (arg & FD_CLOEXEC) !== 0)
+    case F_GETFL:
+      return file.flags
+  }
+  if ((file.flags & O_PATH) !== 0) return -EBADF
+  switch (cmd) {
+    case F_SETFL:
+      return setFlags(task, file, arg | 0)
+    case F_GETLK:
+    case F_OFD_GETLK:
+      return getLock(task, file, cmd === F_OFD_GETLK, arg)
+    case F_SETLK:
+    case F_SETLKW:
+      return setLock(task, file, false, cmd === F_SETLKW, arg)
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+      return setLock(task, file, true, cmd === F_OFD_SETLKW, arg)
+    case F_GETOWN:
+      return file.ownerType === F_OWNER_PGRP ? -file.owner : file.owner
+    case F_SETOWN:
+      return setOwner(task, file, arg | 0)
+    case F_GETOWN_EX:
+      return getOwnerEx(task, file, arg)
+    case F_SETOWN_EX:
+      return setOwnerEx(task, file, arg)
+    case F_GETSIG:
+      return file.signal
+    case F_SETSIG:
+      if (arg < 0 || arg > SIGNAL_MAX) return -EINVAL
+      file.signal = arg
+      return 0
+    case F_GETPIPE_SZ:
+      return pipeOf(file)?.capacity ?? -EBADF
+    case F_SETPIPE_SZ:
+      return pipeOf(file)?.resize(arg) ?? -EBADF
+    case F_GETLEASE:
+      // There are no leases, so nobody holds one.
+      return F_UNLCK
+    case F_ADD_SEALS:
+      return addSeals(file, arg)
+    case F_GET_SEALS:
+      return file.inode instanceof MemoryFile ? file.inode.seals : -EINVAL
+    default:
+      return -EINVAL
+  }
+}
+
+function setFlags(_task: Task, file: File, flags: number): number {
+  const wanted = (file.flags & ~SETTABLE) | (flags & SETTABLE)
+  if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(_task.creds, file.inode)) return -EPERM
+  const error = file.ops.setFlags(file, wanted)
+  if (error < 0) return error
+  file.flags = wanted
+  return 0
+}
+
+function addSeals(file: File, seals: number): number {
+  if (!(file.inode instanceof MemoryFile)) return -EINVAL
+  return file.writable ? file.inode.addSeals(seals) : -EPERM
+}
+
+/** F_SETOWN: negative numbers mean process groups. */
+function setOwner(task: Task, file: File, id: number): number {
+  if (id === INT_MIN) return -EINVAL
+  const type = id < 0 ? F_OWNER_PGRP : F_OWNER_PID
+  return assignOwner(task, file, type, Math.abs(id))
+}
+
+function assignOwner(task: Task, file: File, type: number, id: number): number {
+  const { kernel } = task
+  const known =
+    type === F_OWNER_PGRP ? kernel.processGroups.has(id)
+    : type === F_OWNER_PID ? kernel.groups.has(id)
+    : kernel.tasks.has(id)
+  if (id !== 0 && !known) return -ESRCH
+  file.ownerType = type
+  file.owner = id
+  return 0
+}
+
+function getOwnerEx(task: Task, file: File, addr: number): number {
+  const { scratch, scratchView } = task.kernel
+  scratchView.setInt32(0, file.ownerType, true)
+  scratchView.setInt32(4, file.owner, true)
+  return task.mm.copyOut(task, addr, scratch, 0, 8)
+}
+
+function setOwnerEx(task: Task, file: File, addr: number): number {
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, addr, scratch, 0, 8) < 0) return -EFAULT
+  const type = scratchView.getInt32(0, true)
+  if (type !== F_OWNER_TID && type !== F_OWNER_PID && type !== F_OWNER_PGRP) return -EINVAL
+  return assignOwner(task, file, type, scratchView.getInt32(4, true))
+}
+
+const flock = newFlock()
+
+/** Read struct flock and make a lock of it. */
+function readLock(task: Task, file: File, ofd: boolean, addr: number): RecordLock | number {
+  const error = task.mm.copyIn(task, addr, task.kernel.scratch, 0, SIZEOF_FLOCK)
+  if (error < 0) return error
+  readFlock(task.kernel.scratchView, 0, flock)
+  const { whence, len } = flock
+  if (ofd && flock.pid !== 0) return -EINVAL
+  if (!isLockType(flock.type)) return -EINVAL
+  let start = flock.start
+  if (whence === SEEK_CUR) start += file.pos
+  else if (whence === SEEK_END) start += file.inode.size
+  else if (whence !== SEEK_SET) return -EINVAL
+  // A negative length means the bytes before the start.
+  let end = len === 0 ? Number.POSITIVE_INFINITY : start + len
+  if (len < 0) {
+    end = start
+    start += len
+  }
+  if (start < 0) return -EINVAL
+  if (len > 0 && end - 1 >= 2 ** 63) return -EOVERFLOW
+  return {
+    type: flock.type, start, end,
+    owner: ofd ? file : task.files,
+    pid: ofd ? -1 : task.group.tgid,
+  }
+}
+
+/** F_GETLK: the lock in the way, or F_UNLCK. */
+function getLock(task: Task, file: File, ofd: boolean, addr: number): number {
+  const wanted = readLock(task, file, ofd, addr)
+  if (typeof wanted === 'number') return wanted
+  if (wanted.type === F_UNLCK) return -EINVAL
+  const held = conflictingLock(file.inode.locks, wanted)
+  if (held === null) flock.type = F_UNLCK
+  else {
+    flock.type = held.type
+    flock.whence = SEEK_SET
+    flock.start = held.start
+    flock.len = held.end === Number.POSITIVE_INFINITY ? 0 : held.end - held.start
+    flock.pid = held.pid
+  }
+  writeFlock(task.kernel.scratchView, 0, flock)
+  return task.mm.copyOut(task, addr, task.kernel.scratch, 0, SIZEOF_FLOCK)
+}
+
+function setLock(task: Task, file: File, ofd: boolean, waits: boolean, addr: number): number {
+  stopWaitingForLock(task)
+  const wanted = readLock(task, file, ofd, addr)
+  if (typeof wanted === 'number') return wanted
+  if (wanted.type === F_RDLCK && !file.readable) return -EBADF
+  if (wanted.type === F_WRLCK && !file.writable) return -EBADF
+  const n = setRecordLock(file.inode, wanted)
+  return n === -EAGAIN && waits ? waitForRecordLock(task, file.inode, wanted) : n
+}
+
+/** ioctl(2): what concerns every file first; the rest is the file's own. */
+export function sys_ioctl(task: Task, fd: number, request: number, arg: number): number {
+  const { files } = task
+  const file = files.get(fd)
+  if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF
+  switch (request) {
+    case FIOCLEX:
+      return files.setCloexec(fd, true)
+    case FIONCLEX:
+      return files.setCloexec(fd, false)
+    case FIONBIO:
+      return setFlagFromUser(task, file, arg, O_NONBLOCK)
+    case FIOASYNC:
+      return setFlagFromUser(task, file, arg, FASYNC)
+    case FIOQSIZE:
+      if (!file.inode.isRegular && !file.inode.isDir && !file.inode.isSymlink) return -ENOTTY
+      return copyOutWords(task, arg, file.inode.size >>> 0, Math.floor(file.inode.size / 2 ** 32), 8)
+    case FIGETBSZ:
+      if (!file.inode.isRegular) break
+      return copyOutWords(task, arg, file.inode.blksize, 0, 4)
+    case FIONREAD: {
+      if (!file.inode.isRegular) break
+      const left = Math.max(0, file.inode.size - file.pos)
+      return copyOutWords(task, arg, left > 0x7fffffff ? left >>> 0 : left, 0, 4)
+    }
+  }
+  return file.ops.ioctl(file, task, request, arg)
+}
+
+function copyOutWords(task: Task, addr: number, low: number, high: number, bytes: number): number {
+  const { scratch, scratchView } = task.kernel
+  scratchView.setUint32(0, low, true)
+  scratchView.setUint32(4, high, true)
+  return task.mm.copyOut(task, addr, scratch, 0, bytes)
+}
+
+function setFlagFromUser(task: Task, file: File, addr: number, flag: number): number {
+  const { scratch, scratchView } = task.kernel
+  const error = task.mm.copyIn(task, addr, scratch, 0, 4)
+  if (error < 0) return error
+  const wanted = scratchView.getInt32(0, true) !== 0 ? file.flags | flag : file.flags & ~flag
+  const refused = file.ops.setFlags(file, wanted)
+  if (refused < 0) return refused
+  file.flags = wanted
+  return 0
+}
+
+/** The mount that a descriptor's file may be changed through: 0, -EBADF or -EROFS. */
+export function writableMountOf(file: File | undefined): number {
+  return file === undefined || (file.flags & O_PATH) !== 0 ? -EBADF : mountWritable(file.mount)
+}

@@ -1,0 +1,176 @@
+// chmod, chown, utimes and truncate, by path and by descriptor; umask.
+
+import { EBADF, EFBIG, EFAULT, EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
+import {
+  AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_PATH, RLIMIT_FSIZE, UTIME_NOW, UTIME_OMIT,
+} from '../../syscall-table/flags.ts'
+import type { Task } from '../kernel/task.ts'
+import {
+  changeMode, changeOwner, changeTimes, setSize, type TimeChange, truncateInode,
+} from '../vfs/attributes.ts'
+import type { File } from '../vfs/file.ts'
+import { walk } from '../vfs/path-walk.ts'
+import { fileTooBig } from './file-io.ts'
+import { walkUser } from './path-stat.ts'
+
+export function sys_chmod(task: Task, path: number, mode: number): number {
+  return chmodPath(task, AT_FDCWD, path, mode, 0)
+}
+
+export function sys_fchmodat(task: Task, dfd: number, path: number, mode: number): number {
+  return chmodPath(task, dfd, path, mode, 0)
+}
+
+export function sys_fchmodat2(task: Task, dfd: number, path: number, mode: number, flags: number): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
+  return chmodPath(task, dfd, path, mode, flags)
+}
+
+function chmodPath(task: Task, dfd: number, path: number, mode: number, flags: number): number {
+  const n = walkUser(task, dfd, path, flags)
+  if (n < 0) return n
+  const inode = walk.dentry.inode!
+  // The mode of a symlink cannot be changed; Linux says EOPNOTSUPP.
+  if (inode.isSymlink) return -EOPNOTSUPP
+  return changeMode(task, walk.mount, inode, mode)
+}
+
+/** An open descriptor that is not O_PATH. */
+function realFile(task: Task, fd: number): File | undefined {
+  const file = task.files.get(fd)
+  return file === undefined || (file.flags & O_PATH) !== 0 ? undefined : file
+}
+
+export function sys_fchmod(task: Task, fd: number, mode: number): number {
+  const file = realFile(task, fd)
+  return file === undefined ? -EBADF : changeMode(task, file.mount, file.inode, mode)
+}
+
+export function sys_chown(task: Task, path: number, owner: number, group: number): number {
+  return chownPath(task, AT_FDCWD, path, owner, group, 0)
+}
+
+export function sys_lchown(task: Task, path: number, owner: number, group: number): number {
+  return chownPath(task, AT_FDCWD, path, owner, group, AT_SYMLINK_NOFOLLOW)
+}
+
+export function sys_fchownat(
+  task: Task, dfd: number, path: number, owner: number, group: number, flags: number,
+): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
+  return chownPath(task, dfd, path, owner, group, flags)
+}
+
+function chownPath(
+  task: Task, dfd: number, path: number, owner: number, group: number, flags: number,
+): number {
+  const n = walkUser(task, dfd, path, flags)
+  return n < 0 ? n : changeOwner(task, walk.mount, walk.dentry.inode!, owner, group)
+}
+
+export function sys_fchown(task: Task, fd: number, owner: number, group: number): number {
+  const file = realFile(task, fd)
+  return file === undefined ? -EBADF : changeOwner(task, file.mount, file.inode, owner, group)
+}
+
+export function sys_umask(task: Task, mask: number): number {
+  const old = task.fs.umask
+  task.fs.umask = mask & 0o777
+  return old
+}
+
+export function sys_truncate(task: Task, path: number, length: number): number {
+  if (length < 0) return -EINVAL
+  const n = walkUser(task, AT_FDCWD, path, 0)
+  if (n < 0) return n
+  const { mount, dentry } = walk
+  const inode = dentry.inode!
+  if (inode.isRegular && length > inode.size) {
+    const error = checkSize(task, length)
+    if (error < 0) return error
+  }
+  return truncateInode(task, mount, inode, length)
+}
+
+export function sys_ftruncate(task: Task, fd: number, length: number): number {
+  if (length < 0) return -EINVAL
+  const file = realFile(task, fd)
+  if (file === undefined) return -EBADF
+  if (!file.inode.isRegular || !file.writable) return -EINVAL
+  if (length > file.inode.size) {
+    const error = checkSize(task, length)
+    if (error < 0) return error
+  }
+  return setSize(task, file.inode, length)
+}
+
+/** RLIMIT_FSIZE, and what offsets can express. */
+function checkSize(task: Task, size: number): number {
+  if (size > task.group.rlimits[RLIMIT_FSIZE]!.cur) return fileTooBig(task)
+  return size > Number.MAX_SAFE_INTEGER ? -EFBIG : 0
+}
+
+const atime: TimeChange = { now: true, omit: false, sec: 0, nsec: 0 }
+const mtime: TimeChange = { now: true, omit: false, sec: 0, nsec: 0 }
+
+function setTime(into: TimeChange, sec: number, nsec: number): void {
+  into.now = nsec === UTIME_NOW
+  into.omit = nsec === UTIME_OMIT
+  into.sec = sec
+  into.nsec = nsec
+}
+
+/** Read a pair of (seconds, fraction); `unit` ns per fraction, 0 for whole seconds only (struct utimbuf). */
+function readTimes(task: Task, addr: number, unit: number): number {
+  if (addr === 0) {
+    setTime(atime, 0, UTIME_NOW)
+    setTime(mtime, 0, UTIME_NOW)
+    return 0
+  }
+  const { scratch, scratchView: v } = task.kernel
+  const step = unit === 0 ? 8 : 16
+  if (task.mm.copyIn(task, addr, scratch, 0, 2 * step) < 0) return -EFAULT
+  for (let i = 0; i < 2; i++) {
+    const at = i * step
+    const sec = v.getInt32(at + 4, true) * 2 ** 32 + v.getUint32(at, true)
+    const part = unit === 0 ? 0 : v.getInt32(at + 12, true) * 2 ** 32 + v.getUint32(at + 8, true)
+    const special = unit === 1 && (part === UTIME_NOW || part === UTIME_OMIT)
+    if (!special && (part < 0 || part * unit > 999_999_999)) return -EINVAL
+    setTime(i === 0 ? atime : mtime, sec, special ? part : part * unit)
+  }
+  return 0
+}
+
+function setTimesOfPath(task: Task, dfd: number, path: number, flags: number): number {
+  const n = walkUser(task, dfd, path, flags)
+  return n < 0 ? n : changeTimes(task, walk.mount, walk.dentry.inode!, atime, mtime)
+}
+
+/** utimensat(2): a null path means the descriptor itself. */
+export function sys_utimensat(task: Task, dfd: number, path: number, times: number, flags: number): number {
+  if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
+  const n = readTimes(task, times, 1)
+  if (n < 0) return n
+  if (path !== 0 || dfd === AT_FDCWD) return setTimesOfPath(task, dfd, path, flags)
+  if (flags !== 0) return -EINVAL
+  const file = realFile(task, dfd)
+  return file === undefined ? -EBADF : changeTimes(task, file.mount, file.inode, atime, mtime)
+}
+
+export function sys_futimesat(task: Task, dfd: number, path: number, times: number): number {
+  const n = readTimes(task, times, 1000)
+  if (n < 0) return n
+  if (path !== 0) return setTimesOfPath(task, dfd, path, 0)
+  const file = realFile(task, dfd)
+  return file === undefined ? -EBADF : changeTimes(task, file.mount, file.inode, atime, mtime)
+}
+
+export function sys_utimes(task: Task, path: number, times: number): number {
+  const n = readTimes(task, times, 1000)
+  return n < 0 ? n : setTimesOfPath(task, AT_FDCWD, path, 0)
+}
+
+export function sys_utime(task: Task, path: number, times: number): number {
+  const n = readTimes(task, times, 0)
+  return n < 0 ? n : setTimesOfPath(task, AT_FDCWD, path, 0)
+}

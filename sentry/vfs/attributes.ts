@@ -1,0 +1,133 @@
+// Changing attributes: notify_change and setattr_prepare (fs/attr.c), utimes, truncate.
+
+import { EINVAL, EISDIR, EPERM } from '../../syscall-table/errno.ts'
+import {
+  CAP_CHOWN, CAP_FSETID, S_ISGID, S_ISUID, S_IXGRP,
+} from '../../syscall-table/flags.ts'
+import type { Creds } from '../kernel/creds.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Task } from '../kernel/task.ts'
+import type { Inode, SetAttr } from './inode.ts'
+import type { Mount } from './mount.ts'
+import { MAY_WRITE, mountWritable, ownerOrCapable, permission } from './permission.ts'
+
+const NO_ID = 0xffffffff
+
+/** chmod(2) on an inode. */
+export function changeMode(task: Task, mount: Mount, inode: Inode, mode: number): number {
+  const error = mountWritable(mount)
+  if (error < 0) return error
+  const { creds } = task
+  if (!ownerOrCapable(creds, inode)) return -EPERM
+  let bits = mode & 0o7777
+  if (!creds.inGroup(inode.gid) && !creds.capable(CAP_FSETID)) bits &= ~S_ISGID
+  return inode.setattr({ mode: bits })
+}
+
+/** chown(2) on an inode; an id of -1 stays. Set-id bits of files are lost. */
+export function changeOwner(task: Task, mount: Mount, inode: Inode, uid: number, gid: number): number {
+  const error = mountWritable(mount)
+  if (error < 0) return error
+  const { creds } = task
+  const attr: SetAttr = {}
+  if (uid !== NO_ID) {
+    if (!(creds.fsuid === inode.uid && uid === inode.uid) && !creds.capable(CAP_CHOWN)) return -EPERM
+    attr.uid = uid
+  }
+  if (gid !== NO_ID) {
+    const own = creds.fsuid === inode.uid && (creds.inGroup(gid) || gid === inode.gid)
+    if (!own && !creds.capable(CAP_CHOWN)) return -EPERM
+    attr.gid = gid
+  }
+  if (!inode.isDir) {
+    const mode = withoutSetId(inode.mode)
+    if (mode !== inode.mode) attr.mode = mode & 0o7777
+  }
+  return inode.setattr(attr)
+}
+
+/** The mode without set-user-id, and without set-group-id where that is not the mark of mandatory locks. */
+function withoutSetId(mode: number): number {
+  let bits = mode & ~S_ISUID
+  if ((mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) bits &= ~S_ISGID
+  return bits
+}
+
+/** file_remove_privs: a write or truncation by someone without CAP_FSETID clears the set-id bits. */
+export function removePrivileges(task: Task, inode: Inode): number {
+  if ((inode.mode & (S_ISUID | S_ISGID)) === 0 || !inode.isRegular) return 0
+  if (task.creds.capable(CAP_FSETID)) return 0
+  const mode = withoutSetId(inode.mode)
+  return mode === inode.mode ? 0 : inode.setattr({ mode: mode & 0o7777 })
+}
+
+/** What utimensat(2) asks for one of the two times. */
+export interface TimeChange {
+  /** UTIME_NOW: the present; UTIME_OMIT: neither. */
+  now: boolean
+  omit: boolean
+  sec: number
+  nsec: number
+}
+
+const present = { sec: 0, nsec: 0 }
+
+/** Set access and modification time. Setting both to the present needs write access only. */
+export function changeTimes(
+  task: Task, mount: Mount, inode: Inode, atime: TimeChange, mtime: TimeChange,
+): number {
+  if (atime.omit && mtime.omit) return 0
+  const error = mountWritable(mount)
+  if (error < 0) return error
+  if (!ownerOrCapable(task.creds, inode)) {
+    if (!atime.now || !mtime.now) return -EPERM
+    const denied = permission(task.creds, inode, MAY_WRITE)
+    if (denied < 0) return denied
+  }
+  const attr: SetAttr = {}
+  task.kernel.clock.realtime(present)
+  if (!atime.omit) {
+    attr.atimeSec = atime.now ? present.sec : atime.sec
+    attr.atimeNsec = atime.now ? present.nsec : atime.nsec
+  }
+  if (!mtime.omit) {
+    attr.mtimeSec = mtime.now ? present.sec : mtime.sec
+    attr.mtimeNsec = mtime.now ? present.nsec : mtime.nsec
+  }
+  return inode.setattr(attr)
+}
+
+/** truncate(2), with the checks of a path; ftruncate's are those of the open. */
+export function truncateInode(task: Task, mount: Mount, inode: Inode, size: number): number {
+  if (inode.isDir) return -EISDIR
+  if (!inode.isRegular) return -EINVAL
+  const error = mountWritable(mount) || permission(task.creds, inode, MAY_WRITE)
+  return error < 0 ? error : setSize(task, inode, size)
+}
+
+/** Change the size of a file that may be written. RLIMIT_FSIZE is the caller's business. */
+export function setSize(task: Task, inode: Inode, size: number): number {
+  return removePrivileges(task, inode) || inode.setattr({ size })
+}
+
+/** Copy of the credentials with the real ids in effect, as access(2) judges. */
+export function realCreds(creds: Creds): Creds {
+  const real = creds.copy()
+  real.fsuid = creds.uid
+  real.fsgid = creds.gid
+  // access(2) by a set-uid-root program must not be answered by root's capabilities.
+  if (creds.uid !== 0) real.effective = { lo: 0, hi: 0 }
+  else real.effective = creds.permitted
+  return real
+}
+
+/** Reads update the access time if it is not newer than the last change: relatime. */
+export function touchAccessed(kernel: Kernel, inode: Inode): void {
+  const { atimeSec: sec, atimeNsec: nsec } = inode
+  const afterModified = sec > inode.mtimeSec || (sec === inode.mtimeSec && nsec > inode.mtimeNsec)
+  const afterChanged = sec > inode.ctimeSec || (sec === inode.ctimeSec && nsec > inode.ctimeNsec)
+  if (afterModified && afterChanged) return
+  kernel.clock.realtime(present)
+  inode.atimeSec = present.sec
+  inode.atimeNsec = present.nsec
+}

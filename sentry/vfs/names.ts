@@ -1,0 +1,255 @@
+// Creating, removing and renaming names: vfs_mkdir, vfs_unlink, vfs_rename and their relatives (fs/namei.c).
+// All checks are made here; file systems only carry out.
+
+import {
+  EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV,
+} from '../../syscall-table/errno.ts'
+import {
+  AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, CAP_DAC_READ_SEARCH, CAP_MKNOD, RENAME_EXCHANGE, RENAME_NOREPLACE,
+  S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP,
+} from '../../syscall-table/flags.ts'
+import type { Creds } from '../kernel/creds.ts'
+import type { Task } from '../kernel/task.ts'
+import {
+  deleteDentry, forgetDentry, instantiate, lookupDentry, moveDentry, unhashDentry,
+} from './dcache.ts'
+import type { Dentry } from './dentry.ts'
+import type { Inode } from './inode.ts'
+import type { Mount } from './mount.ts'
+import {
+  LAST_DOT, LAST_DOTDOT, LAST_NORMAL, LAST_ROOT, WALK_EMPTY, WALK_FOLLOW, WALK_PARENT, walk, walkPath,
+} from './path-walk.ts'
+import {
+  MAY_READ, MAY_WRITE, mayCreate, mayDelete, mountWritable, ownerOrCapable, permission,
+} from './permission.ts'
+
+/** Where the last `lookupNew` found room for a name. */
+let newMount: Mount
+let newDentry: Dentry
+
+/** Find the (negative) dentry of a name to be created. Returns 0 or -errno. */
+function lookupNew(task: Task, dfd: number, path: string, forDirectory: boolean): number {
+  const n = walkPath(task, dfd, path, WALK_PARENT)
+  if (n < 0) return n
+  const { mount, dentry: dir, last, trailingSlash } = walk
+  if (walk.lastType !== LAST_NORMAL) return -EEXIST
+  const dentry = lookupDentry(dir, last, task)
+  if (typeof dentry === 'number') return dentry
+  if (dentry.inode !== null) return -EEXIST
+  // Only mkdir may say that its new name is a directory.
+  if (trailingSlash && !forDirectory) return -ENOENT
+  const error = mountWritable(mount)
+  if (error < 0) return error
+  newMount = mount
+  newDentry = dentry
+  return mayCreate(task.creds, dir.inode!)
+}
+
+/** mkdirat(2). */
+export function makeDirectory(task: Task, dfd: number, path: string, mode: number): number {
+  const n = lookupNew(task, dfd, path, true)
+  if (n < 0) return n
+  const bits = mode & (0o777 | S_ISVTX) & ~task.fs.umask
+  return added(newDentry.parent!.inode!.mkdir(newDentry.name, bits, task.creds))
+}
+
+/** mknodat(2); `mode` carries the type. */
+export function makeNode(task: Task, dfd: number, path: string, mode: number, rdev: number): number {
+  const type = mode & S_IFMT
+  if (type !== 0 && type !== S_IFREG && type !== S_IFCHR && type !== S_IFBLK && type !== S_IFIFO && type !== S_IFSOCK) {
+    return type === S_IFDIR ? -EPERM : -EINVAL
+  }
+  const n = lookupNew(task, dfd, path, false)
+  if (n < 0) return n
+  const isDevice = type === S_IFCHR || type === S_IFBLK
+  if (isDevice && !task.creds.capable(CAP_MKNOD)) return -EPERM
+  const bits = (type || S_IFREG) | (mode & 0o7777 & ~task.fs.umask)
+  return added(newDentry.parent!.inode!.mknod(newDentry.name, bits, isDevice ? rdev : 0, task.creds))
+}
+
+/** symlinkat(2). */
+export function makeSymlink(task: Task, target: string, dfd: number, path: string): number {
+  if (target === '') return -ENOENT
+  const n = lookupNew(task, dfd, path, false)
+  if (n < 0) return n
+  return added(newDentry.parent!.inode!.symlink(newDentry.name, target, task.creds))
+}
+
+/** The file system has put an inode at the name that `lookupNew` found. */
+function added(made: Inode | number): number {
+  if (typeof made === 'number') return made
+  instantiate(newDentry, made)
+  return 0
+}
+
+/** A socket inode for bind(2): the inode, or -errno (-EADDRINUSE is the caller's reading of -EEXIST). */
+export function makeSocketNode(task: Task, path: string): Inode | number {
+  const n = makeNode(task, AT_FDCWD, path, S_IFSOCK | 0o777, 0)
+  return n < 0 ? n : newDentry.inode!
+}
+
+/** linkat(2). `flags`: AT_SYMLINK_FOLLOW, AT_EMPTY_PATH. */
+export function makeLink(
+  task: Task, oldDfd: number, oldPath: string, newDfd: number, newPath: string, flags: number,
+): number {
+  if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
+  // A descriptor of unknown origin must not become a name: only for those who could open anything.
+  const mayName = (flags & AT_EMPTY_PATH) === 0 || oldPath !== '' || task.creds.capable(CAP_DAC_READ_SEARCH)
+  if (!mayName) return -ENOENT
+  const how = ((flags & AT_SYMLINK_FOLLOW) !== 0 ? WALK_FOLLOW : 0) | ((flags & AT_EMPTY_PATH) !== 0 ? WALK_EMPTY : 0)
+  const n = walkPath(task, oldDfd, oldPath, how)
+  if (n < 0) return n
+  const { mount, dentry } = walk
+  const inode = dentry.inode!
+  const m = lookupNew(task, newDfd, newPath, false)
+  if (m < 0) return m
+  if (mount !== newMount || inode.sb !== newDentry.parent!.inode!.sb) return -EXDEV
+  if (inode.isDir) return -EPERM
+  if (!mayHardlink(task.creds, inode)) return -EPERM
+  if (inode.nlink === 0 && !dentry.linkable) return -ENOENT
+  const error = newDentry.parent!.inode!.link(newDentry.name, inode)
+  if (error < 0) return error
+  instantiate(newDentry, inode)
+  return 0
+}
+
+/**
+ * fs.protected_hardlinks=1, as distributions set it: only to files that the caller owns or may read and
+ * write, and never to set-id programs of others. Keeps old versions of them from being kept alive.
+ */
+function mayHardlink(creds: Creds, inode: Inode): boolean {
+  if (ownerOrCapable(creds, inode)) return true
+  if (!inode.isRegular || (inode.mode & S_ISUID) !== 0) return false
+  if ((inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) return false
+  return permission(creds, inode, MAY_READ | MAY_WRITE) === 0
+}
+
+/** unlink(2). */
+export function unlinkName(task: Task, dfd: number, path: string): number {
+  const n = walkPath(task, dfd, path, WALK_PARENT)
+  if (n < 0) return n
+  const { mount, dentry: dir, last, trailingSlash } = walk
+  if (walk.lastType !== LAST_NORMAL) return -EISDIR
+  const error = mountWritable(mount)
+  if (error < 0) return error
+  const victim = lookupDentry(dir, last, task)
+  if (typeof victim === 'number') return victim
+  const { inode } = victim
+  if (inode === null) return -ENOENT
+  if (trailingSlash) return inode.isDir ? -EISDIR : -ENOTDIR
+  const denied = mayDelete(task.creds, dir.inode!, inode)
+  if (denied < 0) return denied
+  if (inode.isDir) return -EISDIR
+  if (victim.mounted !== null) return -EBUSY
+  const m = dir.inode!.unlink(last, inode)
+  if (m < 0) return m
+  deleteDentry(victim)
+  return 0
+}
+
+/** rmdir(2). */
+export function removeDirectory(task: Task, dfd: number, path: string): number {
+  const n = walkPath(task, dfd, path, WALK_PARENT)
+  if (n < 0) return n
+  const { mount, dentry: dir, last, lastType } = walk
+  if (lastType === LAST_DOTDOT) return -ENOTEMPTY
+  if (lastType === LAST_DOT) return -EINVAL
+  if (lastType === LAST_ROOT) return -EBUSY
+  const error = mountWritable(mount)
+  if (error < 0) return error
+  const victim = lookupDentry(dir, last, task)
+  if (typeof victim === 'number') return victim
+  const { inode } = victim
+  if (inode === null) return -ENOENT
+  const denied = mayDelete(task.creds, dir.inode!, inode)
+  if (denied < 0) return denied
+  if (!inode.isDir) return -ENOTDIR
+  if (victim.mounted !== null || victim === task.fs.root.dentry) return -EBUSY
+  const m = dir.inode!.rmdir(last, inode)
+  if (m < 0) return m
+  deleteDentry(victim)
+  return 0
+}
+
+/** renameat2(2). */
+export function renameName(
+  task: Task, oldDfd: number, oldPath: string, newDfd: number, newPath: string, flags: number,
+): number {
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return -EINVAL
+  if (flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) return -EINVAL
+  let n = walkPath(task, oldDfd, oldPath, WALK_PARENT)
+  if (n < 0) return n
+  const { mount, dentry: oldDir, last: oldLast, lastType: oldType, trailingSlash: oldSlash } = walk
+  n = walkPath(task, newDfd, newPath, WALK_PARENT)
+  if (n < 0) return n
+  const { dentry: newDir, last: newLast, trailingSlash: newSlash } = walk
+  if (walk.mount !== mount) return -EXDEV
+  if (oldType !== LAST_NORMAL) return -EBUSY
+  if (walk.lastType !== LAST_NORMAL) return (flags & RENAME_NOREPLACE) !== 0 ? -EEXIST : -EBUSY
+  const error = mountWritable(mount)
+  if (error < 0) return error
+  const from = lookupDentry(oldDir, oldLast, task)
+  if (typeof from === 'number') return from
+  const to = lookupDentry(newDir, newLast, task)
+  if (typeof to === 'number') return to
+  if (from.inode === null) return -ENOENT
+  if ((flags & RENAME_NOREPLACE) !== 0 && to.inode !== null) return -EEXIST
+  if ((flags & RENAME_EXCHANGE) !== 0 && to.inode === null) return -ENOENT
+  if (!from.inode.isDir && (oldSlash || ((flags & RENAME_EXCHANGE) === 0 && newSlash))) return -ENOTDIR
+  if ((flags & RENAME_EXCHANGE) !== 0 && !to.inode!.isDir && newSlash) return -ENOTDIR
+  // A directory must not become its own descendant; nor can an ancestor be replaced.
+  if (from.contains(newDir)) return -EINVAL
+  if (to.contains(oldDir)) return (flags & RENAME_EXCHANGE) !== 0 ? -EINVAL : -ENOTEMPTY
+  if (from.inode === to.inode) return 0
+  return renameDentry(task, from, to, flags)
+}
+
+function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): number {
+  const oldDir = from.parent!
+  const newDir = to.parent!
+  const denied = mayRename(task.creds, from, to, flags)
+  if (denied < 0) return denied
+  if (from.mounted !== null || to.mounted !== null) return -EBUSY
+  const name = from.name
+  const newName = to.name
+  const n = oldDir.inode!.rename(name, newDir.inode!, newName, flags)
+  if (n < 0) return n
+  if ((flags & RENAME_EXCHANGE) !== 0) {
+    // The first move takes the place in the map; the second puts the other dentry at the old name.
+    to.parent!.children.delete(newName)
+    moveDentry(from, newDir, newName)
+    to.parent = oldDir
+    to.name = name
+    oldDir.children.set(name, to)
+    return 0
+  }
+  if (to.inode !== null) unhashDentry(to)
+  else forgetDentry(to)
+  moveDentry(from, newDir, newName)
+  return 0
+}
+
+function mayRename(creds: Creds, from: Dentry, to: Dentry, flags: number): number {
+  const oldDir = from.parent!.inode!
+  const newDir = to.parent!.inode!
+  const inode = from.inode!
+  let denied = mayDelete(creds, oldDir, inode)
+  if (denied < 0) return denied
+  if (to.inode === null) denied = mayCreate(creds, newDir)
+  else {
+    denied = mayDelete(creds, newDir, to.inode)
+    if (denied < 0) return denied
+    if ((flags & RENAME_EXCHANGE) === 0) {
+      if (inode.isDir && !to.inode.isDir) return -ENOTDIR
+      if (!inode.isDir && to.inode.isDir) return -EISDIR
+    }
+  }
+  if (denied < 0) return denied
+  if (oldDir === newDir) return 0
+  // Moving a directory changes its "..", and so needs write access to it.
+  if (inode.isDir) denied = permission(creds, inode, MAY_WRITE)
+  if (denied === 0 && (flags & RENAME_EXCHANGE) !== 0 && to.inode!.isDir) {
+    denied = permission(creds, to.inode!, MAY_WRITE)
+  }
+  return denied
+}

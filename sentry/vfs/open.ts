@@ -1,0 +1,169 @@
+// Opening files by path: do_filp_open, may_open (fs/namei.c) and do_dentry_open (fs/open.c).
+
+import {
+  EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM,
+} from '../../syscall-table/errno.ts'
+import {
+  __O_TMPFILE, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, MS_NODEV, MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT,
+  O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE,
+  O_TRUNC, S_IFBLK, S_IFCHR, S_IFMT, S_IFREG,
+} from '../../syscall-table/flags.ts'
+import type { Task } from '../kernel/task.ts'
+import { instantiate } from './dcache.ts'
+import { Dentry } from './dentry.ts'
+import { File, PathOnlyOps } from './file.ts'
+import type { Inode, SetAttr } from './inode.ts'
+import type { Mount } from './mount.ts'
+import { removePrivileges } from './attributes.ts'
+import { resolveFlags, WALK_CREATE, WALK_DIRECTORY, WALK_EMPTY, WALK_FOLLOW, walk, walkPath } from './path-walk.ts'
+import {
+  MAY_EXEC, MAY_READ, MAY_WRITE, mayCreate, mountWritable, openWritable, ownerOrCapable, permission,
+} from './permission.ts'
+
+/** Flags that act at the open only, and are not kept. */
+const CREATION_FLAGS = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
+const PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW
+
+const pathOnlyOps = new PathOnlyOps()
+const truncateToZero: SetAttr = { size: 0 }
+
+/**
+ * Open `path`. `flags` are O_*, `mode` the permissions of a new file before the umask, `resolve` as in
+ * openat2(2). Returns a new open file, whose one reference the caller owns, or -errno; -EBLOCKED when the
+ * task waits for the other end of a FIFO and the call is to be run again.
+ */
+export function openPath(
+  task: Task, dfd: number, path: string, flags: number, mode: number, resolve: number,
+): File | number {
+  if ((flags & O_PATH) !== 0) return openPathOnly(task, dfd, path, flags & PATH_FLAGS, resolve)
+  const error = checkFlags(flags)
+  if (error < 0) return error
+  if ((flags & __O_TMPFILE) !== 0) return openTmpfile(task, dfd, path, flags, mode, resolve)
+  let how = resolveFlags(resolve)
+  if ((flags & O_DIRECTORY) !== 0) how |= WALK_DIRECTORY
+  if ((flags & O_CREAT) !== 0) how |= WALK_CREATE
+  if ((flags & O_NOFOLLOW) === 0 && (flags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL)) how |= WALK_FOLLOW
+  const n = walkPath(task, dfd, path, how)
+  if (n < 0) return n
+  const { mount, dentry } = walk
+  if ((flags & O_CREAT) !== 0) {
+    if (walk.trailingSlash) return -EISDIR
+    if (dentry.inode === null) return createAndOpen(task, mount, dentry, flags, mode)
+    if ((flags & O_EXCL) !== 0) return -EEXIST
+  }
+  return openFound(task, mount, dentry, flags)
+}
+
+function checkFlags(flags: number): number {
+  if ((flags & __O_TMPFILE) !== 0) {
+    if ((flags & O_TMPFILE) !== O_TMPFILE || (flags & O_ACCMODE) === O_RDONLY) return -EINVAL
+    if ((flags & O_CREAT) !== 0) return -EINVAL
+  } else if ((flags & (O_CREAT | O_DIRECTORY)) === (O_CREAT | O_DIRECTORY)) return -EINVAL
+  return 0
+}
+
+function openPathOnly(task: Task, dfd: number, path: string, flags: number, resolve: number): File | number {
+  let how = resolveFlags(resolve)
+  if ((flags & O_NOFOLLOW) === 0) how |= WALK_FOLLOW
+  if ((flags & O_DIRECTORY) !== 0) how |= WALK_DIRECTORY
+  const n = walkPath(task, dfd, path, how)
+  if (n < 0) return n
+  return new File(pathOnlyOps, walk.dentry.inode!, walk.dentry, walk.mount, flags)
+}
+
+function createAndOpen(
+  task: Task, mount: Mount, dentry: Dentry, flags: number, mode: number,
+): File | number {
+  const dir = dentry.parent!.inode!
+  const error = mountWritable(mount) || mayCreate(task.creds, dir)
+  if (error < 0) return error
+  const inode = dir.mknod(dentry.name, S_IFREG | (mode & 0o7777 & ~task.fs.umask), 0, task.creds)
+  if (typeof inode === 'number') return inode
+  instantiate(dentry, inode)
+  // The creator may use the new file as it asked, whatever permissions it gave to it.
+  return openInode(task, mount, dentry, flags & ~O_TRUNC)
+}
+
+/** Open an existing file, after the checks of may_open. */
+function openFound(task: Task, mount: Mount, dentry: Dentry, flags: number): File | number {
+  const inode = dentry.inode!
+  const error = mayOpen(task, mount, inode, flags)
+  if (error < 0) return error
+  const file = openInode(task, mount, dentry, flags)
+  if (typeof file === 'number' || (flags & O_TRUNC) === 0 || !inode.isRegular) return file
+  const n = removePrivileges(task, inode) || inode.setattr(truncateToZero)
+  if (n === 0) return file
+  file.unref()
+  return n
+}
+
+function mayOpen(task: Task, mount: Mount, inode: Inode, flags: number): number {
+  let want = accessOf(flags)
+  if ((flags & O_TRUNC) !== 0) want |= MAY_WRITE
+  const type = inode.mode & S_IFMT
+  if (inode.isSymlink) return -ELOOP
+  if (inode.isDir) {
+    if ((want & MAY_WRITE) !== 0 || (flags & O_CREAT) !== 0) return -EISDIR
+  } else if ((flags & O_DIRECTORY) !== 0) return -ENOTDIR
+  else if ((type === S_IFCHR || type === S_IFBLK) && (mount.flags & MS_NODEV) !== 0) return -EACCES
+  if ((want & MAY_WRITE) !== 0) {
+    const error = openWritable(mount, inode)
+    if (error < 0) return error
+  }
+  const denied = permission(task.creds, inode, want)
+  if (denied < 0) return denied
+  if ((flags & O_NOATIME) !== 0 && !ownerOrCapable(task.creds, inode)) return -EPERM
+  return 0
+}
+
+/** Access mode 3 asks for both permissions and gives neither: only ioctl works on it. */
+function accessOf(flags: number): number {
+  const mode = flags & O_ACCMODE
+  if (mode === O_RDONLY) return MAY_READ
+  return mode === O_RDWR || mode === O_ACCMODE ? MAY_READ | MAY_WRITE : MAY_WRITE
+}
+
+function openInode(task: Task, mount: Mount, dentry: Dentry, flags: number): File | number {
+  const inode = dentry.inode!
+  const ops = inode.open(task, flags)
+  if (typeof ops === 'number') return ops
+  return new File(ops, inode, dentry, mount, (flags & ~CREATION_FLAGS) | O_LARGEFILE)
+}
+
+function openTmpfile(
+  task: Task, dfd: number, path: string, flags: number, mode: number, resolve: number,
+): File | number {
+  const n = walkPath(task, dfd, path, resolveFlags(resolve) | WALK_FOLLOW | WALK_DIRECTORY)
+  if (n < 0) return n
+  const { mount, dentry } = walk
+  const dir = dentry.inode!
+  const error = mountWritable(mount) || mayCreate(task.creds, dir)
+  if (error < 0) return error
+  const inode = dir.tmpfile(S_IFREG | (mode & 0o7777 & ~task.fs.umask), task.creds)
+  if (typeof inode === 'number') return inode
+  // Its name tells the inode, as in Linux: /tmp/#42 (deleted).
+  const unnamed = new Dentry(`#${inode.ino}`, dentry, inode)
+  unnamed.deleted = true
+  // With O_EXCL, linkat(2) may never give it a name.
+  unnamed.linkable = (flags & O_EXCL) === 0
+  return openInode(task, mount, unnamed, flags & ~(O_TMPFILE & ~O_DIRECTORY) & ~O_DIRECTORY)
+}
+
+/**
+ * Open a file to execute it: a regular file with execute permission on a mount without noexec. `flags` may
+ * hold AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW.
+ */
+export function openForExec(task: Task, dfd: number, path: string, flags: number): File | number {
+  let how = (flags & AT_SYMLINK_NOFOLLOW) !== 0 ? 0 : WALK_FOLLOW
+  if ((flags & AT_EMPTY_PATH) !== 0) how |= WALK_EMPTY
+  const n = walkPath(task, dfd, path, how)
+  if (n < 0) return n
+  const { mount, dentry } = walk
+  const inode = dentry.inode
+  if (inode === null) return -ENOENT
+  if (inode.isSymlink) return -ELOOP
+  if (!inode.isRegular || (mount.flags & MS_NOEXEC) !== 0) return -EACCES
+  const denied = permission(task.creds, inode, MAY_EXEC)
+  if (denied < 0) return denied
+  return openInode(task, mount, dentry, O_RDONLY)
+}

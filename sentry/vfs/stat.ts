@@ -1,0 +1,110 @@
+// What stat(2), statx(2) and statfs(2) report, written straight into a DataView in the user's layout.
+
+import {
+  MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_RELATIME,
+  ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_NOSYMFOLLOW, ST_RDONLY, ST_RELATIME,
+  ST_VALID, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID,
+} from '../../syscall-table/flags.ts'
+import {
+  SIZEOF_STAT, SIZEOF_STATFS, SIZEOF_STATX, STAT_FIELD as S, STATFS_FIELD as F, STATX_FIELD as X,
+} from '../../syscall-table/structs.gen.ts'
+import type { Dentry } from './dentry.ts'
+import type { Inode, StatFs } from './inode.ts'
+import type { Mount } from './mount.ts'
+
+function putU64(v: DataView, at: number, n: number): void {
+  v.setUint32(at, n >>> 0, true)
+  v.setUint32(at + 4, Math.floor(n / 2 ** 32) >>> 0, true)
+}
+
+/** Fill struct stat from the inode's attributes, which the caller has refreshed. */
+export function fillStat(v: DataView, inode: Inode): void {
+  putU64(v, S.dev, inode.sb.dev)
+  putU64(v, S.ino, inode.ino)
+  putU64(v, S.nlink, inode.nlink)
+  v.setUint32(S.mode, inode.mode, true)
+  v.setUint32(S.uid, inode.uid, true)
+  v.setUint32(S.gid, inode.gid, true)
+  v.setUint32(S.gid + 4, 0, true)
+  putU64(v, S.rdev, inode.rdev)
+  putU64(v, S.size, inode.size)
+  putU64(v, S.blksize, inode.blksize)
+  putU64(v, S.blocks, inode.blocks)
+  putU64(v, S.atime, inode.atimeSec)
+  putU64(v, S.atimeNsec, inode.atimeNsec)
+  putU64(v, S.mtime, inode.mtimeSec)
+  putU64(v, S.mtimeNsec, inode.mtimeNsec)
+  putU64(v, S.ctime, inode.ctimeSec)
+  putU64(v, S.ctimeNsec, inode.ctimeNsec)
+  for (let at = S.ctimeNsec + 8; at < SIZEOF_STAT; at += 4) v.setUint32(at, 0, true)
+}
+
+const major = (dev: number): number => (dev >>> 8) & 0xfff
+const minor = (dev: number): number => (dev & 0xff) | ((dev >>> 12) & 0xfff00)
+
+/** Fill struct statx. Everything known is reported, whatever the mask asked for. */
+export function fillStatx(v: DataView, inode: Inode, mount: Mount, dentry: Dentry): void {
+  for (let at = 0; at < SIZEOF_STATX; at += 4) v.setUint32(at, 0, true)
+  const hasBirth = inode.btimeSec !== 0 || inode.btimeNsec !== 0
+  v.setUint32(X.mask, STATX_BASIC_STATS | STATX_MNT_ID | (hasBirth ? STATX_BTIME : 0), true)
+  v.setUint32(X.blksize, inode.blksize, true)
+  putU64(v, X.attributes, dentry === mount.root ? STATX_ATTR_MOUNT_ROOT : 0)
+  putU64(v, X.attributesMask, STATX_ATTR_MOUNT_ROOT)
+  v.setUint32(X.nlink, inode.nlink, true)
+  v.setUint32(X.uid, inode.uid, true)
+  v.setUint32(X.gid, inode.gid, true)
+  v.setUint16(X.mode, inode.mode, true)
+  putU64(v, X.ino, inode.ino)
+  putU64(v, X.size, inode.size)
+  putU64(v, X.blocks, inode.blocks)
+  putTime(v, X.atime, inode.atimeSec, inode.atimeNsec)
+  putTime(v, X.btime, inode.btimeSec, inode.btimeNsec)
+  putTime(v, X.ctime, inode.ctimeSec, inode.ctimeNsec)
+  putTime(v, X.mtime, inode.mtimeSec, inode.mtimeNsec)
+  v.setUint32(X.rdevMajor, major(inode.rdev), true)
+  v.setUint32(X.rdevMinor, minor(inode.rdev), true)
+  v.setUint32(X.devMajor, major(inode.sb.dev), true)
+  v.setUint32(X.devMinor, minor(inode.sb.dev), true)
+  putU64(v, X.mntId, mount.id)
+}
+
+function putTime(v: DataView, at: number, sec: number, nsec: number): void {
+  putU64(v, at, sec)
+  v.setUint32(at + 8, nsec, true)
+}
+
+const statFs: StatFs = {
+  type: 0, bsize: 0, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0, namelen: 0, frsize: 0,
+}
+
+/** Fill struct statfs of the file system shown by `mount`. Returns 0 or -errno. */
+export function fillStatFs(v: DataView, inode: Inode, mount: Mount): number {
+  const error = inode.sb.statfs(statFs)
+  if (error < 0) return error
+  for (let at = 0; at < SIZEOF_STATFS; at += 4) v.setUint32(at, 0, true)
+  putU64(v, F.type, statFs.type)
+  putU64(v, F.bsize, statFs.bsize)
+  putU64(v, F.blocks, statFs.blocks)
+  putU64(v, F.bfree, statFs.bfree)
+  putU64(v, F.bavail, statFs.bavail)
+  putU64(v, F.files, statFs.files)
+  putU64(v, F.ffree, statFs.ffree)
+  v.setUint32(F.fsid, inode.sb.dev, true)
+  putU64(v, F.namelen, statFs.namelen)
+  putU64(v, F.frsize, statFs.frsize)
+  putU64(v, F.flags, mountStatFlags(mount))
+  return 0
+}
+
+/** Pairs of a mount's flag and what statfs(2) calls it. */
+const FLAG_PAIRS = [
+  [MS_RDONLY, ST_RDONLY], [MS_NOSUID, ST_NOSUID], [MS_NODEV, ST_NODEV], [MS_NOEXEC, ST_NOEXEC],
+  [MS_NOATIME, ST_NOATIME], [MS_NODIRATIME, ST_NODIRATIME], [MS_RELATIME, ST_RELATIME],
+  [MS_NOSYMFOLLOW, ST_NOSYMFOLLOW],
+] as const
+
+function mountStatFlags(mount: Mount): number {
+  let flags = ST_VALID
+  for (const [ms, st] of FLAG_PAIRS) if ((mount.flags & ms) !== 0) flags |= st
+  return mount.sb.readonly ? flags | ST_RDONLY : flags
+}
