@@ -11,6 +11,7 @@ import type { Task } from '../../../kernel/task.ts'
 import { WaitQueue } from '../../../kernel/wait-queue.ts'
 import type { Io } from '../../../mm/io.ts'
 import { type File, FileOps } from '../../../vfs/file.ts'
+import { finishPieces, resumePieces } from '../../pieces.ts'
 import { getInt, putInt, ttyIoctl } from './ioctl.ts'
 import type { Tty, TtyPeer } from './tty.ts'
 
@@ -99,12 +100,13 @@ export class PtyMasterOps extends FileOps implements TtyPeer {
     return io.put(task.kernel.scratch, 0, 1)
   }
 
-  override write(_file: File, io: Io, _pos: number, task: Task): number {
+  override write(file: File, io: Io, _pos: number, task: Task): number {
     if (this.#slaveGone) return -EIO
     const { bounce } = task.kernel
+    resumePieces(task, file, io)
     while (io.remaining > 0) {
       const room = Math.min(this.#tty.inputRoom, io.remaining, WRITE_CHUNK)
-      if (room === 0) return io.finish(-EAGAIN)
+      if (room === 0) return finishPieces(task, file, io, -EAGAIN)
       const n = io.take(bounce, 0, room)
       if (n <= 0) return io.finish(-EFAULT)
       this.#tty.input(bounce, 0, n)

@@ -8,6 +8,7 @@ import {
 import type { Task } from '../../../kernel/task.ts'
 import type { Io } from '../../../mm/io.ts'
 import { type File, FileOps } from '../../../vfs/file.ts'
+import { finishPieces, resumePieces } from '../../pieces.ts'
 import { ttyIoctl } from './ioctl.ts'
 import { adoptAtOpen, checkBackground } from './job-control.ts'
 import type { Tty } from './tty.ts'
@@ -89,14 +90,15 @@ export class TtyFileOps extends FileOps {
     return io.done
   }
 
-  override write(_file: File, io: Io, _pos: number, task: Task): number {
+  override write(file: File, io: Io, _pos: number, task: Task): number {
     if (this.#hungUp) return -EIO
     const { tty } = this
     if ((tty.termios.lflag & TOSTOP) !== 0) {
       const background = checkBackground(task, tty, SIGTTOU)
       if (background < 0) return background
     }
-    return tty.write(io, task.kernel.bounce)
+    resumePieces(task, file, io)
+    return finishPieces(task, file, io, tty.write(io, task.kernel.bounce))
   }
 
   override poll(_file: File): number {

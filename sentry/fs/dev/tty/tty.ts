@@ -144,7 +144,7 @@ export class Tty implements Terminal, DisciplineOwner {
     return !this.stopped && this.output.room - ECHO_RESERVE >= WRITABLE_ROOM
   }
 
-  /** Write program output, as much as fits: the count, -EAGAIN for none, or -EFAULT. */
+  /** Write program output, as much as fits. Returns 0 when all of it did, else -EAGAIN or -EFAULT. */
   write(io: Io, buffer: Uint8Array): number {
     let error = 0
     while (io.remaining > 0) {
@@ -162,7 +162,7 @@ export class Tty implements Terminal, DisciplineOwner {
       this.processor.write(buffer, 0, n)
     }
     if (this.output.length > 0) this.peer?.outputReady()
-    return io.finish(error)
+    return error
   }
 
   /** Something was read: let waiting input in. */
