@@ -3,7 +3,8 @@
 import { openTree } from '../native/index.ts'
 import { AT_FDCWD } from '../syscall-table/flags.ts'
 
-const OPEN_TREE_CLONE = 1
+/** open_tree(2): a new mount of the place, in no tree. */
+export const OPEN_TREE_CLONE = 1
 
 /**
  * A private mount of /proc/self/fd, outside of any directory tree: nothing but descriptors can be reached

@@ -6,16 +6,19 @@ import { closeSync, existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
+  close,
   dropCapabilities,
   installFilter,
+  openTree,
   pivotToEmptyRoot,
   setNoNewPrivs,
   setSendBuffer,
   umask,
 } from '../native/index.ts'
-import { openDescriptors } from './descriptors.ts'
+import { AT_FDCWD } from '../syscall-table/flags.ts'
+import { OPEN_TREE_CLONE, openDescriptors } from './descriptors.ts'
 import type { AttachPoint } from './handles.ts'
-import { ATTACH_DEVICES, ATTACH_XATTR_SECURITY, MESSAGE_MAX } from './protocol.ts'
+import { ATTACH_DEVICES, ATTACH_HOST_UDS, ATTACH_XATTR_SECURITY, MESSAGE_MAX } from './protocol.ts'
 import { GoferServer } from './server.ts'
 
 interface GoferConfig {
@@ -39,7 +42,7 @@ main(Number(process.argv[2]))
 
 function main(configFd: number): never {
   const config = readConfig(configFd)
-  const filter = readFilter()
+  const filter = readFilter(config)
   const server = new GoferServer({
     attachPoints: config.attachPoints,
     descriptors: succeed('open /proc/self/fd', openDescriptors()),
@@ -58,10 +61,12 @@ function readConfig(fd: number): GoferConfig {
 }
 
 /** The compiled filter lies beside the bundle, or in build/ when the sources are run. */
-function readFilter(): Uint8Array {
+function readFilter(config: GoferConfig): Uint8Array {
+  const connects = config.attachPoints.some(point => (point.flags & ATTACH_HOST_UDS) !== 0)
+  const name = connects ? 'gofer-unix-connect.bpf' : 'gofer.bpf'
   const here = dirname(fileURLToPath(import.meta.url))
-  const beside = join(here, 'gofer.bpf')
-  return readFileSync(existsSync(beside) ? beside : join(here, '../build/gofer.bpf'))
+  const beside = join(here, name)
+  return readFileSync(existsSync(beside) ? beside : join(here, '../build', name))
 }
 
 function handleLimit(attachPoints: number): number {
@@ -82,8 +87,14 @@ function capabilities(config: GoferConfig): number[] {
 
 function confine(keep: readonly number[], filter: Uint8Array): void {
   const low = keep.reduce((mask, capability) => (mask | (1 << capability)) >>> 0, 0)
+  // Leaving the root takes the capabilities, and dropping those takes a list of our threads.
+  const threads = succeed(
+    'open /proc/self/task',
+    openTree(AT_FDCWD, '/proc/self/task', OPEN_TREE_CLONE),
+  )
   succeed('leave the root directory', pivotToEmptyRoot())
-  succeed('drop capabilities', dropCapabilities(low, 0))
+  succeed('drop capabilities', dropCapabilities(low, 0, threads))
+  close(threads)
   succeed('set no_new_privs', setNoNewPrivs())
   succeed('install the filter', installFilter(filter))
 }

@@ -7,7 +7,6 @@ import {
   type HostFd,
   fallocate as hostFallocate,
   fsync as hostFsync,
-  openat,
   openat2,
 } from '../native/index.ts'
 import {
@@ -62,7 +61,7 @@ import type { GoferServer } from './server.ts'
 /** The handle's file, opened anew in another mode. Whatever its name is now, it is the same file. */
 export function reopen(server: GoferServer, handle: Handle, flags: number): number {
   // Never wait: for the other end of a FIFO, a modem, or a lease's holder.
-  return openat(server.descriptors, String(handle.fd), flags | O_NONBLOCK | O_NOCTTY, 0)
+  return openat2(server.descriptors, String(handle.fd), flags | O_NONBLOCK | O_NOCTTY, 0, 0)
 }
 
 const OPEN_FLAGS = O_ACCMODE | O_TRUNC
@@ -138,7 +137,7 @@ export function create(server: GoferServer): number {
   )
   if (fd < 0) return fd
   server.donated = fd
-  const pathFd = openat(server.descriptors, String(fd), O_PATH, 0)
+  const pathFd = openat2(server.descriptors, String(fd), O_PATH, 0, 0)
   if (pathFd < 0) return pathFd
   return adopt(server, dir, name, pathFd, S_IFREG, mode, uid, gid)
 }

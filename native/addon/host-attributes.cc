@@ -139,7 +139,7 @@ class XattrFile {
       errno = EOPNOTSUPP;
       return;
     }
-    fd_ = openat(dirFd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    fd_ = OpenAt2(dirFd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   }
   ~XattrFile() {
     if (fd_ < 0) return;

@@ -1,6 +1,11 @@
 // Shared by the files that export host file calls: names from JavaScript, and the registration steps.
 #pragma once
 
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <climits>
 #include <cstring>
 
@@ -32,6 +37,13 @@ class Path {
   char bytes_[PATH_MAX + 1];
   int error_ = 0;
 };
+
+// openat2(2) as the only way to open anything: the processes of a sandbox are refused the others.
+inline int OpenAt2(int dirFd, const char* path, uint64_t flags) {
+  struct open_how how = {};
+  how.flags = flags | O_CLOEXEC;
+  return static_cast<int>(syscall(SYS_openat2, dirFd, path, &how, sizeof how));
+}
 
 template <Napi::Value (*Callback)(const Napi::CallbackInfo&)>
 void Export(Napi::Env env, Napi::Object exports, const char* name) {

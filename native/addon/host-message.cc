@@ -124,7 +124,7 @@ int ConnectHere(int socketFd, const char* name) {
 Napi::Value JsConnectUnix(const Info& info) {
   Path name(info, 1);
   if (name.error() != 0) return Num(info.Env(), -name.error());
-  int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int before = OpenAt2(AT_FDCWD, ".", O_PATH | O_DIRECTORY);
   if (before < 0) return Result(info.Env(), -1);
   int fd = socket(AF_UNIX, I32(info, 2) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int failure = fd < 0 ? errno : 0;

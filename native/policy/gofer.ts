@@ -1,7 +1,6 @@
 // The Gofer's own filter: Node.js on the fds it has, and the calls of a file server that stays inside of its
 // tree. Paths are resolved by openat2 alone, whose RESOLVE_ flags are out of a filter's reach; plain open and
-// openat are refused, so that no code path can forget them. To reopen an O_PATH fd with other rights, open its
-// name again below the parent with openat2.
+// openat are refused, so that no code path can forget them.
 
 import { eq32, KILL_PROCESS, type Policy, policy } from 'seccomp-bpf-compiler'
 import {
@@ -28,15 +27,15 @@ const fileServer: Rules = {
   ...each('fchmod fchmodat fchmodat2 fchown fchownat utimensat umask', allowed),
   ...each('ftruncate fallocate fsync fdatasync syncfs sync_file_range copy_file_range', allowed),
   ...each('fgetxattr fsetxattr flistxattr fremovexattr', allowed),
-  // There is no *at form of these in older kernels: the server names the object as /proc/self/fd/N.
-  ...each('getxattr setxattr listxattr removexattr', allowed),
-  ...each('lgetxattr lsetxattr llistxattr lremovexattr', allowed),
+  ...each('getxattrat setxattrat listxattrat removexattrat', allowed),
 }
 
 /** AF_UNIX in the kernel is an int; its type and protocol do not matter. */
 const unixSockets: Rules = {
   socket: [...allowedIf(eq32(0, AF_UNIX)), ...neverHonest.socket!],
   connect: allowed,
+  // There is no connectat: the directory is entered for the moment.
+  fchdir: allowed,
 }
 
 /** The policy for the Gofer's process. */

@@ -58,6 +58,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
   ftruncate: 77,
   getcwd: 79,
   creat: 85,
+  fchdir: 81,
   fchmod: 91,
   fchown: 93,
   umask: 95,
@@ -224,6 +225,10 @@ const NUMBERS: Readonly<Record<string, number>> = {
   epoll_pwait2: 441,
   mount_setattr: 442,
   fchmodat2: 452,
+  setxattrat: 463,
+  getxattrat: 464,
+  listxattrat: 465,
+  removexattrat: 466,
 }
 
 /** The number of a system call. Throws for an unknown name: a misspelt rule would silently not exist. */

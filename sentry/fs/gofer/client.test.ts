@@ -69,7 +69,7 @@ import {
 import { GoferClient } from './client.ts'
 import { DirEntry, DirPage } from './dir-page.ts'
 import { AttrChange, NewFile, WalkResult } from './results.ts'
-import { spawnGofer } from './testing/spawn.ts'
+import { spawnGofer } from './test/spawn.ts'
 
 let tree: string
 let client: GoferClient

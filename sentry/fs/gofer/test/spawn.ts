@@ -7,7 +7,7 @@ import { close, setSendBuffer, socketpair } from '../../../../native/index.ts'
 import { SOCK_SEQPACKET } from '../../../../syscall-table/flags.ts'
 import { GoferClient } from '../client.ts'
 
-const serve = fileURLToPath(new URL('../../../../gofer/testing/serve.ts', import.meta.url))
+const serve = fileURLToPath(new URL('../../../../gofer/test/serve.ts', import.meta.url))
 
 /** A client and its server process, which ends when `client.socket` is closed. */
 export function spawnGofer(...attachPoints: string[]): {
