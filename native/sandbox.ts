@@ -7,7 +7,7 @@ interface Sandbox {
   pivotToEmptyRoot(): number
   pivotTo(path: string): number
   setIds(uid: number, gid: number): number
-  dropCapabilities(keepLow: number, keepHigh: number): number
+  dropCapabilities(keepLow: number, keepHigh: number, taskDir?: number): number
   setNoNewPrivs(): number
   installFilter(filter: Uint8Array): number
   setParentDeathSignal(signo: number): number
@@ -24,8 +24,8 @@ export const pivotTo = sandbox.pivotTo
 /** Become this user and group only; leaving uid 0 takes all capabilities from all threads. */
 export const setIds = sandbox.setIds
 /**
- * Keep only these capabilities (two words of a mask), in every thread and its bounding set. Must come before
- * /proc is gone, and after Node has started its threads.
+ * Keep only these capabilities (two words of a mask), in every thread and its bounding set. Must come after
+ * Node has started its threads, and before /proc is gone, or with a descriptor of /proc/self/task.
  */
 export const dropCapabilities = sandbox.dropCapabilities
 /** prctl(PR_SET_NO_NEW_PRIVS) for this thread; `installFilter` gives it to the others. */

@@ -22,6 +22,12 @@
 
 #include "addon.h"
 
+// The return address of a handler that is installed without glibc.
+extern "C" void portcullis_sigreturn();
+__asm__(
+    ".text\n.hidden portcullis_sigreturn\n.global portcullis_sigreturn\n"
+    "portcullis_sigreturn:\n mov $15, %eax\n syscall\n");
+
 namespace portcullis {
 namespace {
 
@@ -109,42 +115,59 @@ void OnChange(int) {
   errno = saved;
 }
 
-// Run OnChange in every other thread, by a signal that nothing else uses. Returns how many there are.
-int SignalThreads(int signo) {
-  DIR* dir = opendir("/proc/self/task");
+// glibc keeps this signal to itself (it runs set*id in all threads by it), so it is the only one that
+// V8's and libuv's threads, which block everything that they can, do take.
+constexpr int kUnblockable = 33;
+
+// struct sigaction as rt_sigaction(2) has it; glibc's own function refuses this signal.
+struct KernelAction {
+  void (*handler)(int);
+  unsigned long flags;
+  void (*restorer)();
+  uint64_t mask;
+};
+constexpr unsigned long kRestorerFlag = 0x04000000;
+
+long SetAction(int signo, const KernelAction* action, KernelAction* before) {
+  return syscall(SYS_rt_sigaction, signo, action, before, sizeof action->mask);
+}
+
+// Run OnChange in every other thread. Returns how many there are.
+int SignalThreads(int taskDir) {
+  int fd = openat(taskDir, taskDir < 0 ? "/proc/self/task" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* dir = fd < 0 ? nullptr : fdopendir(fd);
   if (!dir) return -errno;
   pid_t self = static_cast<pid_t>(syscall(SYS_gettid));
   int count = 0;
   while (dirent* entry = readdir(dir)) {
     pid_t tid = atoi(entry->d_name);
     if (tid <= 0 || tid == self) continue;
-    if (syscall(SYS_tgkill, getpid(), tid, signo) == 0) count++;
+    if (syscall(SYS_tgkill, getpid(), tid, kUnblockable) == 0) count++;
   }
   closedir(dir);
   return count;
 }
 
-// (keepLow, keepHigh): every thread keeps only these capabilities, for itself and in its bounding set. Must
-// run while /proc is there.
+// (keepLow, keepHigh, taskDir): every thread keeps only these capabilities, for itself and in its bounding set.
+// taskDir is a descriptor of /proc/self/task, opened while there was a /proc; without it (-1) there must be one.
 Napi::Value JsDropCapabilities(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   constexpr int kTries = 5000;
   g_change.keep = static_cast<uint64_t>(U32(info, 1)) << 32 | U32(info, 0);
   g_change.done.store(0);
   g_change.error.store(0);
-  int signo = SIGRTMAX - 3;
-  struct sigaction action = {}, before = {};
-  action.sa_handler = OnChange;
-  action.sa_flags = SA_RESTART;
-  if (sigaction(signo, &action, &before) < 0) return Num(env, -errno);
-  int expected = SignalThreads(signo);
+  KernelAction action = {OnChange, SA_RESTART | kRestorerFlag, portcullis_sigreturn, ~0ULL};
+  KernelAction before = {};
+  if (SetAction(kUnblockable, &action, &before) < 0) return Num(env, -errno);
+  const int taskDir = info.Length() > 2 ? I32(info, 2) : -1;
+  int expected = SignalThreads(taskDir);
   for (int i = 0; i < kTries && expected > 0 && g_change.done.load() < expected; i++) {
     timespec pause = {0, 1'000'000};
     nanosleep(&pause, nullptr);
   }
-  sigaction(signo, &before, nullptr);
+  if (expected >= 0 && g_change.done.load() < expected) return Num(env, -ETIMEDOUT);
+  SetAction(kUnblockable, &before, nullptr);
   if (expected < 0) return Num(env, expected);
-  if (g_change.done.load() < expected) return Num(env, -ETIMEDOUT);
   if (int error = g_change.error.load()) return Num(env, -error);
   return Num(env, -ChangeCapabilities(g_change.keep));
 }

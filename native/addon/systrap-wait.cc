@@ -26,6 +26,7 @@ constexpr int kNothing = -3;
 
 // An event that comes within this time is cheaper to spin for than to sleep for.
 constexpr double kSpinNs = 25'000;
+constexpr double kTrialSpinNs = 100'000;
 // After events that spinning missed, the score falls until spinning stops; it is tried again after a pause
 // that doubles with each trial in vain, if events come more often than this.
 constexpr double kSpinGapNs = 60'000;
@@ -125,6 +126,7 @@ int Platform::idle(double deadlineNs) {
   uint64_t start = Ticks();
   int found = kNothing;
   bool hope = !running_.empty() || expected_ > 0;
+  bool spun = spinning_ && hope;
   if (!spinning_) {
     tryToSpin(start);
   } else if (hope && (found = spin(start)) != kNothing) {
@@ -135,12 +137,14 @@ int Platform::idle(double deadlineNs) {
   if (!g_childDied.load()) found = sleep(deadlineNs);
   uint64_t now = Ticks();
   gapNs_ = static_cast<double>(now - start) / ticksPerNs_;
-  if (spinning_ && hope) missed(now);
+  if (spun) missed(now);
   return found;
 }
 
 int Platform::spin(uint64_t start) {
-  uint64_t bound = static_cast<uint64_t>(kSpinNs * ticksPerNs_);
+  // The first event of a trial may have to wait until the other CPU has woken up.
+  double ns = spinScore_ <= kTrialScore ? kTrialSpinNs : kSpinNs;
+  uint64_t bound = static_cast<uint64_t>(ns * ticksPerNs_);
   int found = kNothing;
   do {
     if ((found = scan()) != kNothing) break;

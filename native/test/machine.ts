@@ -16,7 +16,6 @@ const CODE_SIZE = 0x10000
 export const STACK = 0x700000
 const STACK_SIZE = 0x10000
 export const PROGRAM_REPORT = 1000
-export const MAKE_THREAD = 1001
 export const MAKE_FORK = 1002
 
 /** The programs of programs.c by name. */
@@ -71,9 +70,9 @@ export class Machine {
   readonly platform: SystrapPlatform
   readonly image: Uint8Array
 
-  constructor(image: Uint8Array, traceAll = false) {
+  constructor(image: Uint8Array, traceAll = false, stub = -1) {
     this.image = image
-    const stubFd = openSync(join(here, '../../build/stub'), 'r')
+    const stubFd = stub >= 0 ? stub : openSync(join(here, '../../build/stub'), 'r')
     this.platform = createSystrapPlatform({ stubFd, traceAll })
     closeSync(stubFd)
   }

@@ -1,0 +1,176 @@
+// Starts a program in namespaces of its own and stands for it towards its parent: waits for it, passes
+// signals on and ends with its status. Namespaces must be made before Node starts, because Node has threads,
+// and a new pid namespace needs a process between its first process and whoever waits for it.
+//
+//   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--die-with-parent] [--report-pid FD]
+//            [--filter FILE] -- PROGRAM ARGUMENT...
+//
+// With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
+// mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --filter
+// installs a seccomp filter (struct sock_filter[]) before the program starts.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define EXIT_SETUP 128
+
+struct Config {
+  int namespaces;
+  int pid_namespace;
+  int die_with_parent;
+  int report_fd;
+  const char *filter;
+  char **program;
+};
+
+static const struct {
+  const char *name;
+  int flag;
+} NAMESPACES[] = {
+    {"--mount", CLONE_NEWNS}, {"--net", CLONE_NEWNET},       {"--ipc", CLONE_NEWIPC},
+    {"--uts", CLONE_NEWUTS},  {"--cgroup", CLONE_NEWCGROUP},
+};
+
+static volatile sig_atomic_t child;
+
+__attribute__((noreturn)) static void fail(const char *step) {
+  fprintf(stderr, "launcher: %s: %s\n", step, strerror(errno));
+  exit(EXIT_SETUP);
+}
+
+__attribute__((noreturn)) static void usage(const char *argument) {
+  fprintf(stderr, "launcher: bad argument: %s\n", argument);
+  exit(EXIT_SETUP);
+}
+
+static int namespace_flag(const char *argument) {
+  for (size_t i = 0; i < sizeof NAMESPACES / sizeof *NAMESPACES; i++) {
+    if (!strcmp(argument, NAMESPACES[i].name)) return NAMESPACES[i].flag;
+  }
+  return 0;
+}
+
+static struct Config parse(char **argv) {
+  struct Config config = {.report_fd = -1};
+  char **p = argv + 1;
+  for (; *p && strcmp(*p, "--"); p++) {
+    int flag = namespace_flag(*p);
+    if (flag) {
+      config.namespaces |= flag;
+    } else if (!strcmp(*p, "--pid")) {
+      config.pid_namespace = 1;
+    } else if (!strcmp(*p, "--die-with-parent")) {
+      config.die_with_parent = 1;
+    } else if (!strcmp(*p, "--report-pid") && p[1]) {
+      char *end;
+      config.report_fd = (int)strtol(*++p, &end, 10);
+      if (*end || config.report_fd < 0) usage(*p);
+    } else if (!strcmp(*p, "--filter") && p[1]) {
+      config.filter = *++p;
+    } else {
+      usage(*p);
+    }
+  }
+  if (!*p || !p[1]) usage("no program");
+  config.program = p + 1;
+  return config;
+}
+
+static void enter_namespaces(const struct Config *config) {
+  int flags = config->namespaces | (config->pid_namespace ? CLONE_NEWPID : 0);
+  if (flags && unshare(flags) < 0) fail("unshare");
+  if (!(config->namespaces & CLONE_NEWNS)) return;
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("make mounts private");
+}
+
+static void pass_on(int signo) {
+  if (child > 0) kill(child, signo);
+}
+
+static void forward_signals(void) {
+  static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+  struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
+}
+
+// The child must not outlive us. If we died before it said so, our end of the pipe is closed.
+static void die_with_launcher(int pipe_end) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set the parent death signal");
+  struct pollfd fd = {.fd = pipe_end, .events = 0};
+  if (poll(&fd, 1, 0) > 0 && (fd.revents & POLLHUP)) _exit(EXIT_SETUP);
+  close(pipe_end);
+}
+
+static void install_filter(const char *path) {
+  static struct sock_filter filter[BPF_MAXINSNS];
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, filter, sizeof filter);
+  if (length < 0) fail(path);
+  close(fd);
+  struct sock_fprog program = {(unsigned short)((size_t)length / sizeof *filter), filter};
+  // Without the capability, the kernel wants our word that no setuid program will run under the filter.
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0) return;
+  if (errno != EACCES || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("install the filter");
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) fail("install the filter");
+}
+
+__attribute__((noreturn)) static void run(const struct Config *config) {
+  if (config->pid_namespace && (config->namespaces & CLONE_NEWNS)) {
+    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) fail("mount /proc");
+  }
+  if (config->report_fd >= 0) close(config->report_fd);
+  if (config->filter) install_filter(config->filter);
+  execvp(config->program[0], config->program);
+  fail(config->program[0]);
+}
+
+static int wait_for_child(void) {
+  int status;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) fail("wait");
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void report(int fd) {
+  char line[16];
+  int length = snprintf(line, sizeof line, "%d\n", (int)child);
+  if (write(fd, line, (size_t)length) != length) fail("report the pid");
+  close(fd);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2) usage("none");
+  struct Config config = parse(argv);
+  if (config.die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set the parent death signal");
+  enter_namespaces(&config);
+  int ends[2];
+  if (pipe(ends) < 0) fail("pipe");
+  forward_signals();
+  pid_t pid = fork();
+  if (pid < 0) fail("fork");
+  if (pid == 0) {
+    close(ends[1]);
+    die_with_launcher(ends[0]);
+    run(&config);
+  }
+  child = pid;
+  if (config.report_fd >= 0) report(config.report_fd);
+  // Keep nobody's pipes open; the child watches ours only until it has started.
+  if (ends[1] != 3) dup2(ends[1], 3);
+  syscall(SYS_close_range, 4, ~0U, 0);
+  return wait_for_child();
+}
