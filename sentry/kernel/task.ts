@@ -217,6 +217,6 @@ export class Task {
  * spurious; what must survive a re-run sits in `task.restart`.
  */
 export function orBlock(task: Task, file: File, events: number, n: number): number {
-  if (n !== -EAGAIN || file.nonblocking) return n
+  if (n !== -EAGAIN || file.nonblocking || task.restart.timedOut) return n
   return task.block(file.ops.queue, events)
 }

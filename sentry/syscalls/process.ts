@@ -1,0 +1,80 @@
+// Processes and their identity. The larger families have files of their own.
+
+import { ESRCH } from '../../syscall-table/errno.ts'
+import { setProcessGroup, setSession } from '../kernel/pid.ts'
+import type { Task } from '../kernel/task.ts'
+
+export {
+  sys_clone, sys_clone3, sys_execve, sys_execveat, sys_exit, sys_exit_group, sys_fork, sys_set_tid_address,
+  sys_setns, sys_unshare, sys_vfork, sys_wait4, sys_waitid,
+} from './process-clone.ts'
+export {
+  sys_capget, sys_capset, sys_getgroups, sys_getresgid, sys_getresuid, sys_setfsgid, sys_setfsuid, sys_setgid,
+  sys_setgroups, sys_setregid, sys_setresgid, sys_setresuid, sys_setreuid, sys_setuid,
+} from './process-creds.ts'
+export {
+  sys_getrlimit, sys_getrusage, sys_pidfd_getfd, sys_pidfd_open, sys_prlimit64, sys_setrlimit,
+} from './process-limits.ts'
+export { sys_arch_prctl, sys_personality, sys_prctl, sys_rseq, sys_seccomp } from './process-prctl.ts'
+
+/** getpid(2). */
+export function sys_getpid(task: Task): number {
+  return task.group.tgid
+}
+
+/** gettid(2). */
+export function sys_gettid(task: Task): number {
+  return task.tid
+}
+
+/** getppid(2). 0 for a process whose parent is outside of the sandbox. */
+export function sys_getppid(task: Task): number {
+  return task.group.parent?.tgid ?? 0
+}
+
+/** getuid(2). */
+export function sys_getuid(task: Task): number {
+  return task.creds.uid
+}
+
+/** geteuid(2). */
+export function sys_geteuid(task: Task): number {
+  return task.creds.euid
+}
+
+/** getgid(2). */
+export function sys_getgid(task: Task): number {
+  return task.creds.gid
+}
+
+/** getegid(2). */
+export function sys_getegid(task: Task): number {
+  return task.creds.egid
+}
+
+/** setpgid(2). */
+export function sys_setpgid(task: Task, pid: number, pgid: number): number {
+  return pid < 0 ? -ESRCH : setProcessGroup(task, pid, pgid)
+}
+
+/** getpgid(2). */
+export function sys_getpgid(task: Task, pid: number): number {
+  if (pid === 0) return task.group.pgrp.pgid
+  return task.kernel.tasks.get(pid)?.group.pgrp.pgid ?? -ESRCH
+}
+
+/** getpgrp(2). */
+export function sys_getpgrp(task: Task): number {
+  return task.group.pgrp.pgid
+}
+
+/** setsid(2). */
+export function sys_setsid(task: Task): number {
+  return setSession(task)
+}
+
+/** getsid(2). */
+export function sys_getsid(task: Task, pid: number): number {
+  if (pid === 0) return task.group.session.sid
+  return task.kernel.tasks.get(pid)?.group.session.sid ?? -ESRCH
+}
