@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import {
   close,
   dropCapabilities,
+  exitNow,
   installFilter,
   openTree,
   pivotToEmptyRoot,
@@ -51,7 +52,7 @@ function main(configFd: number): never {
   umask(0)
   succeed('size the socket', setSendBuffer(config.socket, 2 * MESSAGE_MAX))
   confine(capabilities(config), filter)
-  process.exit(server.serve(config.socket) < 0 ? 1 : 0)
+  return exitNow(server.serve(config.socket) < 0 ? 1 : 0)
 }
 
 function readConfig(fd: number): GoferConfig {

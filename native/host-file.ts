@@ -21,6 +21,7 @@ interface HostFile {
   close(fd: HostFd): number
   memfdCreate(name: string, flags: number): number
   umask(mask: number): number
+  exitNow(status: number): never
   listDirectory(fd: HostFd, to: Uint8Array, at: number, cookieLow: number, high: number): number
   getdents64(fd: HostFd, to: Uint8Array, at: number, length: number): number
   mkdirat(dirFd: HostFd, name: string, mode: number): number
@@ -86,6 +87,8 @@ export const dup = host.dup
 export const close = host.close
 export const memfdCreate = host.memfdCreate
 export const umask = host.umask
+/** _exit(2): ends a confined process, whose filter forbids what Node does at its end. */
+export const exitNow: (status: number) => never = host.exitNow
 /** A page of a directory's entries with their attributes, from a position on; see PAGE_* and ENTRY_*. */
 export const listDirectory = host.listDirectory
 export const getdents64 = host.getdents64
