@@ -289,3 +289,8 @@ export const errnoText: ReadonlyMap<number, readonly [name: string, text: string
   [ERESTARTNOHAND, ['ERESTARTNOHAND', 'To be restarted if no handler']],
   [ERESTART_RESTARTBLOCK, ['ERESTART_RESTARTBLOCK', 'Interrupted by signal']],
 ])
+
+/** What strerror(3) says of a (positive) error number. */
+export function errnoMessage(errno: number): string {
+  return errnoText.get(errno)?.[1] ?? `error ${errno}`
+}

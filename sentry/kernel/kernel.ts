@@ -3,6 +3,8 @@
 import type { Platform } from '../platform.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
 import { HostEvents } from './host-events.ts'
+import { runSeccomp } from './seccomp-filter.ts'
+import type { SigInfo } from './signal-state.ts'
 import { BLOCKED, STOPPED, type Task } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
 import { TimerQueue } from './timer.ts'
@@ -25,6 +27,12 @@ export interface SystemName {
   machine: string
   nodename: string
   domainname: string
+}
+
+/** Who watches what happens to tasks besides their calls. */
+export interface Tracer {
+  signal(task: Task, info: SigInfo): void
+  exited(task: Task, status: number): void
 }
 
 export class Kernel {
@@ -57,9 +65,15 @@ export class Kernel {
   halted = false
   /** Host fds that the kernel watches: stdio, terminals, the control socket. */
   readonly hostEvents: HostEvents
-  /** strace, seccomp filters and ptrace look at calls here; called for tasks whose entryWork/exitWork is set. */
-  syscallEntry: (task: Task, nr: number) => number = () => 0
+  /**
+   * Called at the entry of a call by tasks whose `entryWork` is set, in front of its handler: seccomp filters,
+   * strace. 0 lets the call happen, SKIP_WITH_ZERO skips it with 0, and all else with that result.
+   */
+  syscallEntry: (task: Task, nr: number) => number = runSeccomp
+  /** Called with the final result for tasks whose `exitWork` is set. */
   syscallExit: (task: Task, result: number) => void = () => {}
+  /** --strace: told of signals that are delivered and of tasks that end. */
+  tracer: Tracer | null = null
   /** Queued signals by the real uid that pays for them: RLIMIT_SIGPENDING. */
   readonly queuedSignals = new Map<number, number>()
   /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */

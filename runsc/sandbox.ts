@@ -1,0 +1,233 @@
+// Starts the processes of a sandbox: the gofer, and the launcher that becomes the sentry.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, constants, openSync, statSync } from 'node:fs'
+import { cpus, totalmem } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { ATTACH_READ_ONLY } from '../gofer/protocol.ts'
+import { listenUnix, socketpair } from '../native/index.ts'
+import type { BootReport, MountConfig, ProcessConfig, SandboxConfig } from '../sentry/config.ts'
+import { errnoMessage } from '../syscall-table/errno.ts'
+import { capabilityConfig } from './capabilities.ts'
+import { type Answer, request } from './control.ts'
+import { CliError } from './errors.ts'
+import { openDebugFile } from './log.ts'
+import type { GlobalOptions } from './options.ts'
+import { rlimitConfig } from './rlimits.ts'
+import type { Spec } from './spec.ts'
+import { relayTerminal } from './terminal.ts'
+
+const here = dirname(fileURLToPath(import.meta.url))
+/** Everything built lies beside the bundle; the sources are run from runsc/. */
+const build = here.endsWith('build') ? here : join(here, '../build')
+const SOCK_SEQPACKET = 5
+const SOCK_STREAM = 1
+const NOBODY = 65534
+/** Namespaces of the processes that serve the sandbox. */
+const NAMESPACES = ['--mount', '--net', '--ipc', '--uts']
+const FIRST_INHERITED = 3
+
+export interface LaunchOptions {
+  id: string
+  spec: Spec
+  bundle: string
+  overlay: boolean
+  globals: GlobalOptions
+  controlSocket: string
+  waitForStart: boolean
+  /** The sandbox outlives this process. */
+  detached: boolean
+}
+
+/** A sandbox that this process has started. */
+export interface Sandbox {
+  /** Host pid of the process that stands for the container. */
+  readonly pid: number
+  /** Exit status of the program, once it has ended. */
+  readonly exited: Promise<number>
+  control(message: { command: string; [key: string]: unknown }): Promise<Answer>
+  kill(): void
+  /** Leave it running when this process ends. */
+  abandon(): void
+}
+
+/** Start a sandbox and wait until its program is about to run (or, with `waitForStart`, could). */
+export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
+  const { spec, globals } = options
+  const root = resolve(options.bundle, spec.root.path)
+  const attach = [openAttach(root, 'root.path')]
+  const mounts = spec.mounts.map(mount => mountConfig(mount, options.bundle, attach))
+  const goferPair = pair(SOCK_SEQPACKET)
+  const terminalPair = spec.process.terminal ? pair(SOCK_STREAM) : null
+  const control = listen(options.controlSocket)
+  const log = logFile(globals)
+  const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
+
+  const gofer = startGofer(goferPair[0], attach, spec.root.readonly && !options.overlay)
+  const sentry = startSentry(options, [goferPair[1], control, stub, log, terminalPair?.[1] ?? null])
+  const owned = [...attach, ...goferPair, control, stub, log]
+  if (terminalPair !== null) owned.push(terminalPair[1])
+  for (const fd of owned) closeSync(fd)
+
+  send(sentry.stdio[FIRST_INHERITED] as Writable, sandboxConfig(options, mounts))
+  const exited = exitStatus(sentry)
+  const sandbox: Sandbox = {
+    pid: sentry.pid!,
+    exited,
+    control: message => request(options.controlSocket, message),
+    kill: () => void sentry.kill('SIGKILL'),
+    abandon: () => {
+      for (const child of [sentry, gofer]) child.unref()
+    },
+  }
+  await bootReport(sentry, exited)
+  if (terminalPair !== null && !options.detached) joinTerminal(terminalPair[0], sandbox, exited)
+  return sandbox
+}
+
+function openAttach(path: string, field: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | O_PATH)
+  } catch (cause) {
+    throw new CliError(`config.json: ${field}: cannot open ${path}: ${(cause as Error).message}`, { cause })
+  }
+}
+/** open(2); Node's constants lack it. */
+const O_PATH = 0o10000000
+
+function mountConfig(mount: Spec['mounts'][number], bundle: string, attach: number[]): MountConfig {
+  const { destination, options, source } = mount
+  const bind = mount.type === 'bind' || options.some(option => option === 'bind' || option === 'rbind')
+  if (!bind) return { destination, type: mount.type, source, options }
+  const path = resolve(bundle, source)
+  attach.push(openAttach(path, `mounts: ${destination}`))
+  return {
+    destination, type: 'bind', source, options,
+    attach: attach.length - 1,
+    directory: statSync(path).isDirectory(),
+  }
+}
+
+function pair(type: number): [number, number] {
+  const fds = new Int32Array(2)
+  const n = socketpair(type, fds)
+  if (n < 0) throw new CliError(`cannot make a socket pair: ${errnoMessage(-n)}`)
+  return [fds[0]!, fds[1]!]
+}
+
+function listen(path: string): number {
+  const fd = listenUnix(path)
+  if (fd < 0) throw new CliError(`cannot listen on ${path}: ${errnoMessage(-fd)}`)
+  return fd
+}
+
+function logFile(globals: GlobalOptions): number {
+  // A copy of stderr, when strace has no file to go to.
+  if (globals.strace && globals.debugLog === undefined) return openSync('/proc/self/fd/2', constants.O_WRONLY | constants.O_APPEND)
+  return openDebugFile(globals, 'sentry')
+}
+
+/** The launcher in front of one of our bundles. */
+function launch(
+  program: string, args: string[], namespaces: string[], stdio: ('ignore' | 'pipe' | 'inherit' | number)[],
+  detached: boolean,
+): ChildProcess {
+  const flags = detached ? namespaces : [...namespaces, '--die-with-parent']
+  const command = [...flags, '--filter', join(build, 'node-start.bpf'), '--', process.execPath]
+  return spawn(join(build, 'launcher'), [...command, join(build, program), ...args], {
+    stdio, detached, env: {},
+  })
+}
+
+function startGofer(socket: number, attach: number[], readonly: boolean): ChildProcess {
+  const first = FIRST_INHERITED + 2
+  const gofer = launch('gofer.mjs', [String(FIRST_INHERITED)], NAMESPACES,
+    ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach], true)
+  send(gofer.stdio[FIRST_INHERITED] as Writable, {
+    socket: FIRST_INHERITED + 1,
+    attachPoints: attach.map((_, i) => ({ fd: first + i, flags: i === 0 && readonly ? ATTACH_READ_ONLY : 0 })),
+  })
+  gofer.unref()
+  return gofer
+}
+
+function startSentry(options: LaunchOptions, [gofer, control, stub, log, terminal]: (number | null)[]): ChildProcess {
+  const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
+  const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
+  return launch('sentry.mjs', [], [...NAMESPACES, '--pid'],
+    [program, program, 'inherit', 'pipe', ...inherited, ...(terminal === null ? [] : [terminal!])],
+    options.detached)
+}
+
+function send(stream: Writable, value: unknown): void {
+  // The reader may have died: its own report tells why.
+  stream.on('error', () => {})
+  stream.end(JSON.stringify(value))
+}
+
+function exitStatus(sentry: ChildProcess): Promise<number> {
+  return new Promise((done, failed) => {
+    sentry.on('error', cause => failed(new CliError(`cannot start the sentry: ${cause.message}`, { cause })))
+    sentry.on('exit', (code, signal) => done(code ?? 128 + (signal === 'SIGKILL' ? 9 : 15)))
+  })
+}
+
+async function bootReport(sentry: ChildProcess, exited: Promise<number>): Promise<void> {
+  const stream = sentry.stdio[FIRST_INHERITED + 4] as Readable
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(chunk as Buffer)
+  const line = Buffer.concat(chunks).toString()
+  if (line === '') {
+    throw new CliError(`the sentry ended before it was ready (exit status ${await exited}); --debug --debug-log tells more`)
+  }
+  const report = JSON.parse(line) as BootReport
+  if (!report.ok) throw new CliError(report.error, { exitStatus: report.exitStatus })
+}
+
+function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<number>): void {
+  const leave = relayTerminal(fd, (rows, columns) => {
+    sandbox.control({ command: 'resize', rows, columns }).catch(() => {})
+  })
+  void exited.then(leave)
+}
+
+function sandboxConfig(options: LaunchOptions, mounts: MountConfig[]): SandboxConfig {
+  const { spec, globals } = options
+  return {
+    id: options.id,
+    platform: globals.platform,
+    hostname: spec.hostname || options.id,
+    domainname: spec.domainname || '(none)',
+    process: processConfig(spec),
+    root: { readonly: spec.root.readonly, overlay: options.overlay },
+    mounts: mounts.map(mount => ({ ...mount, destination: latin1(mount.destination) })),
+    waitForStart: options.waitForStart,
+    strace: globals.strace,
+    debug: globals.debug,
+    host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
+  }
+}
+
+function processConfig({ process: p }: Spec): ProcessConfig {
+  return {
+    args: p.args.map(latin1),
+    env: p.env.map(latin1),
+    cwd: latin1(p.cwd),
+    uid: p.user.uid,
+    gid: p.user.gid,
+    groups: p.user.additionalGids,
+    umask: p.user.umask ?? 0o022,
+    capabilities: capabilityConfig(p.capabilities),
+    rlimits: rlimitConfig(p.rlimits),
+    noNewPrivileges: p.noNewPrivileges,
+    oomScoreAdj: p.oomScoreAdj,
+    terminal: p.terminal,
+    rows: p.consoleSize?.height ?? process.stdout.rows ?? 0,
+    columns: p.consoleSize?.width ?? process.stdout.columns ?? 0,
+  }
+}
+
+/** JSON and Node have text; the kernel has bytes, one per char. */
+const latin1 = (text: string) => Buffer.from(text, 'utf8').toString('latin1')

@@ -1,0 +1,121 @@
+// The first process of the sandbox, made from the configuration rather than by clone.
+
+import type { CapabilityConfig, ProcessConfig } from '../config.ts'
+import { Creds, capSet } from '../kernel/creds.ts'
+import { bootProgram } from '../kernel/exec.ts'
+import { FdTable } from '../kernel/fdtable.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { newSession } from '../kernel/pid.ts'
+import { defaultRlimits } from '../kernel/rlimit.ts'
+import { SigHandlers } from '../kernel/signal-state.ts'
+import { Task } from '../kernel/task.ts'
+import { ThreadGroup } from '../kernel/thread-group.ts'
+import { Mm } from '../mm/mm.ts'
+import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
+import { AT_FDCWD } from '../../syscall-table/flags.ts'
+import { FsContext } from '../vfs/fs-context.ts'
+import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** What shells say of a command that is not there, or cannot be executed. */
+const EXIT_NOT_FOUND = 127
+const EXIT_NOT_EXECUTABLE = 126
+const EXIT_FAILURE = 128
+
+/** A failure before the program runs: one line for people, and runsc's exit status. */
+export class BootError extends Error {
+  readonly exitStatus: number
+  constructor(message: string, exitStatus: number = EXIT_FAILURE) {
+    super(message)
+    this.exitStatus = exitStatus
+  }
+}
+
+/** Make process 1 as root with all capabilities, for setting up; it becomes the program's user in `startProgram`. */
+export function createInit(kernel: Kernel): Task {
+  const thread = kernel.platform.newThread()
+  if (typeof thread === 'number') throw new BootError(`make the first thread: ${errnoMessage(-thread)}`)
+  const pid = kernel.allocPid()
+  const pgrp = newSession(kernel, pid)
+  const group = new ThreadGroup(kernel, pid, null, pgrp, new SigHandlers(), defaultRlimits())
+  const root = { mount: kernel.mounts.root, dentry: kernel.mounts.root.root }
+  const fs = new FsContext({ ...root }, { ...root })
+  const task = new Task(kernel, pid, group, thread, Mm.create(kernel), new FdTable(), fs, new Creds())
+  group.leader = task
+  group.tasks.push(task)
+  pgrp.session.leader = group
+  kernel.init = group
+  kernel.tasks.set(pid, task)
+  kernel.groups.set(pid, group)
+  kernel.taskOfThread[thread.id] = task
+  return task
+}
+
+/** Give init its user, limits and directory, and let it execute the configured program. */
+export function startProgram(task: Task, config: ProcessConfig): void {
+  setLimits(task, config)
+  task.creds = credsOf(config)
+  task.group.oomScoreAdj = config.oomScoreAdj
+  task.fs.umask = config.umask
+  enterDirectory(task, config.cwd)
+  const file = findProgram(task, config)
+  const error = bootProgram(task, { dfd: AT_FDCWD, path: file, flags: 0 }, config.args, config.env)
+  if (error < 0) throw execError(file, error)
+  const { platform } = task.kernel
+  const spawned = platform.spawn(task.thread)
+  if (spawned < 0) throw new BootError(`start the first process: ${errnoMessage(-spawned)}`)
+}
+
+function setLimits(task: Task, config: ProcessConfig): void {
+  for (const { resource, soft, hard } of config.rlimits) {
+    const limit = task.group.rlimits[resource]
+    if (limit === undefined) throw new BootError(`process.rlimits: there is no limit number ${resource}`)
+    limit.cur = soft ?? Number.POSITIVE_INFINITY
+    limit.max = hard ?? Number.POSITIVE_INFINITY
+  }
+}
+
+function credsOf(config: ProcessConfig): Creds {
+  const creds = new Creds()
+  creds.uid = creds.euid = creds.suid = creds.fsuid = config.uid
+  creds.gid = creds.egid = creds.sgid = creds.fsgid = config.gid
+  creds.groups = config.groups
+  const { bounding, effective, inheritable, permitted, ambient }: CapabilityConfig = config.capabilities
+  creds.bounding = capSet(...bounding)
+  creds.effective = capSet(...effective)
+  creds.inheritable = capSet(...inheritable)
+  creds.permitted = capSet(...permitted)
+  creds.ambient = capSet(...ambient)
+  creds.noNewPrivs = config.noNewPrivileges
+  return creds
+}
+
+function enterDirectory(task: Task, cwd: string): void {
+  const n = walkPath(task, AT_FDCWD, cwd, WALK_FOLLOW | WALK_DIRECTORY)
+  if (n < 0) throw new BootError(`chdir to the working directory "${cwd}": ${errnoMessage(-n)}`)
+  task.fs.cwd = { mount: walk.mount, dentry: walk.dentry }
+}
+
+/** execvp(3): a name without a slash is looked for in the program's own PATH. */
+function findProgram(task: Task, config: ProcessConfig): string {
+  const name = config.args[0] ?? ''
+  if (name.includes('/')) return name
+  const path = config.env.find(entry => entry.startsWith('PATH='))?.slice(5) ?? DEFAULT_PATH
+  let denied = false
+  for (const directory of path.split(':')) {
+    const file = `${directory === '' ? '.' : directory}/${name}`
+    const n = walkPath(task, AT_FDCWD, file, WALK_FOLLOW)
+    if (n === -EACCES) denied = true
+    if (n < 0 || !walk.dentry.inode!.isRegular) continue
+    if ((walk.dentry.inode!.mode & 0o111) !== 0) return file
+    denied = true
+  }
+  if (denied) throw new BootError(`exec: "${name}": permission denied`, EXIT_NOT_EXECUTABLE)
+  throw new BootError(`exec: "${name}": executable file not found in $PATH`, EXIT_NOT_FOUND)
+}
+
+function execError(file: string, error: number): BootError {
+  const missing = error === -ENOENT || error === -ENOTDIR
+  const reason = missing ? 'no such file or directory' : error === -EACCES ? 'permission denied' : errnoMessage(-error).toLowerCase()
+  return new BootError(`exec: "${file}": ${reason}`, missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE)
+}

@@ -1,0 +1,117 @@
+// Puts a sandbox together on a fresh kernel: file systems, the first process with its standard streams, and
+// the control socket.
+
+import { MS_RDONLY, O_RDONLY, O_WRONLY } from '../../syscall-table/flags.ts'
+import { errnoMessage } from '../../syscall-table/errno.ts'
+import { type MountConfig, type SandboxConfig, SENTRY_FDS } from '../config.ts'
+import { ControlServer } from '../control.ts'
+import '../fs/dev/devtmpfs.ts'
+import '../fs/devpts/devpts.ts'
+import { GoferClient } from '../fs/gofer/client.ts'
+import { mountGofer } from '../fs/gofer/mount.ts'
+import { hostFile } from '../fs/host/host-file.ts'
+import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
+import { mountOverlay } from '../fs/overlay/mount.ts'
+import '../fs/proc/proc.ts'
+import '../fs/sysfs/sysfs.ts'
+import '../fs/tmpfs/mount.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { signalFromOutside } from '../kernel/signal-send.ts'
+import type { Task } from '../kernel/task.ts'
+import type { File } from '../vfs/file.ts'
+import type { SuperBlock } from '../vfs/inode.ts'
+import { mountRoot } from '../vfs/mounting.ts'
+import { BootError, createInit, startProgram } from './init.ts'
+import { mountConfigured } from './mounts.ts'
+import { traceCalls } from './trace.ts'
+
+/** The root file system's attach point. */
+const ROOT_ATTACH = 0
+const SIGNAL_MAX = 64
+
+/** A sandbox that has been put together. */
+export interface RunningSandbox {
+  /** Write out what the terminal still holds; the program has ended. */
+  end(): void
+}
+
+/** Make everything that `config` asks for; the program runs as soon as the run loop does (or at `start`). */
+export function startSandbox(kernel: Kernel, config: SandboxConfig): RunningSandbox {
+  const client = new GoferClient(SENTRY_FDS.gofer)
+  mountRoot(kernel, rootFileSystem(kernel, config, client), config.root.readonly ? MS_RDONLY : 0, 'none')
+  const init = createInit(kernel)
+  mountConfigured(init, config, mount => attachPoint(kernel, client, mount))
+  const terminal = openStreams(kernel, init, config)
+  let started = false
+  const start = () => {
+    if (started) return
+    started = true
+    startProgram(init, config.process)
+    if (config.strace) traceCalls(kernel, init, SENTRY_FDS.log)
+  }
+  if (!config.waitForStart) start()
+  serveControl(kernel, start, terminal)
+  return { end: () => terminal?.drain() }
+}
+
+function rootFileSystem(kernel: Kernel, config: SandboxConfig, client: GoferClient): SuperBlock {
+  const lower = mountGofer(kernel, client, ROOT_ATTACH, { exclusive: !config.root.overlay })
+  if (typeof lower === 'number') throw new BootError(`attach the root file system: ${errnoMessage(-lower)}`)
+  return config.root.overlay ? mountOverlay(kernel, lower) : lower
+}
+
+function attachPoint(kernel: Kernel, client: GoferClient, mount: MountConfig): SuperBlock | number {
+  return mountGofer(kernel, client, mount.attach!, { exclusive: false })
+}
+
+/** Descriptors 0, 1 and 2: the terminal of the sandbox, or what runsc was given. */
+function openStreams(kernel: Kernel, init: Task, config: SandboxConfig): HostTerminal | null {
+  const { process } = config
+  if (!process.terminal) {
+    const modes = [O_RDONLY, O_WRONLY, O_WRONLY]
+    modes.forEach((mode, fd) => {
+      const file = hostFile(kernel, fd, mode)
+      // A closed descriptor stays closed.
+      if (typeof file !== 'number') install(init, file, fd)
+    })
+    return null
+  }
+  const terminal = attachHostTerminal(kernel, SENTRY_FDS.terminal, process.uid, process.gid, process.rows, process.columns)
+  if (typeof terminal === 'number') throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
+  for (let fd = 0; fd < 3; fd++) install(init, fd === 0 ? terminal.file : terminal.file.ref(), fd)
+  const error = terminal.control(init)
+  if (error < 0) throw new BootError(`set the controlling terminal: ${errnoMessage(-error)}`)
+  return terminal
+}
+
+function install(init: Task, file: File, fd: number): void {
+  init.files.replace(fd, file, false)
+}
+
+function serveControl(kernel: Kernel, start: () => void, terminal: HostTerminal | null): void {
+  new ControlServer(kernel, SENTRY_FDS.control, {
+    start() {
+      try {
+        start()
+        return {}
+      } catch (error) {
+        return { error: (error as Error).message }
+      }
+    },
+    signal(_kernel, { signal, all }) {
+      if (typeof signal !== 'number' || !Number.isInteger(signal) || signal < 0 || signal > SIGNAL_MAX) {
+        return { error: `${String(signal)} is no signal` }
+      }
+      const targets = all === true ? [...kernel.groups.values()] : [kernel.init]
+      for (const group of targets) signalFromOutside(group, signal)
+      return {}
+    },
+    resize(_kernel, { rows, columns }) {
+      if (!isSize(rows) || !isSize(columns)) return { error: 'rows and columns are numbers below 65536' }
+      terminal?.resize(rows, columns)
+      return {}
+    },
+  })
+}
+
+const isSize = (n: unknown): n is number => typeof n === 'number' && Number.isInteger(n) && n >= 0 && n < 65536

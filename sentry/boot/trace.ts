@@ -1,0 +1,44 @@
+// --strace: what sentry/strace.ts prints, fed by the run loop, written to a host descriptor.
+
+import { type HostFd, write } from '../../native/index.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Task } from '../kernel/task.ts'
+import { Strace, type TracedTask, type UserMemory } from '../strace.ts'
+
+/** The bit of `Task.entryWork` and `Task.exitWork` of traced tasks. */
+export const ENTRY_STRACE = 2
+
+/** The views that Strace takes, one per task. */
+const views = new WeakMap<Task, TracedTask>()
+
+function viewOf(task: Task): TracedTask {
+  let view = views.get(task)
+  if (view === undefined || view.tid !== task.tid) {
+    const memory: UserMemory = {
+      readMemory: (addr, into, at, length) => task.mm.copyInPartial(task, addr, into, at, length),
+    }
+    view = { tid: task.tid, memory }
+    views.set(task, view)
+  }
+  return view
+}
+
+/** Trace `init` and all that it starts, to `fd`. */
+export function traceCalls(kernel: Kernel, init: Task, fd: HostFd): void {
+  const strace = new Strace(line => {
+    const bytes = Buffer.from(`${line}\n`, 'latin1')
+    write(fd, bytes, 0, bytes.length)
+  })
+  init.entryWork |= ENTRY_STRACE
+  init.exitWork |= ENTRY_STRACE
+  const { syscallEntry } = kernel
+  kernel.syscallEntry = (task, nr) => {
+    strace.enter(viewOf(task), nr, task.thread.args)
+    return syscallEntry(task, nr)
+  }
+  kernel.syscallExit = (task, result) => strace.exit(viewOf(task), result)
+  kernel.tracer = {
+    signal: (task, info) => strace.signal(viewOf(task), info),
+    exited: (task, status) => strace.exited(viewOf(task), status),
+  }
+}

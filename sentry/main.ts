@@ -1,0 +1,113 @@
+// The sentry process. The launcher has put it into namespaces of its own, as pid 1; it reads its configuration,
+// gives up every right that it does not need, starts the platform, and becomes the kernel.
+
+import { readFileSync } from 'node:fs'
+import {
+  close, createSystrapPlatform, dropCapabilities, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
+  setIds, setNoNewPrivs, write,
+} from '../native/index.ts'
+import { errnoMessage } from '../syscall-table/errno.ts'
+import { BootError } from './boot/init.ts'
+import { type CpuFeatures, cpuFeatures, hostClock, readFilter, systemName } from './boot/host.ts'
+import { startSandbox } from './boot/sandbox.ts'
+import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
+import { type CpuModel, describeCpu, parseCpuModel } from './fs/proc/cpuinfo.ts'
+import { Kernel } from './kernel/kernel.ts'
+import { run } from './kernel/run-loop.ts'
+import type { Platform } from './platform.ts'
+
+const EXIT_FAILURE = 128
+
+/** What only the host's file system tells, read before it is gone. */
+interface HostFacts {
+  features: CpuFeatures
+  cpu: CpuModel
+  filter: Uint8Array
+}
+
+main()
+
+function main(): never {
+  let reported = false
+  const reportOnce = (report: BootReport) => {
+    if (reported) return
+    reported = true
+    sendReport(report)
+  }
+  try {
+    const config = JSON.parse(readFileSync(SENTRY_FDS.config, 'utf8')) as SandboxConfig
+    const facts = hostFacts(config)
+    const kernel = bootKernel(config, facts)
+    const sandbox = startSandbox(kernel, config)
+    reportOnce({ ok: true })
+    run(kernel)
+    sandbox.end()
+    process.exit(exitStatus(kernel.init.exitStatus))
+  } catch (error) {
+    const exitCode = error instanceof BootError ? error.exitStatus : EXIT_FAILURE
+    const { message, stack } = error as Error
+    reportOnce({ ok: false, error: message, exitStatus: exitCode })
+    if (!(error instanceof BootError)) log(`sentry: ${stack}\n`)
+    process.exit(exitCode)
+  }
+}
+
+function hostFacts(config: SandboxConfig): HostFacts {
+  return {
+    features: cpuFeatures(),
+    cpu: parseCpuModel(readFileSync('/proc/cpuinfo', 'latin1')),
+    filter: readFilter(config.platform === 'ptrace' ? 'sentry-ptrace' : 'sentry'),
+  }
+}
+
+/** Give up rights step by step, with the platform started in between: its stubs must not have our filter. */
+function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
+  succeed('drop capabilities', dropCapabilities(NEEDED_CAPABILITIES, 0))
+  succeed('leave the root directory', pivotToEmptyRoot())
+  succeed('change the user', setIds(config.host.uid, config.host.gid))
+  succeed('stay dumpable', setDumpable(1))
+  const platform = startPlatform(config)
+  succeed('set no_new_privs', setNoNewPrivs())
+  succeed('install the seccomp filter', installFilter(facts.filter))
+  const kernel = new Kernel(platform, hostClock, systemName(config))
+  kernel.cpus = config.host.cpus
+  kernel.memoryBytes = config.host.memoryBytes
+  Object.assign(kernel.cpuFeatures, facts.features)
+  describeCpu(kernel, facts.cpu)
+  return kernel
+}
+
+/** CAP_SETGID, CAP_SETUID and CAP_SYS_ADMIN: for the next steps only. */
+const NEEDED_CAPABILITIES = (1 << 6) | (1 << 7) | (1 << 21)
+
+function startPlatform(config: SandboxConfig): Platform {
+  return createSystrapPlatform({ stubFd: SENTRY_FDS.stub, traceAll: config.strace })
+}
+
+function succeed(step: string, result: number): void {
+  if (result < 0) throw new Error(`${step}: ${errnoMessage(-result)}`)
+}
+
+function sendReport(report: BootReport): void {
+  writeAll(SENTRY_FDS.report, JSON.stringify(report))
+  close(SENTRY_FDS.report)
+}
+
+function log(line: string): void {
+  writeAll(SENTRY_FDS.log, line)
+}
+
+function writeAll(fd: HostFd, text: string): void {
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; ) {
+    const n = write(fd, bytes, at, bytes.length - at)
+    if (n <= 0) return
+    at += n
+  }
+}
+
+/** runsc's exit status for a wait(2) status. */
+function exitStatus(status: number): number {
+  const signal = status & 0x7f
+  return signal === 0 ? (status >> 8) & 0xff : 128 + signal
+}
