@@ -246,7 +246,7 @@ export function limitsText(task: Task): string {
   let text = `${'Limit'.padEnd(25)} ${'Soft Limit'.padEnd(20)} ${'Hard Limit'.padEnd(20)} ${'Units'.padEnd(10)}\n`
   for (const [name, resource, unit] of LIMITS) {
     const { cur, max }: Rlimit = task.group.rlimits[resource]!
-    text += `${name.padEnd(25)} ${limitText(cur)} ${limitText(max)} ${unit.padEnd(10)}\n`
+    text += `${name.padEnd(25)} ${limitText(cur)} ${limitText(max)} ${unit === '' ? '' : unit.padEnd(10)}\n`
   }
   return text
 }
