@@ -1,0 +1,251 @@
+// Clocks, sleeps, interval timers, POSIX timers, timer descriptors.
+#include "test.h"
+#include <sys/timerfd.h>
+#include <sys/timex.h>
+#include <sys/sysinfo.h>
+
+static volatile sig_atomic_t count;
+static siginfo_t last_info;
+static void on_count(int sig) { (void)sig, count++; }
+static void on_info(int sig, siginfo_t *info, void *context) {
+  (void)sig, (void)context;
+  last_info = *info;
+  count++;
+}
+static void spin_ms(int ms) {
+  int64_t end = now_ns(CLOCK_THREAD_CPUTIME_ID) + ms * 1000000LL;
+  while (now_ns(CLOCK_THREAD_CPUTIME_ID) < end) {
+  }
+}
+
+TEST(clocks_go_forward) {
+  static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, CLOCK_MONOTONIC_COARSE};
+  for (int c = 0; c < 5; c++) {
+    int64_t last = now_ns(clocks[c]);
+    for (int i = 0; i < 2000; i++) {
+      int64_t now = now_ns(clocks[c]);
+      EXPECT_GE(now, last);
+      last = now;
+    }
+  }
+}
+
+TEST(system_call_and_library_agree) {
+  struct timespec t;
+  int64_t before = now_ns(CLOCK_MONOTONIC);
+  EXPECT_OK(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t));
+  int64_t direct = t.tv_sec * 1000000000LL + t.tv_nsec;
+  EXPECT_GE(direct, before);
+  EXPECT_GE(now_ns(CLOCK_MONOTONIC), direct);
+  struct timeval tv;
+  EXPECT_OK(syscall(SYS_gettimeofday, &tv, NULL));
+  EXPECT_LE(llabs(tv.tv_sec - (long long)time(NULL)), 1);
+  EXPECT_LE(llabs(syscall(SYS_time, NULL) - (long long)tv.tv_sec), 1);
+}
+
+TEST(clock_errors) {
+  struct timespec t = {0, 0};
+  EXPECT_ERRNO(syscall(SYS_clock_gettime, 99, &t), EINVAL);
+  EXPECT_ERRNO(syscall(SYS_clock_gettime, CLOCK_REALTIME, 8L), EFAULT);
+  EXPECT_ERRNO(clock_getres(99, &t), EINVAL);
+  EXPECT_OK(clock_getres(CLOCK_MONOTONIC, &t));
+  EXPECT_TRUE(t.tv_sec == 0 && t.tv_nsec > 0);
+  EXPECT_ERRNO(clock_settime(CLOCK_MONOTONIC, &t), EINVAL);
+  IN_CHILD({
+    become(1000, 1000);
+    EXPECT_ERRNO(clock_settime(CLOCK_REALTIME, &t), EPERM);
+  });
+}
+
+TEST(cpu_clocks_count_work_only) {
+  int64_t start = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+  sleep_ms(60);
+  EXPECT_LT(now_ns(CLOCK_PROCESS_CPUTIME_ID) - start, 40000000);
+  spin_ms(50);
+  EXPECT_GE(now_ns(CLOCK_PROCESS_CPUTIME_ID) - start, 50000000);
+  clockid_t other;
+  EXPECT_EQ(clock_getcpuclockid(getpid(), &other), 0);
+  EXPECT_GE(now_ns(other), 50000000);
+  EXPECT_EQ(clock_getcpuclockid(4000000, &other), ESRCH);
+}
+
+TEST(sleeps_are_long_enough) {
+  struct timespec t = {0, 20000000}, bad = {0, 1000000000}, negative = {-1, 0};
+  int64_t start = now_ns(CLOCK_MONOTONIC);
+  EXPECT_OK(nanosleep(&t, NULL));
+  EXPECT_GE(now_ns(CLOCK_MONOTONIC) - start, 20000000);
+  EXPECT_ERRNO(nanosleep(&bad, NULL), EINVAL);
+  EXPECT_ERRNO(nanosleep(&negative, NULL), EINVAL);
+  EXPECT_ERRNO(syscall(SYS_nanosleep, 8L, NULL), EFAULT);
+  EXPECT_EQ(clock_nanosleep(99, 0, &t, NULL), EINVAL);
+  EXPECT_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &t, NULL), EINVAL);
+  struct timespec at;
+  for (int i = 0; i < 2; i++) {
+    clockid_t clock = i ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    EXPECT_OK(clock_gettime(clock, &at));
+    start = at.tv_sec * 1000000000LL + at.tv_nsec;
+    at.tv_nsec += 15000000;
+    if (at.tv_nsec >= 1000000000) at.tv_nsec -= 1000000000, at.tv_sec++;
+    EXPECT_EQ(clock_nanosleep(clock, TIMER_ABSTIME, &at, NULL), 0);
+    EXPECT_GE(now_ns(clock) - start, 15000000);
+  }
+  at = (struct timespec){1, 0};
+  EXPECT_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL), 0);
+}
+
+TEST(alarms) {
+  set_handler(SIGALRM, on_count, 0);
+  EXPECT_EQ(alarm(100), 0);
+  EXPECT_EQ(alarm(1), 100);
+  int64_t start = now_ms();
+  pause();
+  EXPECT_GE(now_ms() - start, 990);
+  EXPECT_EQ(count, 1);
+  EXPECT_EQ(alarm(0), 0);
+}
+
+TEST(interval_timers) {
+  struct itimerval value = {{0, 10000}, {0, 10000}}, old;
+  set_handler(SIGALRM, on_count, 0);
+  EXPECT_OK(setitimer(ITIMER_REAL, &value, NULL));
+  while (count < 5) pause();
+  EXPECT_OK(getitimer(ITIMER_REAL, &old));
+  EXPECT_EQ(old.it_interval.tv_usec, 10000);
+  value = (struct itimerval){0};
+  EXPECT_OK(setitimer(ITIMER_REAL, &value, &old));
+  EXPECT_ERRNO(setitimer(9, &value, NULL), EINVAL);
+  value.it_value.tv_usec = 1000000;
+  EXPECT_ERRNO(setitimer(ITIMER_REAL, &value, NULL), EINVAL);
+}
+
+TEST(cpu_interval_timers) {
+  struct itimerval value = {{0, 0}, {0, 30000}};
+  set_handler(SIGVTALRM, on_count, 0);
+  set_handler(SIGPROF, on_count, 0);
+  EXPECT_OK(setitimer(ITIMER_VIRTUAL, &value, NULL));
+  for (int64_t end = now_ms() + 5000; !count && now_ms() < end;) {
+  }
+  EXPECT_EQ(count, 1);
+  EXPECT_OK(setitimer(ITIMER_PROF, &value, NULL));
+  for (int64_t end = now_ms() + 5000; count < 2 && now_ms() < end;) {
+  }
+  EXPECT_EQ(count, 2);
+}
+
+TEST(posix_timers) {
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value.sival_int = 77};
+  set_info_handler(SIGRTMIN, on_info, 0);
+  EXPECT_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+  struct itimerspec value = {{0, 5000000}, {0, 5000000}}, now;
+  EXPECT_OK(timer_settime(timer, 0, &value, NULL));
+  while (count < 4) pause();
+  EXPECT_EQ(last_info.si_code, SI_TIMER);
+  EXPECT_EQ(last_info.si_value.sival_int, 77);
+  EXPECT_OK(timer_gettime(timer, &now));
+  EXPECT_EQ(now.it_interval.tv_nsec, 5000000);
+  EXPECT_TRUE(now.it_value.tv_nsec > 0 && now.it_value.tv_nsec <= 5000000);
+  EXPECT_OK(timer_delete(timer));
+  EXPECT_ERRNO(syscall(SYS_timer_gettime, 12345, &now), EINVAL);
+  EXPECT_ERRNO(timer_create(99, &event, &timer), EINVAL);
+  event.sigev_signo = 99;
+  EXPECT_ERRNO(timer_create(CLOCK_REALTIME, &event, &timer), EINVAL);
+}
+
+TEST(posix_timer_overruns) {
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+  sigset_t set;
+  siginfo_t info;
+  sigemptyset(&set), sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  EXPECT_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+  struct itimerspec value = {{0, 2000000}, {0, 2000000}};
+  EXPECT_OK(timer_settime(timer, 0, &value, NULL));
+  sleep_ms(40);
+  EXPECT_EQ(sigwaitinfo(&set, &info), SIGUSR1);
+  EXPECT_GE(info.si_overrun, 10);
+  EXPECT_EQ(EXPECT_OK(timer_getoverrun(timer)), info.si_overrun);
+  EXPECT_OK(timer_delete(timer));
+}
+
+TEST(posix_timer_without_notification_and_on_cpu_time) {
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_NONE};
+  EXPECT_OK(timer_create(CLOCK_REALTIME, &event, &timer));
+  struct itimerspec value = {{0, 0}, {0, 1000000}}, now;
+  EXPECT_OK(timer_settime(timer, 0, &value, NULL));
+  sleep_ms(10);
+  EXPECT_OK(timer_gettime(timer, &now));
+  EXPECT_EQ(now.it_value.tv_nsec, 0);
+  event = (struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+  set_handler(SIGUSR2, on_count, 0);
+  EXPECT_OK(timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer));
+  value.it_value.tv_nsec = 20000000;
+  EXPECT_OK(timer_settime(timer, 0, &value, NULL));
+  for (int64_t end = now_ms() + 5000; !count && now_ms() < end;) {
+  }
+  EXPECT_EQ(count, 1);
+}
+
+TEST(timer_descriptor) {
+  int fd = EXPECT_OK(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  uint64_t ticks;
+  EXPECT_ERRNO(read(fd, &ticks, 8), EAGAIN);
+  EXPECT_ERRNO(read(fd, &ticks, 4), EINVAL);
+  struct itimerspec value = {{0, 4000000}, {0, 4000000}}, old;
+  EXPECT_OK(timerfd_settime(fd, 0, &value, NULL));
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  EXPECT_EQ(poll(&p, 1, 5000), 1);
+  sleep_ms(20);
+  EXPECT_EQ(read(fd, &ticks, 8), 8);
+  EXPECT_GE(ticks, 5);
+  EXPECT_OK(timerfd_gettime(fd, &old));
+  EXPECT_EQ(old.it_interval.tv_nsec, 4000000);
+  value = (struct itimerspec){0};
+  EXPECT_OK(timerfd_settime(fd, 0, &value, &old));
+  EXPECT_ERRNO(read(fd, &ticks, 8), EAGAIN);
+  EXPECT_ERRNO(timerfd_create(99, 0), EINVAL);
+  EXPECT_ERRNO(timerfd_create(CLOCK_MONOTONIC, 1), EINVAL);
+  EXPECT_ERRNO(timerfd_settime(0, 0, &value, NULL), EINVAL);
+  EXPECT_ERRNO(write(fd, &ticks, 8), EINVAL);
+}
+
+TEST(timer_descriptor_blocks_and_takes_absolute_times) {
+  int fd = EXPECT_OK(timerfd_create(CLOCK_REALTIME, 0));
+  struct itimerspec value = {0};
+  EXPECT_OK(clock_gettime(CLOCK_REALTIME, &value.it_value));
+  int64_t start = now_ms();
+  value.it_value.tv_nsec += 30000000;
+  if (value.it_value.tv_nsec >= 1000000000) value.it_value.tv_nsec -= 1000000000, value.it_value.tv_sec++;
+  EXPECT_OK(timerfd_settime(fd, TFD_TIMER_ABSTIME, &value, NULL));
+  uint64_t ticks;
+  EXPECT_EQ(read(fd, &ticks, 8), 8);
+  EXPECT_EQ(ticks, 1);
+  EXPECT_GE(now_ms() - start, 28);
+}
+
+TEST(many_sleepers_wake_in_order) {
+  int fds[2];
+  EXPECT_OK(pipe(fds));
+  for (int i = 9; i >= 0; i--) FORK({
+    char c = 'a' + i;
+    sleep_ms(100 + i * 40);
+    EXPECT_EQ(write(fds[1], &c, 1), 1);
+  });
+  for (int i = 0; i < 10; i++) {
+    char c;
+    EXPECT_EQ(read(fds[0], &c, 1), 1);
+    EXPECT_EQ(c, 'a' + i);
+  }
+}
+
+TEST(system_information) {
+  struct sysinfo info;
+  EXPECT_OK(sysinfo(&info));
+  EXPECT_GT(info.totalram, 0);
+  EXPECT_GT(info.procs, 0);
+  EXPECT_GE(info.uptime, 0);
+  struct timex timex = {.modes = 0};
+  EXPECT_GE(adjtimex(&timex), 0);
+}
