@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { ATTACH_READ_ONLY } from '../gofer/protocol.ts'
-import { listenUnix, socketpair } from '../native/index.ts'
+import { listenUnix, openTree, socketpair } from '../native/index.ts'
 import type { BootReport, MountConfig, ProcessConfig, SandboxConfig } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
 import { capabilityConfig } from './capabilities.ts'
@@ -28,6 +28,9 @@ const NOBODY = 65534
 /** Namespaces of the processes that serve the sandbox. */
 const NAMESPACES = ['--mount', '--net', '--ipc', '--uts']
 const FIRST_INHERITED = 3
+const AT_FDCWD = -100
+const OPEN_TREE_CLONE = 1
+const AT_RECURSIVE = 0x8000
 
 export interface LaunchOptions {
   id: string
@@ -88,14 +91,11 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
 }
 
 function openAttach(path: string, field: string): number {
-  try {
-    return openSync(path, constants.O_RDONLY | O_PATH)
-  } catch (cause) {
-    throw new CliError(`config.json: ${field}: cannot open ${path}: ${(cause as Error).message}`, { cause })
-  }
+  // A copy of the mounts below it, so that it outlives the gofer's change of root.
+  const fd = openTree(AT_FDCWD, latin1(path), OPEN_TREE_CLONE | AT_RECURSIVE)
+  if (fd < 0) throw new CliError(`config.json: ${field}: cannot open ${path}: ${errnoMessage(-fd)}`)
+  return fd
 }
-/** open(2); Node's constants lack it. */
-const O_PATH = 0o10000000
 
 function mountConfig(mount: Spec['mounts'][number], bundle: string, attach: number[]): MountConfig {
   const { destination, options, source } = mount

@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import {
-  close, createSystrapPlatform, dropCapabilities, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
+  close, createSystrapPlatform, dropCapabilities, exitNow, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
   setIds, setNoNewPrivs, write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -42,13 +42,13 @@ function main(): never {
     reportOnce({ ok: true })
     run(kernel)
     sandbox.end()
-    process.exit(exitStatus(kernel.init.exitStatus))
+    exitNow(exitStatus(kernel.init.exitStatus))
   } catch (error) {
     const exitCode = error instanceof BootError ? error.exitStatus : EXIT_FAILURE
     const { message, stack } = error as Error
     reportOnce({ ok: false, error: message, exitStatus: exitCode })
     if (!(error instanceof BootError)) log(`sentry: ${stack}\n`)
-    process.exit(exitCode)
+    exitNow(exitCode)
   }
 }
 

@@ -3,7 +3,6 @@
 import type { Platform } from '../platform.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
 import { HostEvents } from './host-events.ts'
-import { runSeccomp } from './seccomp-filter.ts'
 import type { SigInfo } from './signal-state.ts'
 import { BLOCKED, STOPPED, type Task } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
@@ -65,11 +64,8 @@ export class Kernel {
   halted = false
   /** Host fds that the kernel watches: stdio, terminals, the control socket. */
   readonly hostEvents: HostEvents
-  /**
-   * Called at the entry of a call by tasks whose `entryWork` is set, in front of its handler: seccomp filters,
-   * strace. 0 lets the call happen, SKIP_WITH_ZERO skips it with 0, and all else with that result.
-   */
-  syscallEntry: (task: Task, nr: number) => number = runSeccomp
+  /** Called at the entry of a call for tasks whose `entryWork` is set; a result other than 0 replaces the call. */
+  syscallEntry: (task: Task, nr: number) => number = () => 0
   /** Called with the final result for tasks whose `exitWork` is set. */
   syscallExit: (task: Task, result: number) => void = () => {}
   /** --strace: told of signals that are delivered and of tasks that end. */

@@ -15,7 +15,6 @@ import { dispatch, restartClass } from '../syscalls/dispatch.gen.ts'
 import { hostProcessDied } from './exit.ts'
 import type { Kernel } from './kernel.ts'
 import { runSeccomp, SKIP_WITH_ZERO } from './seccomp-filter.ts'
-import { SKIP_WITH_ZERO } from './seccomp-filter.ts'
 import { faultSignal, returnToUser, signalPending } from './signal.ts'
 import { BLOCKED, RUNNING, STARTING, STOPPED, type Task } from './task.ts'
 
