@@ -1,0 +1,215 @@
+// Sockets as the system calls see them: struct socket and proto_ops. A family registers how it makes sockets;
+// its class derives from Socket.
+
+import {
+  EAFNOSUPPORT,
+  EAGAIN,
+  EINVAL,
+  ENOTTY,
+  EOPNOTSUPP,
+  EPROTONOSUPPORT,
+  ESOCKTNOSUPPORT,
+} from '../../syscall-table/errno.ts'
+import {
+  AF_MAX,
+  FIONREAD,
+  MSG_DONTWAIT,
+  O_RDWR,
+  POLLIN,
+  POLLOUT,
+  SIOCINQ,
+  SIOCOUTQ,
+  SOCK_PACKET,
+  SOCK_RDM,
+} from '../../syscall-table/flags.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Task } from '../kernel/task.ts'
+import { WaitQueue } from '../kernel/wait-queue.ts'
+import type { Io } from '../mm/io.ts'
+import { inodeFile, socketInode } from '../vfs/anon.ts'
+import { type File, FileOps } from '../vfs/file.ts'
+import { Message, type Ucred } from './message.ts'
+
+/** net.core.wmem_default and rmem_default. */
+export const DEFAULT_BUFFER = 212992
+
+const message = new Message()
+
+export abstract class Socket extends FileOps {
+  readonly kernel: Kernel
+  readonly family: number
+  /** SOCK_STREAM and so on. */
+  readonly type: number
+  readonly protocol: number
+  override readonly queue = new WaitQueue()
+  /** The one open file; null while a connection waits to be accepted, and after the last close. */
+  file: File | null = null
+  /** Pending error of SO_ERROR, positive. */
+  error = 0
+  sendBuffer = DEFAULT_BUFFER
+  receiveBuffer = DEFAULT_BUFFER
+  /** SO_SNDTIMEO, SO_RCVTIMEO in ns; 0 is none. */
+  sendTimeoutNs = 0
+  receiveTimeoutNs = 0
+  passCredentials = false
+  /** Options of SOL_SOCKET that are kept and told, by number. */
+  readonly options = new Map<number, number>()
+  lingerOn = 0
+  lingerSeconds = 0
+
+  constructor(kernel: Kernel, family: number, type: number, protocol: number) {
+    super()
+    this.kernel = kernel
+    this.family = family
+    this.type = type
+    this.protocol = protocol
+  }
+
+  /** `address[0…length]` is the sockaddr. */
+  abstract bind(task: Task, address: Uint8Array, length: number): number
+  /** -EAGAIN when it must wait for POLLOUT. */
+  abstract connect(task: Task, address: Uint8Array, length: number, file: File): number
+  abstract listen(task: Task, backlog: number): number
+  /** A connection that has arrived, without a file; -EAGAIN when it must wait for POLLIN. */
+  abstract accept(task: Task): Socket | number
+  /** Bytes sent, or -EAGAIN when it must wait for POLLOUT. */
+  abstract send(task: Task, message: Message): number
+  /** Bytes received, or -EAGAIN when it must wait for POLLIN. */
+  abstract receive(task: Task, message: Message): number
+  abstract shutdown(how: number): number
+  /** Write the socket's own sockaddr, or its peer's; returns the length or -errno. */
+  abstract ownAddress(into: Uint8Array): number
+  abstract peerAddress(into: Uint8Array): number
+  /** Bytes that one receive would give, or -EINVAL; and bytes sent that have not been read. */
+  abstract unread(): number
+  abstract unsent(): number
+  abstract get listening(): boolean
+
+  /** Options beyond SOL_SOCKET; the value is in `value[0…length]`. */
+  setOption(
+    _task: Task,
+    _level: number,
+    _name: number,
+    _value: Uint8Array,
+    _length: number,
+  ): number {
+    return -EOPNOTSUPP
+  }
+  /** Fills `into`; returns the length or -errno. */
+  getOption(_task: Task, _level: number, _name: number, _into: Uint8Array): number {
+    return -EOPNOTSUPP
+  }
+  /** SO_PEERCRED, or null when there is no peer. */
+  peerCredentials(): Ucred | null {
+    return null
+  }
+
+  override read(file: File, io: Io, _pos: number, task: Task): number {
+    if (io.remaining === 0) return 0
+    message.reset(task, io, 0, file.nonblocking)
+    const n = this.receive(task, message)
+    message.dropRights()
+    return this.#timed(task, n, this.receiveTimeoutNs)
+  }
+
+  override write(file: File, io: Io, _pos: number, task: Task): number {
+    message.reset(task, io, 0, file.nonblocking)
+    return this.#timed(task, this.send(task, message), this.sendTimeoutNs)
+  }
+
+  /** read(2) and write(2) wait in `orBlock`, which ends at the deadline. */
+  #timed(task: Task, n: number, timeoutNs: number): number {
+    if (n !== -EAGAIN || !message.resumable) return n
+    if (task.restart.timedOut) return task.restart.done > 0 ? task.restart.done : n
+    startTimeout(task, timeoutNs)
+    return n
+  }
+
+  override ioctl(_file: File, task: Task, request: number, arg: number): number {
+    if (request !== FIONREAD && request !== SIOCINQ && request !== SIOCOUTQ) return -ENOTTY
+    const n = request === SIOCOUTQ ? this.unsent() : this.unread()
+    if (n < 0) return n
+    const { scratch, scratchView } = task.kernel
+    scratchView.setInt32(0, n, true)
+    return task.mm.copyOut(task, arg, scratch, 0, 4)
+  }
+
+  override release(_file: File): void {
+    this.file = null
+    this.close()
+  }
+
+  /** The socket is not used any more. */
+  abstract close(): void
+}
+
+/** The absolute deadline of a call with a socket timeout; its first pass decides. */
+export function startTimeout(task: Task, timeoutNs: number): void {
+  if (timeoutNs <= 0 || task.restart.deadline > 0) return
+  task.restart.deadline = task.kernel.clock.monotonicNs() + timeoutNs
+}
+
+/** Whether a call with `flags` on `file` must not wait. */
+export function mustNotWait(file: File, flags: number): boolean {
+  return file.nonblocking || (flags & MSG_DONTWAIT) !== 0
+}
+
+/** Makes a socket, or gives -errno for a type or protocol that the family does not have. */
+export type SocketMaker = (task: Task, type: number, protocol: number) => Socket | number
+/** Two connected sockets. */
+export type PairMaker = (task: Task, type: number, protocol: number) => [Socket, Socket] | number
+
+interface Family {
+  make: SocketMaker
+  pair: PairMaker
+}
+
+const families = new Map<number, Family>()
+const noPair: PairMaker = () => -EOPNOTSUPP
+
+/** Say how sockets of an address family are made. */
+export function registerFamily(family: number, make: SocketMaker, pair: PairMaker = noPair): void {
+  families.set(family, { make, pair })
+}
+
+function lookUp(family: number, type: number): Family | number {
+  if (family < 0 || family >= AF_MAX) return -EAFNOSUPPORT
+  if (type < 0 || type > SOCK_PACKET || (type > SOCK_RDM + 2 && type < SOCK_PACKET)) return -EINVAL
+  return families.get(family) ?? -EAFNOSUPPORT
+}
+
+/** socket(2) without the file. */
+export function createSocket(
+  task: Task,
+  family: number,
+  type: number,
+  protocol: number,
+): Socket | number {
+  const found = lookUp(family, type)
+  return typeof found === 'number' ? found : found.make(task, type, protocol)
+}
+
+/** socketpair(2) without the files. */
+export function createPair(
+  task: Task,
+  family: number,
+  type: number,
+  protocol: number,
+): [Socket, Socket] | number {
+  const found = lookUp(family, type)
+  return typeof found === 'number' ? found : found.pair(task, type, protocol)
+}
+
+/** The open file of a new socket; `flags` may hold O_NONBLOCK. */
+export function socketFile(socket: Socket, flags: number): File {
+  const inode = socketInode(socket.kernel)
+  socket.file = inodeFile(inode, socket, O_RDWR | flags)
+  return socket.file
+}
+
+/** What families say to types and protocols they lack. */
+export const NO_TYPE = -ESOCKTNOSUPPORT
+export const NO_PROTOCOL = -EPROTONOSUPPORT
+/** Events of a socket that can send or receive again. */
+export const CAN_RECEIVE = POLLIN
+export const CAN_SEND = POLLOUT

@@ -1,0 +1,122 @@
+// Messages of datagram and sequential-packet sockets: unix_dgram_sendmsg and unix_dgram_recvmsg.
+
+import {
+  EAGAIN,
+  ECONNREFUSED,
+  EFAULT,
+  EMSGSIZE,
+  ENOTCONN,
+  EOPNOTSUPP,
+  EPERM,
+  EPIPE,
+  EPROTOTYPE,
+} from '../../syscall-table/errno.ts'
+import {
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_TRUNC,
+  POLLIN,
+  POLLRDNORM,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+} from '../../syscall-table/flags.ts'
+import type { Task } from '../kernel/task.ts'
+import type { Message } from './message.ts'
+import type { UnixSocket } from './unix.ts'
+import { landed, launched } from './unix-gc.ts'
+import { autobind, findByName, parseName } from './unix-names.ts'
+import { MESSAGE_OVERHEAD, Segment } from './unix-queue.ts'
+import { copyRights, describe, senderOf } from './unix-stream.ts'
+
+/** Send one message; see `Socket.send`. */
+export function sendDatagram(socket: UnixSocket, task: Task, message: Message): number {
+  const { io } = message
+  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
+  if (socket.error !== 0) return socket.takeError()
+  const target = targetOf(socket, task, message)
+  if (typeof target === 'number') return target
+  if (socket.passCredentials && socket.name === '') autobind(socket)
+  const length = io.remaining
+  if (length > socket.sendBuffer - 32) return -EMSGSIZE
+  if (socket.noSend) return -EPIPE
+  if (target.dead) return deadTarget(socket, target)
+  if (!target.accepts(socket)) return -EPERM
+  if (target.noReceive) return -EPIPE
+  if (socket.inFlight >= socket.sendBuffer) return -EAGAIN
+  if (target.peer !== socket && target !== socket && target.full) {
+    target.waitForRoom(socket)
+    return -EAGAIN
+  }
+  const data = target.incoming.buffer(length, false)
+  const n = io.take(data, 0, length)
+  if (n !== length) return -EFAULT
+  const segment = new Segment(data, socket, senderOf(task, message))
+  segment.end = length
+  segment.charge = length + MESSAGE_OVERHEAD
+  socket.inFlight += segment.charge
+  if (message.rights !== null) {
+    segment.rights = message.rights
+    launched(message.rights, task.creds.uid)
+    message.rights = null
+  }
+  target.incoming.push(segment)
+  target.queue.wake(POLLIN | POLLRDNORM)
+  return length
+}
+
+function targetOf(socket: UnixSocket, task: Task, message: Message): UnixSocket | number {
+  if (socket.type === SOCK_SEQPACKET) {
+    // An address is ignored on a connection.
+    if (!socket.connected || socket.peer === null) return -ENOTCONN
+    return socket.peer
+  }
+  if (message.nameLength === 0) return socket.peer ?? -ENOTCONN
+  const name = parseName(message.name, message.nameLength)
+  if (typeof name === 'number') return name
+  const target = findByName(task, socket.type, name)
+  if (typeof target === 'number') return target
+  return target.type === socket.type ? target : -EPROTOTYPE
+}
+
+/** The receiver has closed: a connection to it ends. */
+function deadTarget(socket: UnixSocket, target: UnixSocket): number {
+  if (socket.type === SOCK_SEQPACKET) return -EPIPE
+  if (socket.peer === target) socket.disconnect()
+  return -ECONNREFUSED
+}
+
+/** Receive one message; see `Socket.receive`. With MSG_TRUNC its whole length is returned. */
+export function receiveDatagram(socket: UnixSocket, _task: Task, message: Message): number {
+  const { io } = message
+  if (socket.type === SOCK_SEQPACKET && !socket.connected) return -ENOTCONN
+  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
+  const segment = socket.incoming.head
+  if (segment === null) return empty(socket, message)
+  const { length } = segment
+  const want = Math.min(io.remaining, length)
+  const n = want === 0 ? 0 : io.put(segment.data, segment.start, want)
+  if (n < want) return -EFAULT
+  describe(message, segment)
+  if (n < length) message.outFlags |= MSG_TRUNC
+  const { rights } = segment
+  if ((message.flags & MSG_PEEK) !== 0) {
+    if (rights !== null) message.rights = copyRights(rights)
+  } else {
+    if (rights !== null) {
+      segment.rights = null
+      landed(rights)
+      message.rights = rights
+    }
+    const wasFull = socket.full
+    socket.incoming.shift()
+    if (wasFull) socket.roomAgain()
+  }
+  return (message.flags & MSG_TRUNC) !== 0 ? length : n
+}
+
+function empty(socket: UnixSocket, message: Message): number {
+  if (socket.error !== 0) return socket.takeError()
+  if (!socket.noReceive) return -EAGAIN
+  // A datagram socket that may not wait says so even after shutdown.
+  return socket.type === SOCK_DGRAM && !message.resumable ? -EAGAIN : 0
+}

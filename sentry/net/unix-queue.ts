@@ -1,0 +1,117 @@
+// The receive queue of an AF_UNIX socket: segments of bytes with the sender's identity and the files that
+// travel along. Senders pay for what lies here out of their send buffer.
+
+import { POLLOUT, POLLWRBAND, POLLWRNORM } from '../../syscall-table/flags.ts'
+import type { File } from '../vfs/file.ts'
+import type { Ucred } from './message.ts'
+import type { UnixSocket } from './unix.ts'
+import { landed } from './unix-gc.ts'
+
+/** What a message costs its sender beyond its bytes, so that empty ones are bounded as well. */
+export const MESSAGE_OVERHEAD = 256
+/** Small writes to a stream share segments of this size. */
+const SEGMENT_SIZE = 4096
+/** Largest buffer that is kept for the next segment. */
+const MAX_SPARE = 65536
+
+export class Segment {
+  readonly data: Uint8Array
+  start = 0
+  end = 0
+  readonly sender: UnixSocket
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+  rights: File[] | null = null
+  /** Bytes charged to the sender. */
+  charge = 0
+  next: Segment | null = null
+
+  constructor(data: Uint8Array, sender: UnixSocket, ucred: Ucred) {
+    this.data = data
+    this.sender = sender
+    this.pid = ucred.pid
+    this.uid = ucred.uid
+    this.gid = ucred.gid
+  }
+
+  get length(): number {
+    return this.end - this.start
+  }
+
+  sameSender(other: Segment): boolean {
+    return this.pid === other.pid && this.uid === other.uid && this.gid === other.gid
+  }
+}
+
+export class SegmentQueue {
+  head: Segment | null = null
+  tail: Segment | null = null
+  count = 0
+  /** Bytes in all segments. */
+  bytes = 0
+  #spare: Uint8Array | null = null
+
+  /** Room for `length` bytes: a kept buffer when it is large enough. */
+  buffer(length: number, stream: boolean): Uint8Array {
+    const spare = this.#spare
+    if (spare !== null && spare.length >= length) {
+      this.#spare = null
+      return spare
+    }
+    return new Uint8Array(stream ? Math.max(length, SEGMENT_SIZE) : length)
+  }
+
+  push(segment: Segment): void {
+    if (this.tail === null) this.head = segment
+    else this.tail.next = segment
+    this.tail = segment
+    this.count++
+    this.bytes += segment.length
+  }
+
+  /** Take the first segment off, and give its sender the room back. */
+  shift(): void {
+    const segment = this.head!
+    this.head = segment.next
+    if (this.head === null) this.tail = null
+    this.count--
+    this.bytes -= segment.length
+    refund(segment, segment.charge)
+    if (segment.data.length <= MAX_SPARE) this.#spare = segment.data
+  }
+
+  /** The first `n` bytes of the first segment have been read. */
+  consume(n: number): void {
+    const segment = this.head!
+    if (n === segment.length) {
+      this.shift()
+      return
+    }
+    segment.start += n
+    this.bytes -= n
+    refund(segment, n)
+  }
+
+  /** Drop everything, and the files that nobody will receive. */
+  clear(): void {
+    while (this.head !== null) {
+      const { rights } = this.head
+      this.head.rights = null
+      this.shift()
+      if (rights === null) continue
+      landed(rights)
+      for (const file of rights) file.unref()
+    }
+    this.#spare = null
+  }
+}
+
+/** Give `n` bytes of its send buffer back to a sender, and wake it once it can write again. */
+function refund(segment: Segment, n: number): void {
+  const { sender } = segment
+  const was = sender.mayWrite
+  sender.inFlight -= n
+  segment.charge -= n
+  if (!was && sender.mayWrite) sender.queue.wake(POLLOUT | POLLWRNORM | POLLWRBAND)
+}

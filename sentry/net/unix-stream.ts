@@ -1,0 +1,212 @@
+// Data of stream sockets: unix_stream_sendmsg and unix_stream_read_generic in net/unix/af_unix.c.
+
+import {
+  EAGAIN,
+  EFAULT,
+  EINVAL,
+  EISCONN,
+  ENOTCONN,
+  EOPNOTSUPP,
+  EPIPE,
+} from '../../syscall-table/errno.ts'
+import {
+  MSG_NOSIGNAL,
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_WAITALL,
+  POLLIN,
+  POLLRDNORM,
+  SIGPIPE,
+} from '../../syscall-table/flags.ts'
+import { sendSignal } from '../kernel/signal-send.ts'
+import type { Task } from '../kernel/task.ts'
+import type { File } from '../vfs/file.ts'
+import type { Message, Ucred } from './message.ts'
+import type { UnixSocket } from './unix.ts'
+import { landed, launched } from './unix-gc.ts'
+import { autobind, writeName } from './unix-names.ts'
+import { Segment } from './unix-queue.ts'
+
+/** Largest buffer of one segment. */
+const MAX_SEGMENT = 32768
+
+/** Send on a connected stream; see `Socket.send`. */
+export function sendStream(socket: UnixSocket, task: Task, message: Message): number {
+  const { io } = message
+  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
+  if (message.nameLength > 0) return socket.connected ? -EISCONN : -EOPNOTSUPP
+  const { peer } = socket
+  if (peer === null) return -ENOTCONN
+  if (socket.passCredentials && socket.name === '') autobind(socket)
+  if (message.resumable && task.restart.done > 0) {
+    // The first pass has sent the files with the first byte.
+    io.skip(task.restart.done)
+    message.dropRights()
+  }
+  const who = senderOf(task, message)
+  while (io.remaining > 0) {
+    if (peer.dead || peer.noReceive || socket.noSend) return broken(task, message)
+    const room = socket.sendBuffer - socket.inFlight
+    if (room <= 0) {
+      if (!message.resumable) return io.finish(-EAGAIN)
+      task.restart.done = io.done
+      return -EAGAIN
+    }
+    const n = append(socket, peer, message, who, room, task)
+    if (n < 0) return io.finish(n)
+    peer.queue.wake(POLLIN | POLLRDNORM)
+  }
+  return io.done
+}
+
+function broken(task: Task, message: Message): number {
+  if (message.io.done > 0) return message.io.done
+  if ((message.flags & MSG_NOSIGNAL) === 0) sendSignal(task, SIGPIPE)
+  return -EPIPE
+}
+
+const self: Ucred = { pid: 0, uid: 0, gid: 0 }
+
+/** The identity that goes with a message: what the program said, else what it is. */
+export function senderOf(task: Task, message: Message): Ucred {
+  if (message.credentials) return message.ucred
+  self.pid = task.group.tgid
+  self.uid = task.creds.uid
+  self.gid = task.creds.gid
+  return self
+}
+
+/** Put what fits behind the peer's last segment or into a new one. Returns bytes moved or -EFAULT. */
+function append(
+  socket: UnixSocket,
+  peer: UnixSocket,
+  message: Message,
+  who: Ucred,
+  room: number,
+  task: Task,
+): number {
+  const { io } = message
+  const { incoming } = peer
+  const { tail } = incoming
+  if (tail !== null && message.rights === null && joins(tail, socket, who)) {
+    const n = io.take(
+      tail.data,
+      tail.end,
+      Math.min(room, io.remaining, tail.data.length - tail.end),
+    )
+    if (n <= 0) return -EFAULT
+    tail.end += n
+    tail.charge += n
+    incoming.bytes += n
+    socket.inFlight += n
+    return n
+  }
+  const length = Math.min(room, io.remaining, MAX_SEGMENT)
+  const data = incoming.buffer(length, true)
+  const n = io.take(data, 0, length)
+  if (n <= 0) return -EFAULT
+  const segment = new Segment(data, socket, who)
+  segment.end = segment.charge = n
+  socket.inFlight += n
+  if (message.rights !== null) {
+    segment.rights = message.rights
+    launched(message.rights, task.creds.uid)
+    message.rights = null
+  }
+  incoming.push(segment)
+  return n
+}
+
+function joins(tail: Segment, socket: UnixSocket, who: Ucred): boolean {
+  return (
+    tail.sender === socket &&
+    tail.rights === null &&
+    tail.end < tail.data.length &&
+    tail.pid === who.pid &&
+    tail.uid === who.uid &&
+    tail.gid === who.gid
+  )
+}
+
+/** Receive from a stream; see `Socket.receive`. */
+export function receiveStream(socket: UnixSocket, task: Task, message: Message): number {
+  const { io } = message
+  if (!socket.connected) return -EINVAL
+  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
+  if (io.remaining === 0) return 0
+  if ((message.flags & MSG_PEEK) !== 0) return peek(socket, message)
+  const { incoming } = socket
+  if (message.resumable && task.restart.done > 0) io.skip(task.restart.done)
+  const waitAll = (message.flags & MSG_WAITALL) !== 0
+  let last: Segment | null = null
+  while (io.remaining > 0) {
+    const segment = incoming.head
+    if (segment === null) {
+      if (io.done > 0 && !waitAll) break
+      const n = atEnd(socket)
+      if (n !== -EAGAIN) return io.finish(n)
+      if (!message.resumable) return io.finish(-EAGAIN)
+      task.restart.done = io.done
+      return -EAGAIN
+    }
+    if (last !== null && socket.passCredentials && !last.sameSender(segment)) break
+    if (last === null) describe(message, segment)
+    last = segment
+    const want = Math.min(io.remaining, segment.length)
+    const n = io.put(segment.data, segment.start, want)
+    if (n <= 0) return io.finish(-EFAULT)
+    const { rights } = segment
+    if (rights !== null) {
+      segment.rights = null
+      landed(rights)
+      message.rights = rights
+    }
+    incoming.consume(n)
+    // Files end a read, so that they arrive with the bytes that they were sent with.
+    if (rights !== null || n < want) break
+  }
+  return io.done
+}
+
+/** The queue is empty: an error, 0 at the end of the stream, or -EAGAIN. */
+export function atEnd(socket: UnixSocket): number {
+  if (socket.error !== 0) return socket.takeError()
+  return socket.noReceive ? 0 : -EAGAIN
+}
+
+/** Tell who has sent `segment`. */
+export function describe(message: Message, segment: Segment): void {
+  message.credentials = true
+  message.ucred.pid = segment.pid
+  message.ucred.uid = segment.uid
+  message.ucred.gid = segment.gid
+  const { name } = segment.sender
+  message.nameLength = name === '' ? 0 : writeName(name, message.name)
+}
+
+function peek(socket: UnixSocket, message: Message): number {
+  const { io } = message
+  let last: Segment | null = null
+  for (
+    let segment = socket.incoming.head;
+    segment !== null && io.remaining > 0;
+    segment = segment.next
+  ) {
+    if (last !== null && socket.passCredentials && !last.sameSender(segment)) break
+    if (last === null) describe(message, segment)
+    last = segment
+    const want = Math.min(io.remaining, segment.length)
+    const n = io.put(segment.data, segment.start, want)
+    if (n <= 0) return io.finish(-EFAULT)
+    if (segment.rights !== null) {
+      message.rights = copyRights(segment.rights)
+      break
+    }
+  }
+  return last === null ? atEnd(socket) : io.done
+}
+
+/** References of the receiver's own to files that stay in the queue: MSG_PEEK. */
+export function copyRights(files: File[]): File[] {
+  return files.map(file => file.ref())
+}

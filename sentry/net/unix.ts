@@ -1,0 +1,359 @@
+// AF_UNIX sockets: unix(7), net/unix/af_unix.c. The states and connections; the transfer of data is in
+// unix-stream.ts and unix-datagram.ts.
+
+import {
+  EAGAIN,
+  ECONNREFUSED,
+  ECONNRESET,
+  EINVAL,
+  EISCONN,
+  ENOTCONN,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTOTYPE,
+} from '../../syscall-table/errno.ts'
+import {
+  AF_UNIX,
+  AF_UNSPEC,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDHUP,
+  POLLRDNORM,
+  POLLWRBAND,
+  POLLWRNORM,
+  SHUT_RD,
+  SHUT_RDWR,
+  SHUT_WR,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  SOMAXCONN,
+} from '../../syscall-table/flags.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Task } from '../kernel/task.ts'
+import type { File } from '../vfs/file.ts'
+import type { Inode } from '../vfs/inode.ts'
+import type { Message, Ucred } from './message.ts'
+import { NO_PROTOCOL, NO_TYPE, registerFamily, Socket } from './socket.ts'
+import { receiveDatagram, sendDatagram } from './unix-datagram.ts'
+import { collectGarbage } from './unix-gc.ts'
+import {
+  autobind,
+  bindName,
+  findByName,
+  parseName,
+  unbindName,
+  unixSpace,
+  writeName,
+} from './unix-names.ts'
+import { SegmentQueue } from './unix-queue.ts'
+import { receiveStream, sendStream } from './unix-stream.ts'
+
+// States.
+const CLOSED = 0
+const LISTENING = 1
+const CONNECTED = 2
+
+const READABLE = POLLIN | POLLRDNORM
+const WRITABLE = POLLOUT | POLLWRNORM | POLLWRBAND
+const ANY_CHANGE = READABLE | WRITABLE | POLLHUP | POLLERR | POLLRDHUP
+/** net.unix.max_dgram_qlen. */
+const MAX_DATAGRAMS = 10
+
+export class UnixSocket extends Socket {
+  /** CLOSED, LISTENING or CONNECTED. */
+  state = CLOSED
+  /** As sun_path; see unix-names.ts. */
+  name = ''
+  /** Of a socket bound to a path. */
+  inode: Inode | null = null
+  peer: UnixSocket | null = null
+  /** Closed: nobody will read or write here again. */
+  dead = false
+  noReceive = false
+  noSend = false
+  /** Data that has been sent to this socket. */
+  readonly incoming = new SegmentQueue()
+  /** Bytes of this socket's send buffer that lie in other sockets' queues. */
+  inFlight = 0
+  /** Connections that wait for accept. */
+  readonly pending: UnixSocket[] = []
+  #backlog = 0
+  /** The listener in whose queue this connection waits. */
+  listener: UnixSocket | null = null
+  /** Who listens here, or connected. */
+  #identity: Ucred | null = null
+  #peerIdentity: Ucred | null = null
+  /** Sockets to wake when a full queue here, of datagrams or connections, has room again. */
+  readonly #waitingForRoom = new Set<UnixSocket>()
+
+  constructor(kernel: Kernel, type: number) {
+    super(kernel, AF_UNIX, type, 0)
+    unixSpace(kernel).sockets.add(this)
+  }
+
+  override get listening(): boolean {
+    return this.state === LISTENING
+  }
+  get connected(): boolean {
+    return this.state === CONNECTED
+  }
+  get connectionOriented(): boolean {
+    return this.type !== SOCK_DGRAM
+  }
+  /** unix_writable: at most a quarter of the send buffer is in use. */
+  get mayWrite(): boolean {
+    return this.inFlight * 4 <= this.sendBuffer
+  }
+  /** The receive queue takes no more datagrams of strangers. */
+  get full(): boolean {
+    return this.incoming.count > MAX_DATAGRAMS
+  }
+
+  override bind(task: Task, address: Uint8Array, length: number): number {
+    const name = parseName(address, length)
+    if (typeof name === 'number') return name
+    if (this.name !== '') return name === '' ? 0 : -EINVAL
+    return name === '' ? autobind(this) : bindName(task, this, name)
+  }
+
+  override listen(task: Task, backlog: number): number {
+    if (!this.connectionOriented) return -EOPNOTSUPP
+    if (this.name === '' || this.state === CONNECTED) return -EINVAL
+    // A larger backlog lets waiting clients in.
+    this.#backlog = Math.min(backlog >>> 0, SOMAXCONN)
+    this.state = LISTENING
+    this.#identity = identityOf(task)
+    this.roomAgain()
+    return 0
+  }
+
+  override connect(task: Task, address: Uint8Array, length: number, _file: File): number {
+    if (!this.connectionOriented) return this.#connectDatagram(task, address, length)
+    const name = parseName(address, length)
+    if (typeof name === 'number') return name
+    if (name === '') return -EINVAL
+    if (this.passCredentials && this.name === '') autobind(this)
+    const listener = findByName(task, this.type, name)
+    if (typeof listener === 'number') return listener
+    if (listener.type !== this.type) return -EPROTOTYPE
+    if (listener.state !== LISTENING || listener.noReceive) return -ECONNREFUSED
+    if (listener.pending.length > listener.#backlog) {
+      listener.waitForRoom(this)
+      return -EAGAIN
+    }
+    if (this.state !== CLOSED) return this.state === CONNECTED ? -EISCONN : -EINVAL
+    const server = new UnixSocket(this.kernel, this.type)
+    server.name = listener.name
+    server.passCredentials = listener.passCredentials
+    server.listener = listener
+    join(this, server)
+    this.#peerIdentity = listener.#identity
+    server.#peerIdentity = identityOf(task)
+    listener.pending.push(server)
+    listener.queue.wake(READABLE)
+    return 0
+  }
+
+  #connectDatagram(task: Task, address: Uint8Array, length: number): number {
+    if (length >= 2 && (address[0]! | (address[1]! << 8)) === AF_UNSPEC) {
+      this.#setPeer(null)
+      return 0
+    }
+    const name = parseName(address, length)
+    if (typeof name === 'number') return name
+    if (name === '') return -EINVAL
+    if (this.passCredentials && this.name === '') autobind(this)
+    const other = findByName(task, this.type, name)
+    if (typeof other === 'number') return other
+    if (other.type !== this.type) return -EPROTOTYPE
+    if (!other.accepts(this)) return -EPERM
+    this.#setPeer(other)
+    return 0
+  }
+
+  #setPeer(other: UnixSocket | null): void {
+    const old = this.peer
+    this.peer = other
+    this.state = other === null ? CLOSED : CONNECTED
+    if (old === null || old === other) return
+    // What the old peer has sent is not for the new connection.
+    this.incoming.clear()
+    if (!old.dead && old.peer === this) old.fail(ECONNRESET)
+  }
+
+  /** The peer of a datagram socket is gone. */
+  disconnect(): void {
+    this.#setPeer(null)
+  }
+
+  /** A connected datagram socket takes messages of its peer only. */
+  accepts(sender: UnixSocket): boolean {
+    return this.peer === null || this.peer === sender
+  }
+
+  override accept(): Socket | number {
+    if (!this.connectionOriented) return -EOPNOTSUPP
+    if (this.state !== LISTENING) return -EINVAL
+    const server = this.pending.shift()
+    if (server === undefined) return this.noReceive ? -EINVAL : -EAGAIN
+    server.listener = null
+    this.roomAgain()
+    return server
+  }
+
+  override send(task: Task, message: Message): number {
+    return this.type === SOCK_STREAM
+      ? sendStream(this, task, message)
+      : sendDatagram(this, task, message)
+  }
+
+  override receive(task: Task, message: Message): number {
+    return this.type === SOCK_STREAM
+      ? receiveStream(this, task, message)
+      : receiveDatagram(this, task, message)
+  }
+
+  override shutdown(how: number): number {
+    if (how !== SHUT_RD && how !== SHUT_WR && how !== SHUT_RDWR) return -EINVAL
+    if (how !== SHUT_WR) this.noReceive = true
+    if (how !== SHUT_RD) this.noSend = true
+    const { peer } = this
+    if (peer !== null && this.connectionOriented) {
+      if (how !== SHUT_WR) peer.noSend = true
+      if (how !== SHUT_RD) peer.noReceive = true
+      peer.queue.wake(ANY_CHANGE)
+    }
+    this.queue.wake(ANY_CHANGE)
+    return 0
+  }
+
+  override ownAddress(into: Uint8Array): number {
+    return writeName(this.name, into)
+  }
+
+  override peerAddress(into: Uint8Array): number {
+    return this.peer === null ? -ENOTCONN : writeName(this.peer.name, into)
+  }
+
+  override peerCredentials(): Ucred | null {
+    return this.state === LISTENING ? this.#identity : this.#peerIdentity
+  }
+
+  override unread(): number {
+    if (this.state === LISTENING) return -EINVAL
+    return this.connectionOriented ? this.incoming.bytes : (this.incoming.head?.length ?? 0)
+  }
+
+  override unsent(): number {
+    return this.state === LISTENING ? -EINVAL : this.inFlight
+  }
+
+  override poll(_file: File | null): number {
+    let events = 0
+    if (this.error !== 0) events |= POLLERR
+    if (this.noReceive && this.noSend) events |= POLLHUP
+    if (this.noReceive) events |= POLLRDHUP | READABLE
+    if (this.incoming.head !== null || this.pending.length > 0) events |= READABLE
+    if (this.connectionOriented && this.state === CLOSED) events |= POLLHUP
+    if (this.state !== LISTENING && this.mayWrite && !this.#peerIsFull()) events |= WRITABLE
+    return events
+  }
+
+  #peerIsFull(): boolean {
+    const { peer } = this
+    if (this.type !== SOCK_DGRAM || peer === null || peer.peer === this || !peer.full) return false
+    peer.waitForRoom(this)
+    return true
+  }
+
+  /** `sender` waits until this socket's full queue has room. */
+  waitForRoom(sender: UnixSocket): void {
+    this.#waitingForRoom.add(sender)
+  }
+
+  roomAgain(): void {
+    if (this.#waitingForRoom.size === 0) return
+    const waiting = [...this.#waitingForRoom]
+    this.#waitingForRoom.clear()
+    for (const socket of waiting) socket.queue.wake(WRITABLE)
+  }
+
+  /** An error that the next call reports. */
+  fail(error: number): void {
+    this.error = error
+    this.queue.wake(ANY_CHANGE)
+  }
+
+  /** Take the pending error: 0 or -errno. */
+  takeError(): number {
+    const { error } = this
+    this.error = 0
+    return -error
+  }
+
+  override close(): void {
+    if (this.dead) return
+    this.dead = true
+    unixSpace(this.kernel).sockets.delete(this)
+    unbindName(this)
+    const { peer } = this
+    if (peer !== null && this.connectionOriented) {
+      peer.noReceive = peer.noSend = true
+      if (this.incoming.head !== null || this.listener !== null) peer.error = ECONNRESET
+      peer.queue.wake(ANY_CHANGE)
+    }
+    this.state = CLOSED
+    for (const server of this.pending.splice(0)) server.close()
+    this.purge()
+    this.roomAgain()
+    collectGarbage(this.kernel)
+  }
+
+  /** Throw away what has been received and not read. */
+  purge(): void {
+    this.incoming.clear()
+    for (const server of this.pending) server.purge()
+  }
+
+  /** Connect two new sockets, as socketpair(2) does. */
+  static pair(task: Task, type: number): [UnixSocket, UnixSocket] {
+    const a = new UnixSocket(task.kernel, type)
+    const b = new UnixSocket(task.kernel, type)
+    join(a, b)
+    a.#peerIdentity = b.#peerIdentity = identityOf(task)
+    return [a, b]
+  }
+}
+
+function join(a: UnixSocket, b: UnixSocket): void {
+  a.peer = b
+  b.peer = a
+  a.state = b.state = CONNECTED
+}
+
+function identityOf(task: Task): Ucred {
+  return { pid: task.group.tgid, uid: task.creds.euid, gid: task.creds.egid }
+}
+
+/** SOCK_RAW is SOCK_DGRAM here, as on Linux. */
+function typeOf(type: number, protocol: number): number {
+  if (protocol !== 0 && protocol !== AF_UNIX) return NO_PROTOCOL
+  if (type === SOCK_RAW) return SOCK_DGRAM
+  return type === SOCK_STREAM || type === SOCK_DGRAM || type === SOCK_SEQPACKET ? type : NO_TYPE
+}
+
+registerFamily(
+  AF_UNIX,
+  (task, type, protocol) => {
+    const real = typeOf(type, protocol)
+    return real < 0 ? real : new UnixSocket(task.kernel, real)
+  },
+  (task, type, protocol) => {
+    const real = typeOf(type, protocol)
+    return real < 0 ? real : UnixSocket.pair(task, real)
+  },
+)
