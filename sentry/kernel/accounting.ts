@@ -14,7 +14,8 @@ export interface CpuTimes {
 /** CPU time of one task, over all host threads it has had. */
 export function taskCpuNs(task: Task): number {
   const { state } = task
-  if (state === ZOMBIE || state === DEAD || state === STARTING || task.group.exiting) return task.earlierCpuNs
+  if (state === ZOMBIE || state === DEAD || state === STARTING || task.group.exiting)
+    return task.earlierCpuNs
   const { platform } = task.kernel
   return task.earlierCpuNs + (platform.cpuTimeNs?.(task.thread) ?? 0)
 }

@@ -1,8 +1,16 @@
 // The clocks of clock_gettime(2), and the way from their times to the kernel's own (CLOCK_MONOTONIC in ns).
 
 import {
-  CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
-  CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_REALTIME_COARSE, CLOCK_TAI,
+  CLOCK_BOOTTIME,
+  CLOCK_BOOTTIME_ALARM,
+  CLOCK_MONOTONIC,
+  CLOCK_MONOTONIC_COARSE,
+  CLOCK_MONOTONIC_RAW,
+  CLOCK_PROCESS_CPUTIME_ID,
+  CLOCK_REALTIME,
+  CLOCK_REALTIME_ALARM,
+  CLOCK_REALTIME_COARSE,
+  CLOCK_TAI,
   CLOCK_THREAD_CPUTIME_ID,
 } from '../../syscall-table/flags.ts'
 import { cpuClockNs, groupCpu, taskCpuNs } from './accounting.ts'
@@ -19,15 +27,21 @@ export interface Timespec {
 /** Clocks that follow the time of day. */
 export function isRealtime(clock: number): boolean {
   return (
-    clock === CLOCK_REALTIME || clock === CLOCK_REALTIME_COARSE || clock === CLOCK_REALTIME_ALARM || clock === CLOCK_TAI
+    clock === CLOCK_REALTIME ||
+    clock === CLOCK_REALTIME_COARSE ||
+    clock === CLOCK_REALTIME_ALARM ||
+    clock === CLOCK_TAI
   )
 }
 
 /** Clocks that count from the start of the machine. */
 export function isMonotonic(clock: number): boolean {
   return (
-    clock === CLOCK_MONOTONIC || clock === CLOCK_MONOTONIC_RAW || clock === CLOCK_MONOTONIC_COARSE ||
-    clock === CLOCK_BOOTTIME || clock === CLOCK_BOOTTIME_ALARM
+    clock === CLOCK_MONOTONIC ||
+    clock === CLOCK_MONOTONIC_RAW ||
+    clock === CLOCK_MONOTONIC_COARSE ||
+    clock === CLOCK_BOOTTIME ||
+    clock === CLOCK_BOOTTIME_ALARM
   )
 }
 
@@ -44,7 +58,8 @@ export function readClock(task: Task, clock: number, into: Timespec): boolean {
   }
   let ns: number
   if (isMonotonic(clock)) ns = kernel.clock.monotonicNs()
-  else if (clock === CLOCK_PROCESS_CPUTIME_ID || clock === CLOCK_THREAD_CPUTIME_ID) ns = cpuClockNs(task, clock)
+  else if (clock === CLOCK_PROCESS_CPUTIME_ID || clock === CLOCK_THREAD_CPUTIME_ID)
+    ns = cpuClockNs(task, clock)
   else if (clock < 0) ns = dynamicCpuClock(task, clock)
   else return false
   if (ns < 0) return false

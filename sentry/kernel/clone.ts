@@ -3,14 +3,35 @@
 
 import { EAGAIN, EEXIST, EINVAL, EPERM } from '../../syscall-table/errno.ts'
 import {
-  CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_DETACHED,
-  CLONE_FILES, CLONE_FS, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID,
-  CLONE_NEWUSER, CLONE_NEWUTS, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_SETTLS,
-  CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK, CLONE_VM, RLIMIT_NPROC, SIG_DFL, SIG_IGN,
+  CAP_SYS_ADMIN,
+  CAP_SYS_RESOURCE,
+  CLONE_CHILD_CLEARTID,
+  CLONE_CHILD_SETTID,
+  CLONE_DETACHED,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  CLONE_PARENT,
+  CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
+  CLONE_SETTLS,
+  CLONE_SIGHAND,
+  CLONE_THREAD,
+  CLONE_VFORK,
+  CLONE_VM,
+  RLIMIT_NPROC,
+  SIG_DFL,
+  SIG_IGN,
   SS_DISABLE,
 } from '../../syscall-table/flags.ts'
-import { closeTable } from '../vfs/close.ts'
 import { REG, type ThreadContext } from '../platform.ts'
+import { closeTable } from '../vfs/close.ts'
 import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
 import { releasePid } from './pid.ts'
 import { installPidfd } from './pidfd.ts'
@@ -19,7 +40,13 @@ import { DEAD, type OpsFailure, Task, type TaskStart } from './task.ts'
 import { ThreadGroup } from './thread-group.ts'
 
 const NAMESPACES =
-  CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET
+  CLONE_NEWNS |
+  CLONE_NEWCGROUP |
+  CLONE_NEWUTS |
+  CLONE_NEWIPC |
+  CLONE_NEWUSER |
+  CLONE_NEWPID |
+  CLONE_NEWNET
 
 /** Most tasks of a sandbox: what /proc/sys/kernel/threads-max says. */
 export const THREADS_MAX = 32768
@@ -101,7 +128,10 @@ function newTask(task: Task, args: CloneArgs, thread: ThreadContext): Task | num
   const { flags } = args
   const tid = args.setTid === 0 ? kernel.allocPid() : args.setTid
   if (tid === 0) return -EAGAIN
-  if (args.setTid !== 0 && (kernel.tasks.has(tid) || kernel.processGroups.has(tid) || kernel.sessions.has(tid))) {
+  if (
+    args.setTid !== 0 &&
+    (kernel.tasks.has(tid) || kernel.processGroups.has(tid) || kernel.sessions.has(tid))
+  ) {
     return -EEXIST
   }
   const group = (flags & CLONE_THREAD) !== 0 ? task.group : newGroup(task, args, tid)

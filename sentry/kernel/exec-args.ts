@@ -63,7 +63,8 @@ function readPointers(task: Task, addr: number): number {
   if (n < 8) return -EFAULT
   const count = Math.floor(n / 8)
   for (let i = 0; i < count; i++) {
-    pointers[i] = scratchView.getUint32(i * 8 + 4, true) * 2 ** 32 + scratchView.getUint32(i * 8, true)
+    pointers[i] =
+      scratchView.getUint32(i * 8 + 4, true) * 2 ** 32 + scratchView.getUint32(i * 8, true)
   }
   return count
 }

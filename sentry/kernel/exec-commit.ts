@@ -2,7 +2,11 @@
 // the old program. begin_new_exec in fs/exec.c.
 
 import {
-  ADDR_NO_RANDOMIZE, SIG_DFL, SIG_IGN, SIGCHLD, SS_DISABLE,
+  ADDR_NO_RANDOMIZE,
+  SIG_DFL,
+  SIG_IGN,
+  SIGCHLD,
+  SS_DISABLE,
 } from '../../syscall-table/flags.ts'
 import { closeOnExec } from '../vfs/close.ts'
 import { taskCpuNs } from './accounting.ts'

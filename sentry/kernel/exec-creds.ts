@@ -3,10 +3,16 @@
 
 import { EPERM } from '../../syscall-table/errno.ts'
 import {
-  CAP_SETUID, MS_NOSUID, S_ISGID, S_ISUID, S_IXGRP, SECBIT_KEEP_CAPS, SECBIT_NOROOT,
+  CAP_SETUID,
+  MS_NOSUID,
+  S_ISGID,
+  S_ISUID,
+  S_IXGRP,
+  SECBIT_KEEP_CAPS,
+  SECBIT_NOROOT,
 } from '../../syscall-table/flags.ts'
 import type { File } from '../vfs/file.ts'
-import { type CapSet, capSet, type Creds, NO_CAPS } from './creds.ts'
+import { type CapSet, type Creds, capSet, NO_CAPS } from './creds.ts'
 import type { Task } from './task.ts'
 
 /** Revisions of the security.capability attribute. */
@@ -40,10 +46,15 @@ export function execCreds(task: Task, file: File): ExecCreds | number {
   if (privileged) applyIdBits(creds, file)
   const caps = privileged ? readFileCaps(file) : null
   let effective = caps?.effective ?? false
-  creds.permitted = caps === null ? NO_CAPS : or(and(caps.permitted, old.bounding), and(caps.inheritable, old.inheritable))
+  creds.permitted =
+    caps === null
+      ? NO_CAPS
+      : or(and(caps.permitted, old.bounding), and(caps.inheritable, old.inheritable))
   // A program that does not know of capabilities must get all of its file's, or not run at all.
   if (caps !== null && effective && !subset(caps.permitted, creds.permitted)) return -EPERM
-  const rootGains = (old.securebits & SECBIT_NOROOT) === 0 && !(caps !== null && creds.uid !== 0 && creds.euid === 0)
+  const rootGains =
+    (old.securebits & SECBIT_NOROOT) === 0 &&
+    !(caps !== null && creds.uid !== 0 && creds.euid === 0)
   if (rootGains) {
     if (creds.euid === 0 || creds.uid === 0) creds.permitted = or(old.bounding, old.inheritable)
     if (creds.euid === 0) effective = true
@@ -57,7 +68,10 @@ export function execCreds(task: Task, file: File): ExecCreds | number {
   creds.effective = effective ? creds.permitted : creds.ambient
   creds.securebits &= ~SECBIT_KEEP_CAPS
   const grew = !subset(creds.permitted, creds.ambient)
-  return { creds, secure: setId || (creds.uid !== 0 && (effective || grew) && !isEmpty(creds.permitted)) }
+  return {
+    creds,
+    secure: setId || (creds.uid !== 0 && (effective || grew) && !isEmpty(creds.permitted)),
+  }
 }
 
 function applyIdBits(creds: Creds, file: File): void {
@@ -93,7 +107,8 @@ function readFileCaps(file: File): FileCaps | null {
   const revision = (magic & VFS_CAP_REVISION_MASK) >>> 0
   if (revision !== VFS_CAP_REVISION_2 && revision !== VFS_CAP_REVISION_3) return null
   // Revision 3 names the root of the user namespace it is for: here there is only the first.
-  if (revision === VFS_CAP_REVISION_3 && (value.length < 24 || v.getUint32(20, true) !== 0)) return null
+  if (revision === VFS_CAP_REVISION_3 && (value.length < 24 || v.getUint32(20, true) !== 0))
+    return null
   return {
     permitted: capSet(v.getUint32(4, true), v.getUint32(12, true)),
     inheritable: capSet(v.getUint32(8, true), v.getUint32(16, true)),

@@ -2,7 +2,13 @@
 // unless personality(2) says otherwise.
 
 import { ENOMEM } from '../../syscall-table/errno.ts'
-import { ADDR_NO_RANDOMIZE, PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK } from '../../syscall-table/flags.ts'
+import {
+  ADDR_NO_RANDOMIZE,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
+  RLIMIT_STACK,
+} from '../../syscall-table/flags.ts'
 import { buildStack, type StackImage, stringBytes } from '../loader/auxv.ts'
 import { type ElfImage, mapElf, recordLayout, type ZeroFill } from '../loader/elf.ts'
 import { vdsoRange } from '../loader/vdso.ts'
@@ -44,7 +50,8 @@ export function layOutProgram(task: Task, program: Program): ProgramLayout | num
   const stackProt = PROT_READ | PROT_WRITE | (image.executableStack ? PROT_EXEC : 0)
   const stackStart = mm.mapStack(task, top, stackProt)
   if (stackStart < 0) return stackStart
-  if (stringBytes(program.argv, program.envp, program.fileName) > (top - stackStart) / 2) return -ENOMEM
+  if (stringBytes(program.argv, program.envp, program.fileName) > (top - stackStart) / 2)
+    return -ENOMEM
   mm.mmapBase = placeMmapBase(task, top, randomize)
   const vdso = vdsoRange(platform)
   if (vdso !== null) mm.addSpecial(vdso.start, vdso.end, '[vdso]', PROT_READ | PROT_EXEC)
@@ -58,7 +65,9 @@ export function layOutProgram(task: Task, program: Program): ProgramLayout | num
   let base = 0
   let start = image.entry + bias
   if (interpreterImage !== null) {
-    const interpreterBias = interpreterImage.relocatable ? placeInterpreter(task, interpreterImage) : 0
+    const interpreterBias = interpreterImage.relocatable
+      ? placeInterpreter(task, interpreterImage)
+      : 0
     if (interpreterBias < 0) return interpreterBias
     const n = mapElf(task, mm, program.interpreterFile!, interpreterImage, interpreterBias, zero)
     if (n < 0) return n
@@ -67,9 +76,21 @@ export function layOutProgram(task: Task, program: Program): ProgramLayout | num
   }
   const { hwcap, hwcap2, minSigStackSize } = kernel.cpuFeatures
   const stack = buildStack({
-    top, argv: program.argv, envp: program.envp, fileName: program.fileName, creds: task.creds,
-    secure: program.exec.secure, randomize, vdso: platform.vdso, hwcap, hwcap2, minSigStackSize,
-    phdr: image.phdrAddr === 0 ? 0 : image.phdrAddr + bias, phnum: image.phnum, base, entry: image.entry + bias,
+    top,
+    argv: program.argv,
+    envp: program.envp,
+    fileName: program.fileName,
+    creds: task.creds,
+    secure: program.exec.secure,
+    randomize,
+    vdso: platform.vdso,
+    hwcap,
+    hwcap2,
+    minSigStackSize,
+    phdr: image.phdrAddr === 0 ? 0 : image.phdrAddr + bias,
+    phnum: image.phnum,
+    base,
+    entry: image.entry + bias,
   })
   mm.argStart = stack.argStart
   mm.argEnd = stack.argEnd

@@ -11,11 +11,11 @@ import { Mm } from '../mm/mm.ts'
 import type { File } from '../vfs/file.ts'
 import { openForExec } from '../vfs/vfs.ts'
 import { type ArgBudget, argBudget, charge } from './exec-args.ts'
-import { type ExecCreds, execCreds } from './exec-creds.ts'
 import { becomeProgram } from './exec-commit.ts'
+import { type ExecCreds, execCreds } from './exec-creds.ts'
+import { fillProgram, layOutProgram, type ProgramLayout } from './exec-layout.ts'
 import { groupExit } from './exit.ts'
 import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
-import { fillProgram, layOutProgram, type ProgramLayout } from './exec-layout.ts'
 import { STARTING, type Task, type TaskStart } from './task.ts'
 
 /** Scripts whose interpreters are scripts: at most this many. */
@@ -45,7 +45,11 @@ export interface ExecTarget {
 
 /** Execute a program in place of the task's. Returns -EBLOCKED until it runs, or -errno. */
 export function execTask(
-  task: Task, target: ExecTarget, argv: string[], envp: string[], budget: ArgBudget,
+  task: Task,
+  target: ExecTarget,
+  argv: string[],
+  envp: string[],
+  budget: ArgBudget,
 ): number {
   const program = openProgram(task, target, argv, envp, budget)
   if (typeof program === 'number') return program
@@ -56,7 +60,10 @@ export function execTask(
 
 /** The first program of a new process that boot code makes: `task.thread` has been spawned by it. */
 export function bootProgram(
-  task: Task, target: ExecTarget, argv: string[], envp: string[],
+  task: Task,
+  target: ExecTarget,
+  argv: string[],
+  envp: string[],
 ): number {
   const program = openProgram(task, target, argv, envp, argBudget(task))
   if (typeof program === 'number') return program
@@ -128,7 +135,11 @@ function die(task: Task): number {
 }
 
 function openProgram(
-  task: Task, target: ExecTarget, argv: string[], envp: string[], budget: ArgBudget,
+  task: Task,
+  target: ExecTarget,
+  argv: string[],
+  envp: string[],
+  budget: ArgBudget,
 ): Program | number {
   const fileName = execFileName(target)
   const nameCost = charge(budget, fileName.length)
@@ -151,7 +162,12 @@ function execFileName(target: ExecTarget): string {
 
 /** Follow `#!` lines to the file that is a program. Owns `file`; the result's file is the caller's. */
 function findBinary(
-  task: Task, first: File, fileName: string, argv: string[], budget: ArgBudget, target: ExecTarget,
+  task: Task,
+  first: File,
+  fileName: string,
+  argv: string[],
+  budget: ArgBudget,
+  target: ExecTarget,
 ): { file: File; argv: string[] } | number {
   const header = new Uint8Array(HEADER_SIZE)
   let file = first
@@ -170,14 +186,21 @@ function findBinary(
 }
 
 function nextInterpreter(
-  task: Task, header: Uint8Array, length: number, name: string, argv: string[], budget: ArgBudget,
-  target: ExecTarget, depth: number,
+  task: Task,
+  header: Uint8Array,
+  length: number,
+  name: string,
+  argv: string[],
+  budget: ArgBudget,
+  target: ExecTarget,
+  depth: number,
 ): { file: File; name: string; argv: string[] } | number {
   if (depth === 0 && isClosedByExec(task, target)) return -ENOENT
   if (depth > MAX_INTERPRETERS) return -ELOOP
   const line = parseScript(header, length)
   if (typeof line === 'number') return line
-  const args = line.argument === null ? [line.interpreter, name] : [line.interpreter, line.argument, name]
+  const args =
+    line.argument === null ? [line.interpreter, name] : [line.interpreter, line.argument, name]
   for (const arg of args) {
     const cost = charge(budget, arg.length)
     if (cost < 0) return cost
@@ -195,7 +218,11 @@ function isClosedByExec(task: Task, target: ExecTarget): boolean {
 }
 
 function readProgram(
-  task: Task, file: File, argv: string[], envp: string[], fileName: string,
+  task: Task,
+  file: File,
+  argv: string[],
+  envp: string[],
+  fileName: string,
 ): Program | number {
   const image = readElf(task, file, false)
   if (typeof image === 'number') return image
@@ -204,7 +231,14 @@ function readProgram(
   const exec = execCreds(task, file)
   if (typeof exec === 'number') return exec
   const program: Program = {
-    file, image, interpreterFile: null, interpreterImage: null, fileName, argv, envp, exec,
+    file,
+    image,
+    interpreterFile: null,
+    interpreterImage: null,
+    fileName,
+    argv,
+    envp,
+    exec,
   }
   if (image.interpreter === null) return program
   const interpreterFile = openForExec(task, AT_FDCWD, image.interpreter, 0)

@@ -1,8 +1,16 @@
 // What a parent learns of its children: SIGCHLD with its siginfo, and the wake-up of wait(2).
 
 import {
-  CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN,
-  SIGCHLD, SIGCONT,
+  CLD_CONTINUED,
+  CLD_DUMPED,
+  CLD_EXITED,
+  CLD_KILLED,
+  type CLD_STOPPED,
+  SA_NOCLDSTOP,
+  SA_NOCLDWAIT,
+  SIG_IGN,
+  SIGCHLD,
+  SIGCONT,
 } from '../../syscall-table/flags.ts'
 import { groupCpu } from './accounting.ts'
 import { reap } from './exit.ts'
@@ -22,7 +30,8 @@ export function notifyParent(group: ThreadGroup): void {
   }
   const action = parent.handlers.actions[SIGCHLD]!
   const unwanted =
-    group.exitSignal === SIGCHLD && (action.handler === SIG_IGN || (action.flags & SA_NOCLDWAIT) !== 0)
+    group.exitSignal === SIGCHLD &&
+    (action.handler === SIG_IGN || (action.flags & SA_NOCLDWAIT) !== 0)
   const silent = group.exitSignal === 0 || (unwanted && action.handler === SIG_IGN)
   if (!silent) sendToGroup(parent, exitInfo(group))
   if (unwanted) reap(group)
@@ -54,7 +63,10 @@ function childInfo(group: ThreadGroup, signo: number, code: number, status: numb
 }
 
 /** Tell the parent that a process stopped or goes on; SA_NOCLDSTOP spares it the signal. */
-export function notifyStateChange(group: ThreadGroup, code: typeof CLD_STOPPED | typeof CLD_CONTINUED): void {
+export function notifyStateChange(
+  group: ThreadGroup,
+  code: typeof CLD_STOPPED | typeof CLD_CONTINUED,
+): void {
   const { parent } = group
   if (parent === null || parent.exiting) return
   const action = parent.handlers.actions[SIGCHLD]!

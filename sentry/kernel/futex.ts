@@ -2,7 +2,10 @@
 // this itself for lists that were registered with it; here are those that were registered with the kernel.
 
 import {
-  FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT,
+  FUTEX_OWNER_DIED,
+  FUTEX_TID_MASK,
+  FUTEX_WAITERS,
+  ROBUST_LIST_LIMIT,
 } from '../../syscall-table/flags.ts'
 import type { Task } from './task.ts'
 
@@ -41,5 +44,6 @@ function handleFutexDeath(task: Task, addr: number): void {
   if ((value & FUTEX_TID_MASK) !== task.tid) return
   scratchView.setUint32(0, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0, true)
   if (task.mm.copyOut(task, addr, scratch, 0, 4) < 0) return
-  if ((value & FUTEX_WAITERS) !== 0 && !task.group.exiting) platform.ops(task.thread).futexWake(addr, 1, true)
+  if ((value & FUTEX_WAITERS) !== 0 && !task.group.exiting)
+    platform.ops(task.thread).futexWake(addr, 1, true)
 }

@@ -2,7 +2,13 @@
 // time are looked at when they could have expired at the earliest: when all CPUs had been busy for them.
 
 import {
-  ITIMER_REAL, RLIMIT_CPU, SIGALRM, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU,
+  ITIMER_REAL,
+  RLIMIT_CPU,
+  SIGALRM,
+  SIGKILL,
+  SIGPROF,
+  SIGVTALRM,
+  SIGXCPU,
 } from '../../syscall-table/flags.ts'
 import { groupCpu } from './accounting.ts'
 import { groupExit } from './exit.ts'
@@ -39,7 +45,11 @@ class IntervalTimer extends Timer {
     const { kernel } = this.group
     const left = this.expiryNs - now
     if (this.which === ITIMER_REAL) kernel.timers.arm(this, this.expiryNs)
-    else kernel.timers.arm(this, kernel.clock.monotonicNs() + Math.max(left / kernel.cpus, MIN_CHECK_NS))
+    else
+      kernel.timers.arm(
+        this,
+        kernel.clock.monotonicNs() + Math.max(left / kernel.cpus, MIN_CHECK_NS),
+      )
   }
 
   override onTimer(): void {
@@ -119,11 +129,17 @@ export interface IntervalState {
 export function getInterval(group: ThreadGroup, which: number, into: IntervalState): void {
   const timer = group.itimers?.timers[which]
   into.intervalNs = timer?.intervalNs ?? 0
-  into.valueNs = timer === undefined || timer.expiryNs === 0 ? 0 : Math.max(timer.expiryNs - timer.now(), 1000)
+  into.valueNs =
+    timer === undefined || timer.expiryNs === 0 ? 0 : Math.max(timer.expiryNs - timer.now(), 1000)
 }
 
 /** setitimer(2): `valueNs` 0 disarms. */
-export function setInterval(group: ThreadGroup, which: number, valueNs: number, intervalNs: number): void {
+export function setInterval(
+  group: ThreadGroup,
+  which: number,
+  valueNs: number,
+  intervalNs: number,
+): void {
   if (valueNs === 0 && group.itimers === null) return
   const timer = timersOf(group).timers[which]!
   group.kernel.timers.cancel(timer)

@@ -63,7 +63,8 @@ export function continueGroup(group: ThreadGroup): void {
  */
 export function isOrphaned(pgrp: ProcessGroup, leaving: ThreadGroup | null): boolean {
   for (const group of pgrp.members) {
-    if (group === leaving || group.zombie || group.parent === null || group.parent === leaving) continue
+    if (group === leaving || group.zombie || group.parent === null || group.parent === leaving)
+      continue
     if (group.parent.pgrp !== pgrp && group.parent.session === pgrp.session) return false
   }
   return true

@@ -90,7 +90,12 @@ export class Kernel {
     for (let i = 0; i < PID_MAX; i++) {
       this.#lastPid = this.#lastPid + 1 >= PID_MAX ? 300 : this.#lastPid + 1
       const pid = this.#lastPid
-      if (!this.tasks.has(pid) && !this.groups.has(pid) && !this.processGroups.has(pid) && !this.sessions.has(pid)) {
+      if (
+        !this.tasks.has(pid) &&
+        !this.groups.has(pid) &&
+        !this.processGroups.has(pid) &&
+        !this.sessions.has(pid)
+      ) {
         return pid
       }
     }

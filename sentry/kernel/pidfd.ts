@@ -2,7 +2,13 @@
 
 import { EBADF, EINVAL } from '../../syscall-table/errno.ts'
 import {
-  O_CLOEXEC, O_NONBLOCK, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, RLIMIT_NOFILE,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDWR,
+  POLLHUP,
+  POLLIN,
+  POLLRDNORM,
+  RLIMIT_NOFILE,
 } from '../../syscall-table/flags.ts'
 import { anonFile } from '../vfs/anon.ts'
 import { type File, FileOps } from '../vfs/file.ts'
@@ -37,7 +43,12 @@ class PidfdOps extends FileOps {
 
 /** Put a pidfd for `group` into the task's table; always close-on-exec. `flags`: O_NONBLOCK. */
 export function installPidfd(task: Task, group: ThreadGroup, flags: number): number {
-  const file = anonFile(task.kernel, new PidfdOps(group), '[pidfd]', O_RDWR | (flags & O_NONBLOCK) | O_CLOEXEC)
+  const file = anonFile(
+    task.kernel,
+    new PidfdOps(group),
+    '[pidfd]',
+    O_RDWR | (flags & O_NONBLOCK) | O_CLOEXEC,
+  )
   const fd = task.files.install(file, true, task.group.rlimits[RLIMIT_NOFILE]!.cur)
   if (fd < 0) file.unref()
   return fd

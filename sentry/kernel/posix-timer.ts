@@ -2,10 +2,14 @@
 
 import { EAGAIN, EINVAL } from '../../syscall-table/errno.ts'
 import {
-  CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, SI_TIMER, SIGEV_NONE, SIGEV_THREAD_ID,
+  CLOCK_PROCESS_CPUTIME_ID,
+  CLOCK_THREAD_CPUTIME_ID,
+  SI_TIMER,
+  SIGEV_NONE,
+  SIGEV_THREAD_ID,
 } from '../../syscall-table/flags.ts'
-import { toMonotonicNs } from './clocks.ts'
 import { cpuClockNs } from './accounting.ts'
+import { toMonotonicNs } from './clocks.ts'
 import { sendToGroup, sendToTask } from './signal-send.ts'
 import { type SigInfo, sigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
@@ -41,8 +45,14 @@ export class PosixTimer extends Timer {
   #queued: SigInfo | null = null
 
   constructor(
-    id: number, clock: number, owner: Task, notify: number, signo: number, valueLo: number,
-    valueHi: number, target: Task | null,
+    id: number,
+    clock: number,
+    owner: Task,
+    notify: number,
+    signo: number,
+    valueLo: number,
+    valueHi: number,
+    target: Task | null,
   ) {
     super()
     this.id = id
@@ -74,7 +84,10 @@ export class PosixTimer extends Timer {
     if (valueNs === 0) return
     const now = this.now()
     if (!absolute) this.expiryNs = now + valueNs
-    else this.expiryNs = this.#onCpuClock ? valueNs : toMonotonicNs(this.group.kernel, this.clock, valueNs)
+    else
+      this.expiryNs = this.#onCpuClock
+        ? valueNs
+        : toMonotonicNs(this.group.kernel, this.clock, valueNs)
     // Zero means disarmed: a time before the start of the clock has just passed.
     this.expiryNs = Math.max(this.expiryNs, 1)
     this.#schedule(now)
@@ -152,4 +165,3 @@ export function deletePosixTimers(group: ThreadGroup): void {
   for (const timer of group.posixTimers.values()) group.kernel.timers.cancel(timer)
   group.posixTimers = null
 }
-

@@ -2,8 +2,19 @@
 
 import { EINVAL, EPERM } from '../../syscall-table/errno.ts'
 import {
-  CAP_SYS_RESOURCE, RLIM_NLIMITS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_LOCKS, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE,
-  RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RTPRIO, RLIMIT_SIGPENDING, RLIMIT_STACK,
+  CAP_SYS_RESOURCE,
+  RLIM_NLIMITS,
+  RLIMIT_CORE,
+  RLIMIT_CPU,
+  RLIMIT_LOCKS,
+  RLIMIT_MEMLOCK,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NICE,
+  RLIMIT_NOFILE,
+  RLIMIT_NPROC,
+  RLIMIT_RTPRIO,
+  RLIMIT_SIGPENDING,
+  RLIMIT_STACK,
 } from '../../syscall-table/flags.ts'
 import { NR_OPEN } from './fdtable.ts'
 import { watchCpuLimit } from './itimer.ts'
@@ -30,7 +41,13 @@ export function defaultRlimits(): Rlimit[] {
 }
 
 /** Set limit `resource` of a process. Only CAP_SYS_RESOURCE may raise a hard limit. */
-export function setRlimit(task: Task, group: ThreadGroup, resource: number, cur: number, max: number): number {
+export function setRlimit(
+  task: Task,
+  group: ThreadGroup,
+  resource: number,
+  cur: number,
+  max: number,
+): number {
   if (cur > max) return -EINVAL
   if (resource === RLIMIT_NOFILE && max > NR_OPEN) return -EPERM
   const limit = group.rlimits[resource]!

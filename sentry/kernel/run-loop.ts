@@ -9,7 +9,13 @@
 
 import { EBLOCKED, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS } from '../../syscall-table/errno.ts'
 import {
-  EV_DEAD, EV_FAULT, EV_INTERRUPT, EV_OPS_FAILED, EV_STARTED, EV_SYSCALL, WAIT_HOST,
+  EV_DEAD,
+  EV_FAULT,
+  EV_INTERRUPT,
+  EV_OPS_FAILED,
+  EV_STARTED,
+  EV_SYSCALL,
+  WAIT_HOST,
 } from '../platform.ts'
 import { dispatch, restartClass } from '../syscalls/dispatch.gen.ts'
 import { hostProcessDied } from './exit.ts'
@@ -70,7 +76,10 @@ function handleEvent(kernel: Kernel, id: number): void {
       const failure = task.opsFailure
       task.opsFailure = null
       const { failedOp, failedErrno } = task.thread
-      finish(task, failure === null ? -failedErrno : failure.onOpsFailed(task, failedOp, failedErrno))
+      finish(
+        task,
+        failure === null ? -failedErrno : failure.onOpsFailed(task, failedOp, failedErrno),
+      )
       break
     }
     case EV_DEAD:

@@ -5,14 +5,37 @@
 
 import { Filter, runFilters, type Verdict } from 'seccomp-bpf-compiler'
 import {
-  EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, ESRCH,
+  EACCES,
+  EFAULT,
+  EINVAL,
+  ENOMEM,
+  ENOSYS,
+  EOPNOTSUPP,
+  ESRCH,
 } from '../../syscall-table/errno.ts'
 import {
-  AUDIT_ARCH_X86_64, CAP_SYS_ADMIN, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-  SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_TSYNC_ESRCH, SECCOMP_MODE_DISABLED, SECCOMP_MODE_FILTER,
-  SECCOMP_MODE_STRICT, SECCOMP_RET_ACTION_FULL, SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO,
-  SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_LOG, SECCOMP_RET_TRACE, SECCOMP_RET_TRAP,
-  SECCOMP_RET_USER_NOTIF, SIGKILL, SIGSYS, SYS_SECCOMP,
+  AUDIT_ARCH_X86_64,
+  CAP_SYS_ADMIN,
+  SECCOMP_FILTER_FLAG_LOG,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+  SECCOMP_FILTER_FLAG_TSYNC,
+  SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
+  SECCOMP_MODE_DISABLED,
+  SECCOMP_MODE_FILTER,
+  SECCOMP_MODE_STRICT,
+  SECCOMP_RET_ACTION_FULL,
+  SECCOMP_RET_ALLOW,
+  SECCOMP_RET_DATA,
+  SECCOMP_RET_ERRNO,
+  SECCOMP_RET_KILL_PROCESS,
+  SECCOMP_RET_KILL_THREAD,
+  SECCOMP_RET_LOG,
+  SECCOMP_RET_TRACE,
+  SECCOMP_RET_TRAP,
+  SECCOMP_RET_USER_NOTIF,
+  SIGKILL,
+  SIGSYS,
+  SYS_SECCOMP,
 } from '../../syscall-table/flags.ts'
 import { exitTask, groupExit } from './exit.ts'
 import { forceSignal } from './signal-send.ts'
@@ -32,7 +55,10 @@ const SOCK_FILTER_SIZE = 8
 const BPF_MAXINSNS = 4096
 const MAX_ERRNO = 4095
 const KNOWN_FLAGS =
-  SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW | SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+  SECCOMP_FILTER_FLAG_TSYNC |
+  SECCOMP_FILTER_FLAG_LOG |
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW |
+  SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 
 /** Calls of strict mode: read, write, rt_sigreturn, exit. */
 const STRICT_CALLS: readonly number[] = [0, 1, 15, 60]
@@ -84,7 +110,12 @@ export function runSeccomp(task: Task, nr: number): number {
   data[3] = Math.floor(thread.ip / 2 ** 32)
   for (let i = 0; i < 12; i++) data[4 + i] = thread.args[i]!
   runFilters(state.filters, data, verdict)
-  return obey(task, nr, (verdict.answer & SECCOMP_RET_ACTION_FULL) >>> 0, verdict.answer & SECCOMP_RET_DATA)
+  return obey(
+    task,
+    nr,
+    (verdict.answer & SECCOMP_RET_ACTION_FULL) >>> 0,
+    verdict.answer & SECCOMP_RET_DATA,
+  )
 }
 
 function obey(task: Task, nr: number, action: number, value: number): number {
@@ -171,7 +202,8 @@ function loadFilter(task: Task, addr: number): Filter | number {
 function syncThreads(task: Task, state: SeccompState, flags: number): number {
   const { tasks } = task.group
   for (const other of tasks) {
-    if (other === task || other.seccomp === null || isAncestor(other.seccomp, task.seccomp)) continue
+    if (other === task || other.seccomp === null || isAncestor(other.seccomp, task.seccomp))
+      continue
     return (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) !== 0 ? -ESRCH : other.tid
   }
   for (const other of tasks) {

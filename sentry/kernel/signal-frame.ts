@@ -9,8 +9,25 @@
 
 import { EFAULT, EINVAL, ENOMEM, EPERM } from '../../syscall-table/errno.ts'
 import {
-  FP_XSTATE_MAGIC1, MINSIGSTKSZ, SA_ONSTACK, SA_RESTORER, SI_TIMER, SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGPOLL, SIGSEGV,
-  SIGSYS, SIGTRAP, SI_USER, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UC_FP_XSTATE, UC_SIGCONTEXT_SS,
+  FP_XSTATE_MAGIC1,
+  MINSIGSTKSZ,
+  SA_ONSTACK,
+  SA_RESTORER,
+  SI_TIMER,
+  SI_USER,
+  SIGBUS,
+  SIGCHLD,
+  SIGFPE,
+  SIGILL,
+  SIGPOLL,
+  SIGSEGV,
+  SIGSYS,
+  SIGTRAP,
+  SS_AUTODISARM,
+  SS_DISABLE,
+  SS_ONSTACK,
+  UC_FP_XSTATE,
+  UC_SIGCONTEXT_SS,
   UC_STRICT_RESTORE_SS,
 } from '../../syscall-table/flags.ts'
 import { TASK_SIZE } from '../mm/mm.ts'
@@ -39,8 +56,23 @@ const SC_FPSTATE = 184
 
 /** Registers in the order of struct sigcontext. */
 const CONTEXT_ORDER = [
-  REG.r8, REG.r9, REG.r10, REG.r11, REG.r12, REG.r13, REG.r14, REG.r15, REG.rdi, REG.rsi, REG.rbp, REG.rbx,
-  REG.rdx, REG.rax, REG.rcx, REG.rsp, REG.rip,
+  REG.r8,
+  REG.r9,
+  REG.r10,
+  REG.r11,
+  REG.r12,
+  REG.r13,
+  REG.r14,
+  REG.r15,
+  REG.rdi,
+  REG.rsi,
+  REG.rbp,
+  REG.rbx,
+  REG.rdx,
+  REG.rax,
+  REG.rcx,
+  REG.rsp,
+  REG.rip,
 ]
 const EFLAGS_AT = CONTEXT_ORDER.length * 8
 
@@ -90,7 +122,12 @@ export function altStackState(task: Task, sp: number): number {
  * rt_sigreturn will restore. Returns 0, or -EFAULT when the frame does not fit.
  */
 export function setUpFrame(
-  task: Task, info: SigInfo, handler: number, flags: number, restorer: number, mask: SigSet,
+  task: Task,
+  info: SigInfo,
+  handler: number,
+  flags: number,
+  restorer: number,
+  mask: SigSet,
 ): number {
   const { thread, kernel, signals } = task
   // The 64-bit ABI has no trampoline of the kernel's to fall back on.
@@ -108,7 +145,10 @@ export function setUpFrame(
   sp -= (((sp % 16) + 16) % 16) + 8
   if (sp < 0 || fpState + fpuSize > TASK_SIZE) return -EFAULT
   // A frame that would leave the alternate stack would overwrite what lies below.
-  if ((nested || entering) && (sp <= signals.altStackAddr || sp - signals.altStackAddr > signals.altStackSize)) {
+  if (
+    (nested || entering) &&
+    (sp <= signals.altStackAddr || sp - signals.altStackAddr > signals.altStackSize)
+  ) {
     return -EFAULT
   }
   fillFrame(task, info, restorer, mask, oldSp, fpState)
@@ -139,7 +179,12 @@ function disableAltStack(task: Task): void {
 }
 
 function fillFrame(
-  task: Task, info: SigInfo, restorer: number, mask: SigSet, oldSp: number, fpState: number,
+  task: Task,
+  info: SigInfo,
+  restorer: number,
+  mask: SigSet,
+  oldSp: number,
+  fpState: number,
 ): void {
   const { signals, thread } = task
   frame.fill(0)
@@ -264,7 +309,13 @@ function restoreAltStack(task: Task): void {
 }
 
 /** The setting half of sigaltstack(2), for a stack pointer of `sp`. */
-export function setAltStack(task: Task, addr: number, flags: number, size: number, sp: number): number {
+export function setAltStack(
+  task: Task,
+  addr: number,
+  flags: number,
+  size: number,
+  sp: number,
+): number {
   const { signals } = task
   if (onAltStack(task, sp)) return -EPERM
   const mode = (flags & ~SS_AUTODISARM) >>> 0

@@ -3,9 +3,28 @@
 
 import { EAGAIN, EPERM } from '../../syscall-table/errno.ts'
 import {
-  CAP_KILL, RLIMIT_SIGPENDING, SI_KERNEL, SI_TKILL, SI_USER, SIG_DFL, SIG_IGN, SIGBUS, SIGCHLD,
-  SIGCONT, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU,
-  SIGURG, SIGWINCH,
+  CAP_KILL,
+  RLIMIT_SIGPENDING,
+  SI_KERNEL,
+  SI_TKILL,
+  SI_USER,
+  SIG_DFL,
+  SIG_IGN,
+  SIGBUS,
+  SIGCHLD,
+  SIGCONT,
+  SIGFPE,
+  SIGILL,
+  SIGKILL,
+  SIGSEGV,
+  SIGSTOP,
+  SIGSYS,
+  SIGTRAP,
+  SIGTSTP,
+  SIGTTIN,
+  SIGTTOU,
+  SIGURG,
+  SIGWINCH,
 } from '../../syscall-table/flags.ts'
 import { groupExit } from './exit.ts'
 import { continueGroup } from './job-control.ts'
@@ -101,16 +120,32 @@ export function forceSegv(task: Task, fatal: boolean): void {
 export function maySignal(sender: Task, target: Task, signo: number): number {
   const { creds } = sender
   const to = target.creds
-  if (creds.euid === to.suid || creds.euid === to.uid || creds.uid === to.suid || creds.uid === to.uid) return 0
+  if (
+    creds.euid === to.suid ||
+    creds.euid === to.uid ||
+    creds.uid === to.suid ||
+    creds.uid === to.uid
+  )
+    return 0
   if (sender.group === target.group || creds.capable(CAP_KILL)) return 0
   if (signo === SIGCONT && sender.group.session === target.group.session) return 0
   return -EPERM
 }
 
-function queueSignal(task: Task | null, group: ThreadGroup, info: SigInfo, outside: boolean): number {
+function queueSignal(
+  task: Task | null,
+  group: ThreadGroup,
+  info: SigInfo,
+  outside: boolean,
+): number {
   const { signo } = info
   const leader = task ?? group.leader
-  if (group.exiting || group.zombie || (task !== null && (task.state === ZOMBIE || task.state === DEAD))) return 0
+  if (
+    group.exiting ||
+    group.zombie ||
+    (task !== null && (task.state === ZOMBIE || task.state === DEAD))
+  )
+    return 0
   preparePending(group, signo)
   if (isDiscarded(leader, group, signo, outside)) return 0
   if (signo === SIGKILL) {
@@ -144,7 +179,12 @@ function flush(group: ThreadGroup, word: number): void {
 }
 
 /** Remove all queued signals of the set (lo, hi). */
-export function removePending(group: ThreadGroup, pending: PendingSignals, lo: number, hi: number): void {
+export function removePending(
+  group: ThreadGroup,
+  pending: PendingSignals,
+  lo: number,
+  hi: number,
+): void {
   const { set, queue } = pending
   if ((set.lo & lo) === 0 && (set.hi & hi) === 0) return
   for (let i = queue.length - 1; i >= 0; i--) {
@@ -255,7 +295,8 @@ function chooseTask(group: ThreadGroup, signo: number): Task | null {
 
 /** A default action that ends the process without a core dump takes effect at once. */
 function isFatal(group: ThreadGroup, signo: number): boolean {
-  if (group.handlers.actions[signo]!.handler !== SIG_DFL || group === group.kernel.init) return false
+  if (group.handlers.actions[signo]!.handler !== SIG_DFL || group === group.kernel.init)
+    return false
   return !stopsByDefault(signo) && !ignoredByDefault(signo) && !dumpsByDefault(signo)
 }
 
@@ -265,5 +306,6 @@ export function signalWake(task: Task): void {
   if (task.state === BLOCKED) task.wakeUp()
   else if (task.state === STOPPED) {
     if (task.group.stopSignal === 0) task.kernel.makeRunnable(task)
-  } else if (task.state === RUNNING && task.syscallNr < 0) task.kernel.platform.interrupt(task.thread)
+  } else if (task.state === RUNNING && task.syscallNr < 0)
+    task.kernel.platform.interrupt(task.thread)
 }

@@ -8,7 +8,9 @@ export class SigSet {
   hi = 0
 
   has(signo: number): boolean {
-    return signo <= 32 ? ((this.lo >>> (signo - 1)) & 1) === 1 : ((this.hi >>> (signo - 33)) & 1) === 1
+    return signo <= 32
+      ? ((this.lo >>> (signo - 1)) & 1) === 1
+      : ((this.hi >>> (signo - 33)) & 1) === 1
   }
   add(signo: number): void {
     if (signo <= 32) this.lo = (this.lo | (1 << (signo - 1))) >>> 0
@@ -60,8 +62,22 @@ export interface SigInfo {
 
 export function sigInfo(signo: number, code: number): SigInfo {
   return {
-    signo, code, errno: 0, pid: 0, uid: 0, status: 0, utime: 0, stime: 0, addr: 0,
-    valueLo: 0, valueHi: 0, timerId: 0, band: 0, fd: 0, syscall: 0, arch: 0,
+    signo,
+    code,
+    errno: 0,
+    pid: 0,
+    uid: 0,
+    status: 0,
+    utime: 0,
+    stime: 0,
+    addr: 0,
+    valueLo: 0,
+    valueHi: 0,
+    timerId: 0,
+    band: 0,
+    fd: 0,
+    syscall: 0,
+    arch: 0,
     charged: -1,
   }
 }

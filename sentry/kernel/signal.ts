@@ -2,12 +2,35 @@
 // get_signal, arch/x86/kernel/signal.c.
 
 import {
-  EBLOCKED, EINTR, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTNOINTR, ERESTARTSYS,
+  EBLOCKED,
+  EINTR,
+  ENOSYS,
+  ERESTART_RESTARTBLOCK,
+  ERESTARTNOINTR,
+  ERESTARTSYS,
 } from '../../syscall-table/errno.ts'
 import {
-  FUTEX_CMD_MASK, FUTEX_WAIT, FUTEX_WAIT_BITSET, SA_NODEFER, SA_RESETHAND, SA_RESTART, SEGV_ACCERR,
-  SEGV_MAPERR, SI_KERNEL, SIG_DFL, SIG_IGN, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP,
-  SIGSYS, SIGTRAP, X86_PF_PROT, X86_TRAP_PF,
+  FUTEX_CMD_MASK,
+  FUTEX_WAIT,
+  FUTEX_WAIT_BITSET,
+  SA_NODEFER,
+  SA_RESETHAND,
+  SA_RESTART,
+  SEGV_ACCERR,
+  SEGV_MAPERR,
+  SI_KERNEL,
+  SIG_DFL,
+  SIG_IGN,
+  SIGBUS,
+  SIGFPE,
+  SIGILL,
+  SIGKILL,
+  SIGSEGV,
+  SIGSTOP,
+  SIGSYS,
+  SIGTRAP,
+  X86_PF_PROT,
+  X86_TRAP_PF,
 } from '../../syscall-table/flags.ts'
 import { REG } from '../platform.ts'
 import { getReg, setReg } from './clone.ts'
@@ -15,7 +38,14 @@ import { exitTask, groupExit } from './exit.ts'
 import { park, startGroupStop } from './job-control.ts'
 import { setUpFrame } from './signal-frame.ts'
 import {
-  firstPending, forceSegv, forceSignal, ignoredByDefault, signalWake, stopsByDefault, takePending, UNBLOCKABLE,
+  firstPending,
+  forceSegv,
+  forceSignal,
+  ignoredByDefault,
+  signalWake,
+  stopsByDefault,
+  takePending,
+  UNBLOCKABLE,
 } from './signal-send.ts'
 import { type SigAction, type SigInfo, type SigSet, sigInfo } from './signal-state.ts'
 import { RUNNING, type Task } from './task.ts'
@@ -54,7 +84,8 @@ export function setSignalMask(task: Task, lo: number, hi: number): void {
   const { tasks, pending } = task.group
   if (tasks.length === 1 || pending.set.empty) return
   for (const other of tasks) {
-    if (other !== task && !other.work && hasDeliverable(other, other.signals.mask)) signalWake(other)
+    if (other !== task && !other.work && hasDeliverable(other, other.signals.mask))
+      signalWake(other)
   }
 }
 
@@ -126,7 +157,8 @@ function act(task: Task, info: SigInfo, delivery: Delivery): void {
   const { group } = task
   const { signo } = info
   const action = group.handlers.actions[signo]!
-  if (action.handler === SIG_IGN && (UNBLOCKABLE & (signo > 32 ? 0 : 1 << (signo - 1))) === 0) return
+  if (action.handler === SIG_IGN && (UNBLOCKABLE & (signo > 32 ? 0 : 1 << (signo - 1))) === 0)
+    return
   if (action.handler !== SIG_DFL && action.handler !== SIG_IGN) {
     deliver(task, info, action, delivery)
     return

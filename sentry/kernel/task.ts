@@ -164,8 +164,14 @@ export class Task {
   queued = false
 
   constructor(
-    kernel: Kernel, tid: number, group: ThreadGroup, thread: ThreadContext,
-    mm: Mm, files: FdTable, fs: FsContext, creds: Creds,
+    kernel: Kernel,
+    tid: number,
+    group: ThreadGroup,
+    thread: ThreadContext,
+    mm: Mm,
+    files: FdTable,
+    fs: FsContext,
+    creds: Creds,
   ) {
     this.kernel = kernel
     this.tid = tid

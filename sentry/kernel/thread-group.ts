@@ -8,7 +8,6 @@ import { PendingSignals, type SigHandlers } from './signal-state.ts'
 import type { Task } from './task.ts'
 import { WaitQueue } from './wait-queue.ts'
 
-
 /** RLIMIT_* values: soft and hard; RLIM_INFINITY is Infinity. */
 export interface Rlimit {
   cur: number
@@ -98,8 +97,12 @@ export class ThreadGroup {
   onExit: ((group: ThreadGroup) => void) | null = null
 
   constructor(
-    kernel: Kernel, tgid: number, parent: ThreadGroup | null, pgrp: ProcessGroup,
-    handlers: SigHandlers, rlimits: Rlimit[],
+    kernel: Kernel,
+    tgid: number,
+    parent: ThreadGroup | null,
+    pgrp: ProcessGroup,
+    handlers: SigHandlers,
+    rlimits: Rlimit[],
   ) {
     this.kernel = kernel
     this.tgid = tgid

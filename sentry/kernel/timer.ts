@@ -77,7 +77,8 @@ export class TimerQueue {
     for (;;) {
       let child = 2 * index + 1
       if (child >= length) break
-      if (child + 1 < length && this.#heap[child + 1]!.deadlineNs < this.#heap[child]!.deadlineNs) child++
+      if (child + 1 < length && this.#heap[child + 1]!.deadlineNs < this.#heap[child]!.deadlineNs)
+        child++
       if (this.#heap[child]!.deadlineNs >= timer.deadlineNs) break
       this.#place(this.#heap[child]!, index)
       index = child

@@ -2,11 +2,24 @@
 
 import { ECHILD } from '../../syscall-table/errno.ts'
 import {
-  __WALL, __WCLONE, CLD_CONTINUED, CLD_STOPPED, P_ALL, P_PGID, P_PID, P_PIDFD, SIGCHLD, SIGCONT, WCONTINUED,
-  WEXITED, WNOHANG, WNOWAIT, WUNTRACED,
+  __WALL,
+  __WCLONE,
+  CLD_CONTINUED,
+  CLD_STOPPED,
+  P_ALL,
+  P_PGID,
+  P_PID,
+  P_PIDFD,
+  SIGCHLD,
+  SIGCONT,
+  WCONTINUED,
+  WEXITED,
+  WNOHANG,
+  WNOWAIT,
+  WUNTRACED,
 } from '../../syscall-table/flags.ts'
-import { exitInfo, stateChangeInfo } from './exit-notify.ts'
 import { reap } from './exit.ts'
+import { exitInfo, stateChangeInfo } from './exit-notify.ts'
 import type { SigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'

@@ -6,9 +6,27 @@
 //   sp ->   argc, argv…, 0, envp…, 0, auxv pairs…
 
 import {
-  AT_BASE, AT_CLKTCK, AT_EGID, AT_ENTRY, AT_EUID, AT_EXECFN, AT_FLAGS, AT_GID, AT_HWCAP, AT_HWCAP2,
-  AT_MINSIGSTKSZ, AT_NULL, AT_PAGESZ, AT_PHDR, AT_PHENT, AT_PHNUM, AT_PLATFORM, AT_RANDOM, AT_SECURE,
-  AT_SYSINFO_EHDR, AT_UID,
+  AT_BASE,
+  AT_CLKTCK,
+  AT_EGID,
+  AT_ENTRY,
+  AT_EUID,
+  AT_EXECFN,
+  AT_FLAGS,
+  AT_GID,
+  AT_HWCAP,
+  AT_HWCAP2,
+  AT_MINSIGSTKSZ,
+  AT_NULL,
+  AT_PAGESZ,
+  AT_PHDR,
+  AT_PHENT,
+  AT_PHNUM,
+  AT_PLATFORM,
+  AT_RANDOM,
+  AT_SECURE,
+  AT_SYSINFO_EHDR,
+  AT_UID,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import { randomBits, randomBytes } from '../kernel/random.ts'
@@ -52,7 +70,11 @@ export interface StackImage {
 }
 
 /** Bytes that the strings of an exec take on the stack. */
-export function stringBytes(argv: readonly string[], envp: readonly string[], fileName: string): number {
+export function stringBytes(
+  argv: readonly string[],
+  envp: readonly string[],
+  fileName: string,
+): number {
   let total = fileName.length + 1
   for (const s of argv) total += s.length + 1
   for (const s of envp) total += s.length + 1
@@ -107,11 +129,46 @@ function auxVector(plan: StackPlan, execfn: number, platform: number, random: nu
   const { creds } = plan
   const vector = plan.vdso === 0 ? [] : [AT_SYSINFO_EHDR, plan.vdso]
   vector.push(
-    AT_MINSIGSTKSZ, plan.minSigStackSize, AT_HWCAP, plan.hwcap, AT_PAGESZ, PAGE_SIZE, AT_CLKTCK, CLOCK_TICKS,
-    AT_PHDR, plan.phdr, AT_PHENT, PHDR_SIZE, AT_PHNUM, plan.phnum, AT_BASE, plan.base, AT_FLAGS, 0,
-    AT_ENTRY, plan.entry, AT_UID, creds.uid, AT_EUID, creds.euid, AT_GID, creds.gid, AT_EGID, creds.egid,
-    AT_SECURE, plan.secure ? 1 : 0, AT_RANDOM, random, AT_HWCAP2, plan.hwcap2, AT_EXECFN, execfn,
-    AT_PLATFORM, platform, AT_NULL, 0,
+    AT_MINSIGSTKSZ,
+    plan.minSigStackSize,
+    AT_HWCAP,
+    plan.hwcap,
+    AT_PAGESZ,
+    PAGE_SIZE,
+    AT_CLKTCK,
+    CLOCK_TICKS,
+    AT_PHDR,
+    plan.phdr,
+    AT_PHENT,
+    PHDR_SIZE,
+    AT_PHNUM,
+    plan.phnum,
+    AT_BASE,
+    plan.base,
+    AT_FLAGS,
+    0,
+    AT_ENTRY,
+    plan.entry,
+    AT_UID,
+    creds.uid,
+    AT_EUID,
+    creds.euid,
+    AT_GID,
+    creds.gid,
+    AT_EGID,
+    creds.egid,
+    AT_SECURE,
+    plan.secure ? 1 : 0,
+    AT_RANDOM,
+    random,
+    AT_HWCAP2,
+    plan.hwcap2,
+    AT_EXECFN,
+    execfn,
+    AT_PLATFORM,
+    platform,
+    AT_NULL,
+    0,
   )
   return vector
 }

@@ -3,7 +3,12 @@
 
 import { EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM } from '../../syscall-table/errno.ts'
 import {
-  MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  PROT_EXEC,
+  PROT_READ,
+  PROT_WRITE,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { type Mm, TASK_SIZE } from '../mm/mm.ts'
@@ -79,7 +84,8 @@ export function readElf(task: Task, file: File, asInterpreter: boolean): ElfImag
   const n = readExactly(task, file, header, 0, EHDR_SIZE)
   if (n < 0) return asInterpreter || n !== -EIO ? n : -ENOEXEC
   const type = headerView.getUint16(16, true)
-  if (headerView.getUint32(0, true) !== 0x464c457f || (type !== ET_EXEC && type !== ET_DYN)) return bad
+  if (headerView.getUint32(0, true) !== 0x464c457f || (type !== ET_EXEC && type !== ET_DYN))
+    return bad
   if (header[4] !== ELFCLASS64 || header[5] !== ELFDATA2LSB) return bad
   if (headerView.getUint16(18, true) !== EM_X86_64) return bad
   const phnum = headerView.getUint16(56, true)
@@ -88,14 +94,26 @@ export function readElf(task: Task, file: File, asInterpreter: boolean): ElfImag
   const phoff = u64(headerView, 32)
   if (phoff >= 2 ** 53) return bad
   const image: ElfImage = {
-    relocatable: type === ET_DYN, entry: u64(headerView, 24), phnum, phdrAddr: 0, segments: [],
-    interpreter: null, executableStack: false, low: 0, high: 0, align: PAGE_SIZE,
+    relocatable: type === ET_DYN,
+    entry: u64(headerView, 24),
+    phnum,
+    phdrAddr: 0,
+    segments: [],
+    interpreter: null,
+    executableStack: false,
+    low: 0,
+    high: 0,
+    align: PAGE_SIZE,
   }
   return readSegments(task, file, image, phoff, asInterpreter)
 }
 
 function readSegments(
-  task: Task, file: File, image: ElfImage, phoff: number, asInterpreter: boolean,
+  task: Task,
+  file: File,
+  image: ElfImage,
+  phoff: number,
+  asInterpreter: boolean,
 ): ElfImage | number {
   const bytes = new Uint8Array(image.phnum * PHDR_SIZE)
   const n = readExactly(task, file, bytes, phoff, bytes.length)
@@ -120,7 +138,12 @@ function readSegments(
   return finishImage(image, phoff)
 }
 
-function readInterpreterPath(task: Task, file: File, offset: number, size: number): string | number {
+function readInterpreterPath(
+  task: Task,
+  file: File,
+  offset: number,
+  size: number,
+): string | number {
   if (size < 2 || size > PATH_MAX || offset >= 2 ** 53) return -ENOEXEC
   const bytes = new Uint8Array(size)
   const n = readExactly(task, file, bytes, offset, size)
@@ -131,16 +154,29 @@ function readInterpreterPath(task: Task, file: File, offset: number, size: numbe
 
 function addSegment(image: ElfImage, v: DataView, at: number, flags: number): number {
   const segment: Segment = {
-    offset: u64(v, at + 8), vaddr: u64(v, at + 16), fileSize: u64(v, at + 32), memSize: u64(v, at + 40),
-    prot: ((flags & PF_R) !== 0 ? PROT_READ : 0) | ((flags & PF_W) !== 0 ? PROT_WRITE : 0) |
+    offset: u64(v, at + 8),
+    vaddr: u64(v, at + 16),
+    fileSize: u64(v, at + 32),
+    memSize: u64(v, at + 40),
+    prot:
+      ((flags & PF_R) !== 0 ? PROT_READ : 0) |
+      ((flags & PF_W) !== 0 ? PROT_WRITE : 0) |
       ((flags & PF_X) !== 0 ? PROT_EXEC : 0),
   }
   const { vaddr, offset, fileSize, memSize } = segment
-  if (vaddr >= TASK_SIZE || fileSize > memSize || memSize > TASK_SIZE || TASK_SIZE - memSize < vaddr) return -EINVAL
-  if (fileSize > 0 && (offset + fileSize >= 2 ** 53 || (vaddr - offset) % PAGE_SIZE !== 0)) return -EINVAL
+  if (
+    vaddr >= TASK_SIZE ||
+    fileSize > memSize ||
+    memSize > TASK_SIZE ||
+    TASK_SIZE - memSize < vaddr
+  )
+    return -EINVAL
+  if (fileSize > 0 && (offset + fileSize >= 2 ** 53 || (vaddr - offset) % PAGE_SIZE !== 0))
+    return -EINVAL
   const align = u64(v, at + 48)
   // Only powers of two count, as in maximum_alignment; a huge one would leave the address space anyway.
-  if (align > image.align && align <= 2 ** 30 && Number.isInteger(Math.log2(align))) image.align = align
+  if (align > image.align && align <= 2 ** 30 && Number.isInteger(Math.log2(align)))
+    image.align = align
   if (memSize > 0) image.segments.push(segment)
   return 0
 }
@@ -164,7 +200,14 @@ function finishImage(image: ElfImage, phoff: number): ElfImage | number {
  * Map the segments of `image` with `bias` added to every address. Bytes to be zeroed once the pages are there
  * go to `zero`. Returns 0 or -errno.
  */
-export function mapElf(task: Task, mm: Mm, file: File, image: ElfImage, bias: number, zero: ZeroFill[]): number {
+export function mapElf(
+  task: Task,
+  mm: Mm,
+  file: File,
+  image: ElfImage,
+  bias: number,
+  zero: ZeroFill[],
+): number {
   for (const segment of image.segments) {
     const n = mapSegment(task, mm, file, segment, bias, zero)
     if (n < 0) return n
@@ -173,7 +216,12 @@ export function mapElf(task: Task, mm: Mm, file: File, image: ElfImage, bias: nu
 }
 
 function mapSegment(
-  task: Task, mm: Mm, file: File, segment: Segment, bias: number, zero: ZeroFill[],
+  task: Task,
+  mm: Mm,
+  file: File,
+  segment: Segment,
+  bias: number,
+  zero: ZeroFill[],
 ): number {
   const { offset, fileSize, memSize, prot } = segment
   const start = segment.vaddr + bias
@@ -194,7 +242,15 @@ function mapSegment(
   if (end <= anonymousFrom) return 0
   const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
   const anonymousProt = PROT_READ | PROT_WRITE | (prot & PROT_EXEC)
-  const n = mm.map(task, anonymousFrom, end - anonymousFrom, fileSize > 0 ? anonymousProt : prot, flags, null, 0)
+  const n = mm.map(
+    task,
+    anonymousFrom,
+    end - anonymousFrom,
+    fileSize > 0 ? anonymousProt : prot,
+    flags,
+    null,
+    0,
+  )
   return n < 0 ? n : 0
 }
 

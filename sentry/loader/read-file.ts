@@ -8,7 +8,13 @@ import type { File } from '../vfs/file.ts'
 const io = new KernelIo(new Uint8Array(0))
 
 /** Read up to `length` bytes at `pos` into `into`. Returns the count, less only at the end of the file, or -errno. */
-export function readPart(task: Task, file: File, into: Uint8Array, pos: number, length: number): number {
+export function readPart(
+  task: Task,
+  file: File,
+  into: Uint8Array,
+  pos: number,
+  length: number,
+): number {
   let done = 0
   while (done < length) {
     const n = file.ops.read(file, io.reset(into, done, length - done), pos + done, task)
@@ -20,7 +26,13 @@ export function readPart(task: Task, file: File, into: Uint8Array, pos: number, 
 }
 
 /** Read exactly `length` bytes; -EIO when the file is shorter. */
-export function readExactly(task: Task, file: File, into: Uint8Array, pos: number, length: number): number {
+export function readExactly(
+  task: Task,
+  file: File,
+  into: Uint8Array,
+  pos: number,
+  length: number,
+): number {
   const n = readPart(task, file, into, pos, length)
   if (n < 0) return n
   return n === length ? 0 : -EIO

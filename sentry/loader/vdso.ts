@@ -11,5 +11,8 @@ export function vdsoRange(platform: Platform): { start: number; end: number } | 
   const { vdso, reserved } = platform
   if (vdso === 0) return null
   const hole = reserved.find(h => h.start <= vdso && vdso < h.end)
-  return { start: vdso, end: Math.min(hole?.end ?? Number.POSITIVE_INFINITY, vdso + VDSO_PAGES * PAGE_SIZE) }
+  return {
+    start: vdso,
+    end: Math.min(hole?.end ?? Number.POSITIVE_INFINITY, vdso + VDSO_PAGES * PAGE_SIZE),
+  }
 }

@@ -20,6 +20,7 @@ import { advise, lock, lockAll, protect } from '../mm/protect.ts'
 import { remap, setBrk } from '../mm/remap.ts'
 import { PAGE_SIZE, pageCeil, VMA_LOCKED } from '../mm/vma.ts'
 
+export { sys_membarrier } from './mm-membarrier.ts'
 export { sys_process_vm_readv, sys_process_vm_writev } from './mm-process-vm.ts'
 
 /** mmap(2). The sandbox has no huge pages of its own to give. */

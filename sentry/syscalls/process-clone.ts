@@ -1,18 +1,48 @@
 // clone(2) and its relatives, exec, exit, and waiting.
 
+import { E2BIG, EAGAIN, EBADF, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import {
-  E2BIG, EAGAIN, EBADF, EFAULT, EINVAL, EPERM, ESRCH,
-} from '../../syscall-table/errno.ts'
-import {
-  __WALL, __WCLONE, __WNOTHREAD, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_SYS_ADMIN, CLONE_ARGS_SIZE_VER0,
-  CLONE_DETACHED, CLONE_FILES, CLONE_FS, CLONE_NEWTIME, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_PIDFD,
-  CLONE_SETTLS, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CSIGNAL, P_ALL, P_PGID,
-  P_PID, P_PIDFD, SIGCHLD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WUNTRACED,
+  __WALL,
+  __WCLONE,
+  __WNOTHREAD,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  CAP_SYS_ADMIN,
+  CLONE_ARGS_SIZE_VER0,
+  CLONE_DETACHED,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_NEWTIME,
+  CLONE_PARENT,
+  CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
+  CLONE_SETTLS,
+  CLONE_SIGHAND,
+  CLONE_SYSVSEM,
+  CLONE_THREAD,
+  CLONE_VFORK,
+  CLONE_VM,
+  CSIGNAL,
+  P_ALL,
+  P_PGID,
+  P_PID,
+  P_PIDFD,
+  SIGCHLD,
+  WCONTINUED,
+  WEXITED,
+  WNOHANG,
+  WNOWAIT,
+  WUNTRACED,
 } from '../../syscall-table/flags.ts'
-import { type CloneArgs as CloneStruct, readCloneArgs, SIZEOF_CLONE_ARGS } from '../../syscall-table/structs.gen.ts'
-import { checkNamespaces, type CloneArgs, cloneTask, resumeVfork } from '../kernel/clone.ts'
-import { argBudget, copyStrings } from '../kernel/exec-args.ts'
+import {
+  type CloneArgs as CloneStruct,
+  readCloneArgs,
+  SIZEOF_CLONE_ARGS,
+} from '../../syscall-table/structs.gen.ts'
+import { type CloneArgs, checkNamespaces, cloneTask, resumeVfork } from '../kernel/clone.ts'
 import { execTask } from '../kernel/exec.ts'
+import { argBudget, copyStrings } from '../kernel/exec-args.ts'
 import { exitThread, groupExit } from '../kernel/exit.ts'
 import { pidfdGroup, pidfdNonblocking } from '../kernel/pidfd.ts'
 import { writeSigInfo } from '../kernel/signal-frame.ts'
@@ -30,13 +60,26 @@ const WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE 
 const WAITID_OPTIONS = WAIT4_OPTIONS | WNOWAIT | WEXITED
 
 const cloneArgs: CloneArgs = {
-  flags: 0, exitSignal: 0, stack: 0, parentTid: 0, childTid: 0, pidfd: 0, tls: 0, setTid: 0, clearSighand: false,
+  flags: 0,
+  exitSignal: 0,
+  stack: 0,
+  parentTid: 0,
+  childTid: 0,
+  pidfd: 0,
+  tls: 0,
+  setTid: 0,
+  clearSighand: false,
 }
 const request: WaitRequest = { type: 0, id: 0, pidfdGroup: null, options: 0 }
 const found: WaitResult = { group: null, status: 0, info: null }
 
 function setCloneArgs(
-  flags: number, exitSignal: number, stack: number, parentTid: number, childTid: number, tls: number,
+  flags: number,
+  exitSignal: number,
+  stack: number,
+  parentTid: number,
+  childTid: number,
+  tls: number,
 ): CloneArgs {
   cloneArgs.flags = flags
   cloneArgs.exitSignal = exitSignal
@@ -52,14 +95,20 @@ function setCloneArgs(
 
 /** clone(2). The upper half of the flags is ignored, as in Linux. */
 export function sys_clone(
-  task: Task, flagsArg: number, stack: number, parentTid: number, childTid: number, tls: number,
+  task: Task,
+  flagsArg: number,
+  stack: number,
+  parentTid: number,
+  childTid: number,
+  tls: number,
 ): number {
   const waited = resumeVfork(task)
   if (waited !== 0) return waited
-  const word = flagsArg % 2 ** 32 | 0
+  const word = (flagsArg % 2 ** 32) | 0
   const flags = word & ~CSIGNAL
   // One pointer serves for both.
-  if ((flags & CLONE_PIDFD) !== 0 && (flags & (CLONE_PARENT_SETTID | CLONE_DETACHED)) !== 0) return -EINVAL
+  if ((flags & CLONE_PIDFD) !== 0 && (flags & (CLONE_PARENT_SETTID | CLONE_DETACHED)) !== 0)
+    return -EINVAL
   if ((flags & CLONE_SETTLS) !== 0 && tls >= TASK_SIZE) return -EPERM
   return cloneTask(task, setCloneArgs(flags, word & CSIGNAL, stack, parentTid, childTid, tls))
 }
@@ -77,8 +126,18 @@ export function sys_vfork(task: Task): number {
 }
 
 const struct: CloneStruct = {
-  flagsLo: 0, flagsHi: 0, pidfd: 0, childTid: 0, parentTid: 0, exitSignal: 0, stack: 0, stackSize: 0, tls: 0,
-  setTid: 0, setTidSize: 0, cgroup: 0,
+  flagsLo: 0,
+  flagsHi: 0,
+  pidfd: 0,
+  childTid: 0,
+  parentTid: 0,
+  exitSignal: 0,
+  stack: 0,
+  stackSize: 0,
+  tls: 0,
+  setTid: 0,
+  setTidSize: 0,
+  cgroup: 0,
 }
 
 /** clone3(2). */
@@ -99,7 +158,14 @@ export function sys_clone3(task: Task, addr: number, size: number): number {
   if ((flags & CLONE_SETTLS) !== 0 && tls >= TASK_SIZE) return -EPERM
   const setTid = requestedTid(task)
   if (setTid < 0) return setTid
-  const args = setCloneArgs(flags, exitSignal, stack + stackSize, struct.parentTid, struct.childTid, tls)
+  const args = setCloneArgs(
+    flags,
+    exitSignal,
+    stack + stackSize,
+    struct.parentTid,
+    struct.childTid,
+    tls,
+  )
   args.pidfd = struct.pidfd
   args.setTid = setTid
   args.clearSighand = (flagsHi & CLONE3_HIGH_CLEAR_SIGHAND) !== 0
@@ -138,7 +204,8 @@ export function sys_unshare(task: Task, flagsArg: number): number {
   const namespaces = checkNamespaces(task, flags)
   if (namespaces < 0) return namespaces
   if ((flags & ~allowed) !== 0) return -EINVAL
-  if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) !== 0 && task.group.tasks.length > 1) return -EINVAL
+  if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) !== 0 && task.group.tasks.length > 1)
+    return -EINVAL
   if ((flags & (CLONE_SIGHAND | CLONE_VM)) !== 0 && task.group.handlers.users > 1) return -EINVAL
   if ((flags & CLONE_VM) !== 0 && task.mm.users > 1) return -EINVAL
   if ((flags & CLONE_FS) !== 0) task.fs = task.fs.copy()
@@ -151,7 +218,7 @@ export function sys_unshare(task: Task, flagsArg: number): number {
 }
 
 /** setns(2): there is one namespace of each kind, and no descriptor names another. */
-export function sys_setns(task: Task, fd: number): number {
+export function sys_setns(task: Task, fd: number, _type: number): number {
   return task.files.get(fd) === undefined ? -EBADF : -EINVAL
 }
 
@@ -162,13 +229,23 @@ export function sys_execve(task: Task, path: number, argv: number, envp: number)
 
 /** execveat(2). */
 export function sys_execveat(
-  task: Task, dfd: number, path: number, argv: number, envp: number, flags: number,
+  task: Task,
+  dfd: number,
+  path: number,
+  argv: number,
+  envp: number,
+  flags: number,
 ): number {
   return execveat(task, dfd, path, argv, envp, flags)
 }
 
 function execveat(
-  task: Task, dfd: number, pathAddr: number, argvAddr: number, envpAddr: number, flags: number,
+  task: Task,
+  dfd: number,
+  pathAddr: number,
+  argvAddr: number,
+  envpAddr: number,
+  flags: number,
 ): number {
   if ((flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) !== 0) return -EINVAL
   const path = task.mm.readString(task, pathAddr, PATH_MAX)
@@ -203,7 +280,11 @@ export function sys_set_tid_address(task: Task, addr: number): number {
 
 /** wait4(2). */
 export function sys_wait4(
-  task: Task, pid: number, statusAddr: number, options: number, rusageAddr: number,
+  task: Task,
+  pid: number,
+  statusAddr: number,
+  options: number,
+  rusageAddr: number,
 ): number {
   if ((options & ~WAIT4_OPTIONS) !== 0) return -EINVAL
   if (pid === -(2 ** 31)) return -ESRCH
@@ -230,7 +311,12 @@ function copyOutWait(task: Task, pid: number, statusAddr: number, rusageAddr: nu
 
 /** waitid(2). */
 export function sys_waitid(
-  task: Task, which: number, id: number, infoAddr: number, options: number, rusageAddr: number,
+  task: Task,
+  which: number,
+  id: number,
+  infoAddr: number,
+  options: number,
+  rusageAddr: number,
 ): number {
   if ((options & ~WAITID_OPTIONS) !== 0) return -EINVAL
   if ((options & (WEXITED | WUNTRACED | WCONTINUED)) === 0) return -EINVAL
@@ -260,7 +346,8 @@ function copyOutWaitid(task: Task, pid: number, infoAddr: number, rusageAddr: nu
   const { scratch, scratchView } = task.kernel
   const { group, info } = found
   found.group = found.info = null
-  if (pid > 0 && rusageAddr !== 0 && copyOutRusage(task, rusageAddr, groupRusage(group!)) < 0) return -EFAULT
+  if (pid > 0 && rusageAddr !== 0 && copyOutRusage(task, rusageAddr, groupRusage(group!)) < 0)
+    return -EFAULT
   if (infoAddr === 0) return 0
   scratch.fill(0, 0, 128)
   if (pid > 0) {

@@ -2,11 +2,24 @@
 
 import { EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import {
-  _LINUX_CAPABILITY_VERSION_1, _LINUX_CAPABILITY_VERSION_2, _LINUX_CAPABILITY_VERSION_3, CAP_CHOWN,
-  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_LINUX_IMMUTABLE, CAP_MAC_OVERRIDE, CAP_MKNOD,
-  CAP_SETGID, CAP_SETPCAP, CAP_SETUID, SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP,
+  _LINUX_CAPABILITY_VERSION_1,
+  _LINUX_CAPABILITY_VERSION_2,
+  _LINUX_CAPABILITY_VERSION_3,
+  CAP_CHOWN,
+  CAP_DAC_OVERRIDE,
+  CAP_DAC_READ_SEARCH,
+  CAP_FOWNER,
+  CAP_FSETID,
+  CAP_LINUX_IMMUTABLE,
+  CAP_MAC_OVERRIDE,
+  CAP_MKNOD,
+  CAP_SETGID,
+  CAP_SETPCAP,
+  CAP_SETUID,
+  SECBIT_KEEP_CAPS,
+  SECBIT_NO_SETUID_FIXUP,
 } from '../../syscall-table/flags.ts'
-import { type CapSet, capSet, type Creds, FULL_CAPS, NO_CAPS } from '../kernel/creds.ts'
+import { type CapSet, type Creds, capSet, FULL_CAPS, NO_CAPS } from '../kernel/creds.ts'
 import type { Task } from '../kernel/task.ts'
 
 /** (uid_t)-1: leave as it is. */
@@ -14,8 +27,14 @@ const KEEP = 0xffffffff
 const NGROUPS_MAX = 65536
 /** Capabilities that follow the file-system uid: CAP_FS_SET. */
 const FS_CAPS_LO =
-  ((1 << CAP_CHOWN) | (1 << CAP_DAC_OVERRIDE) | (1 << CAP_DAC_READ_SEARCH) | (1 << CAP_FOWNER) | (1 << CAP_FSETID) |
-    (1 << CAP_LINUX_IMMUTABLE) | (1 << CAP_MKNOD)) >>> 0
+  ((1 << CAP_CHOWN) |
+    (1 << CAP_DAC_OVERRIDE) |
+    (1 << CAP_DAC_READ_SEARCH) |
+    (1 << CAP_FOWNER) |
+    (1 << CAP_FSETID) |
+    (1 << CAP_LINUX_IMMUTABLE) |
+    (1 << CAP_MKNOD)) >>>
+  0
 const FS_CAPS_HI = 1 << (CAP_MAC_OVERRIDE - 32)
 
 /** Give the task changed credentials: a process whose ids changed cannot be dumped or traced any more. */
@@ -23,7 +42,13 @@ function commit(task: Task, creds: Creds): number {
   const old = task.creds
   task.creds = creds
   const gained = (creds.permitted.lo & ~old.permitted.lo) | (creds.permitted.hi & ~old.permitted.hi)
-  if (creds.euid !== old.euid || creds.egid !== old.egid || creds.fsuid !== old.fsuid || creds.fsgid !== old.fsgid || gained !== 0) {
+  if (
+    creds.euid !== old.euid ||
+    creds.egid !== old.egid ||
+    creds.fsuid !== old.fsuid ||
+    creds.fsgid !== old.fsgid ||
+    gained !== 0
+  ) {
     task.group.dumpable = 0
     task.group.parentDeathSignal = 0
   }
@@ -80,7 +105,8 @@ export function sys_setreuid(task: Task, ruid: number, euid: number): number {
 /** setresuid(2). */
 export function sys_setresuid(task: Task, ruid: number, euid: number, suid: number): number {
   const old = task.creds
-  const mine = (id: number): boolean => id === KEEP || id === old.uid || id === old.euid || id === old.suid
+  const mine = (id: number): boolean =>
+    id === KEEP || id === old.uid || id === old.euid || id === old.suid
   if (!(mine(ruid) && mine(euid) && mine(suid)) && !old.capable(CAP_SETUID)) return -EPERM
   const creds = old.copy()
   if (ruid !== KEEP) creds.uid = ruid
@@ -101,7 +127,10 @@ export function sys_setfsuid(task: Task, uid: number): number {
     const { lo, hi } = creds.effective
     if (old.fsuid === 0) creds.effective = capSet(lo & ~FS_CAPS_LO, hi & ~FS_CAPS_HI)
     else if (uid === 0) {
-      creds.effective = capSet(lo | (creds.permitted.lo & FS_CAPS_LO), hi | (creds.permitted.hi & FS_CAPS_HI))
+      creds.effective = capSet(
+        lo | (creds.permitted.lo & FS_CAPS_LO),
+        hi | (creds.permitted.hi & FS_CAPS_HI),
+      )
     }
   }
   void commit(task, creds)
@@ -140,7 +169,8 @@ export function sys_setregid(task: Task, rgid: number, egid: number): number {
 /** setresgid(2). */
 export function sys_setresgid(task: Task, rgid: number, egid: number, sgid: number): number {
   const old = task.creds
-  const mine = (id: number): boolean => id === KEEP || id === old.gid || id === old.egid || id === old.sgid
+  const mine = (id: number): boolean =>
+    id === KEEP || id === old.gid || id === old.egid || id === old.sgid
   if (!(mine(rgid) && mine(egid) && mine(sgid)) && !old.capable(CAP_SETGID)) return -EPERM
   const creds = old.copy()
   if (rgid !== KEEP) creds.gid = rgid
@@ -161,13 +191,22 @@ export function sys_setfsgid(task: Task, gid: number): number {
   return old.fsgid
 }
 
-function copyOutIds(task: Task, a: number, x: number, b: number, y: number, c: number, z: number): number {
+function copyOutIds(
+  task: Task,
+  a: number,
+  x: number,
+  b: number,
+  y: number,
+  c: number,
+  z: number,
+): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, x, true)
   scratchView.setUint32(4, y, true)
   scratchView.setUint32(8, z, true)
   const failed =
-    task.mm.copyOut(task, a, scratch, 0, 4) < 0 || task.mm.copyOut(task, b, scratch, 4, 4) < 0 ||
+    task.mm.copyOut(task, a, scratch, 0, 4) < 0 ||
+    task.mm.copyOut(task, b, scratch, 4, 4) < 0 ||
     task.mm.copyOut(task, c, scratch, 8, 4) < 0
   return failed ? -EFAULT : 0
 }
@@ -217,7 +256,8 @@ function readCapHeader(task: Task, addr: number): number {
   const version = scratchView.getUint32(0, true)
   header.pid = scratchView.getInt32(4, true)
   if (version === _LINUX_CAPABILITY_VERSION_1) header.words = 1
-  else if (version === _LINUX_CAPABILITY_VERSION_2 || version === _LINUX_CAPABILITY_VERSION_3) header.words = 2
+  else if (version === _LINUX_CAPABILITY_VERSION_2 || version === _LINUX_CAPABILITY_VERSION_3)
+    header.words = 2
   else {
     scratchView.setUint32(0, _LINUX_CAPABILITY_VERSION_3, true)
     return task.mm.copyOut(task, addr, scratch, 0, 4) < 0 ? -EFAULT : -EINVAL
@@ -252,7 +292,10 @@ export function sys_capset(task: Task, headerAddr: number, data: number): number
   scratch.fill(0, 0, 24)
   if (task.mm.copyIn(task, data, scratch, 0, header.words * 12) < 0) return -EFAULT
   const read = (i: number): CapSet =>
-    capSet(scratchView.getUint32(i * 4, true), scratchView.getUint32(12 + i * 4, true) & FULL_CAPS.hi)
+    capSet(
+      scratchView.getUint32(i * 4, true),
+      scratchView.getUint32(12 + i * 4, true) & FULL_CAPS.hi,
+    )
   return setCaps(task, read(0), read(1), read(2))
 }
 
@@ -264,9 +307,11 @@ function setCaps(task: Task, effective: CapSet, permitted: CapSet, inheritable: 
   const old = task.creds
   const { inheritable: oldI, permitted: oldP, bounding } = old
   // Without CAP_SETPCAP nothing may become inheritable that is not held.
-  if (!old.capable(CAP_SETPCAP) && !subset(inheritable, oldI.lo | oldP.lo, oldI.hi | oldP.hi)) return -EPERM
+  if (!old.capable(CAP_SETPCAP) && !subset(inheritable, oldI.lo | oldP.lo, oldI.hi | oldP.hi))
+    return -EPERM
   if (!subset(inheritable, oldI.lo | bounding.lo, oldI.hi | bounding.hi)) return -EPERM
-  if (!subset(permitted, oldP.lo, oldP.hi) || !subset(effective, permitted.lo, permitted.hi)) return -EPERM
+  if (!subset(permitted, oldP.lo, oldP.hi) || !subset(effective, permitted.lo, permitted.hi))
+    return -EPERM
   const creds = old.copy()
   creds.effective = effective
   creds.permitted = permitted

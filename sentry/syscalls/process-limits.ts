@@ -1,11 +1,16 @@
 // Resource limits and usage, and descriptors of processes.
 
+import { EBADF, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import {
-  EBADF, EFAULT, EINVAL, EPERM, ESRCH,
-} from '../../syscall-table/errno.ts'
-import {
-  CAP_SYS_PTRACE, CAP_SYS_RESOURCE, PIDFD_NONBLOCK, PIDFD_THREAD, RLIM_NLIMITS, RLIMIT_NOFILE,
-  RUSAGE_CHILDREN, RUSAGE_SELF, RUSAGE_THREAD,
+  CAP_SYS_PTRACE,
+  CAP_SYS_RESOURCE,
+  PIDFD_NONBLOCK,
+  PIDFD_THREAD,
+  RLIM_NLIMITS,
+  RLIMIT_NOFILE,
+  RUSAGE_CHILDREN,
+  RUSAGE_SELF,
+  RUSAGE_THREAD,
 } from '../../syscall-table/flags.ts'
 import { type Rusage, SIZEOF_RUSAGE, writeRusage } from '../../syscall-table/structs.gen.ts'
 import { groupCpu, taskCpuNs } from '../kernel/accounting.ts'
@@ -18,8 +23,22 @@ const NS_PER_SEC = 1e9
 const PAGE_KB = 4
 
 const usage: Rusage = {
-  utime: { sec: 0, usec: 0 }, stime: { sec: 0, usec: 0 }, maxrss: 0, ixrss: 0, idrss: 0, isrss: 0, minflt: 0,
-  majflt: 0, nswap: 0, inblock: 0, oublock: 0, msgsnd: 0, msgrcv: 0, nsignals: 0, nvcsw: 0, nivcsw: 0,
+  utime: { sec: 0, usec: 0 },
+  stime: { sec: 0, usec: 0 },
+  maxrss: 0,
+  ixrss: 0,
+  idrss: 0,
+  isrss: 0,
+  minflt: 0,
+  majflt: 0,
+  nswap: 0,
+  inblock: 0,
+  oublock: 0,
+  msgsnd: 0,
+  msgrcv: 0,
+  nsignals: 0,
+  nvcsw: 0,
+  nivcsw: 0,
 }
 
 function fillUsage(userNs: number, systemNs: number, maxRssKb: number): Rusage {
@@ -35,7 +54,9 @@ function fillUsage(userNs: number, systemNs: number, maxRssKb: number): Rusage {
 export function groupRusage(group: ThreadGroup): Rusage {
   const { userNs, systemNs } = groupCpu(group)
   return fillUsage(
-    userNs + group.childUtimeNs, systemNs + group.childStimeNs, Math.max(group.maxRssKb, group.childMaxRssKb),
+    userNs + group.childUtimeNs,
+    systemNs + group.childStimeNs,
+    Math.max(group.maxRssKb, group.childMaxRssKb),
   )
 }
 
@@ -54,9 +75,14 @@ export function sys_getrusage(task: Task, who: number, addr: number): number {
   const { group } = task
   group.maxRssKb = Math.max(group.maxRssKb, task.mm.peakPages * PAGE_KB)
   if (who === RUSAGE_CHILDREN) {
-    return copyOutRusage(task, addr, fillUsage(group.childUtimeNs, group.childStimeNs, group.childMaxRssKb))
+    return copyOutRusage(
+      task,
+      addr,
+      fillUsage(group.childUtimeNs, group.childStimeNs, group.childMaxRssKb),
+    )
   }
-  if (who === RUSAGE_THREAD) return copyOutRusage(task, addr, fillUsage(taskCpuNs(task), 0, group.maxRssKb))
+  if (who === RUSAGE_THREAD)
+    return copyOutRusage(task, addr, fillUsage(taskCpuNs(task), 0, group.maxRssKb))
   if (who !== RUSAGE_SELF) return -EINVAL
   const { userNs, systemNs } = groupCpu(group)
   return copyOutRusage(task, addr, fillUsage(userNs, systemNs, group.maxRssKb))
@@ -77,7 +103,11 @@ export function sys_setrlimit(task: Task, resource: number, addr: number): numbe
 
 /** prlimit(2). */
 export function sys_prlimit64(
-  task: Task, pid: number, resource: number, newAddr: number, oldAddr: number,
+  task: Task,
+  pid: number,
+  resource: number,
+  newAddr: number,
+  oldAddr: number,
 ): number {
   if (resource < 0 || resource >= RLIM_NLIMITS) return -EINVAL
   if (newAddr !== 0 && copyInLimit(task, newAddr) < 0) return -EFAULT
@@ -104,7 +134,12 @@ function sameUser(task: Task, target: Task): boolean {
   const { uid, gid } = task.creds
   const to = target.creds
   return (
-    uid === to.uid && uid === to.euid && uid === to.suid && gid === to.gid && gid === to.egid && gid === to.sgid
+    uid === to.uid &&
+    uid === to.euid &&
+    uid === to.suid &&
+    gid === to.gid &&
+    gid === to.egid &&
+    gid === to.sgid
   )
 }
 
@@ -155,7 +190,12 @@ export function sys_pidfd_open(task: Task, pid: number, flags: number): number {
 }
 
 /** pidfd_getfd(2). */
-export function sys_pidfd_getfd(task: Task, pidfd: number, targetFd: number, flags: number): number {
+export function sys_pidfd_getfd(
+  task: Task,
+  pidfd: number,
+  targetFd: number,
+  flags: number,
+): number {
   if (flags !== 0) return -EINVAL
   const group = pidfdGroup(task, pidfd)
   if (typeof group === 'number') return group

@@ -1,19 +1,60 @@
 // prctl(2), arch_prctl(2), personality(2), seccomp(2), rseq(2).
 
+import { EFAULT, EINVAL, ENODEV, ENOSYS, EPERM } from '../../syscall-table/errno.ts'
 import {
-  EFAULT, EINVAL, ENODEV, ENOSYS, EPERM,
-} from '../../syscall-table/errno.ts'
-import {
-  ARCH_GET_CPUID, ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_CPUID, ARCH_SET_FS, ARCH_SET_GS, CAP_LAST_CAP, CAP_SETPCAP,
-  PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_IS_SET, PR_CAP_AMBIENT_LOWER, PR_CAP_AMBIENT_RAISE,
-  PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NAME,
-  PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS, PR_GET_THP_DISABLE,
-  PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK, PR_GET_TIMING, PR_MCE_KILL, PR_MCE_KILL_GET, PR_SET_CHILD_SUBREAPER,
-  PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_SECCOMP,
-  PR_SET_SECUREBITS, PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
-  SECBIT_KEEP_CAPS, SECBIT_KEEP_CAPS_LOCKED, SECBIT_NO_CAP_AMBIENT_RAISE, SECCOMP_GET_ACTION_AVAIL,
-  SECCOMP_GET_NOTIF_SIZES, SECCOMP_MODE_FILTER, SECCOMP_MODE_STRICT, SECCOMP_SET_MODE_FILTER,
-  SECCOMP_SET_MODE_STRICT, TASK_COMM_LEN,
+  ARCH_GET_CPUID,
+  ARCH_GET_FS,
+  ARCH_GET_GS,
+  ARCH_SET_CPUID,
+  ARCH_SET_FS,
+  ARCH_SET_GS,
+  CAP_LAST_CAP,
+  CAP_SETPCAP,
+  PR_CAP_AMBIENT,
+  PR_CAP_AMBIENT_CLEAR_ALL,
+  PR_CAP_AMBIENT_IS_SET,
+  PR_CAP_AMBIENT_LOWER,
+  PR_CAP_AMBIENT_RAISE,
+  PR_CAPBSET_DROP,
+  PR_CAPBSET_READ,
+  PR_GET_CHILD_SUBREAPER,
+  PR_GET_DUMPABLE,
+  PR_GET_KEEPCAPS,
+  PR_GET_NAME,
+  PR_GET_NO_NEW_PRIVS,
+  PR_GET_PDEATHSIG,
+  PR_GET_SECCOMP,
+  PR_GET_SECUREBITS,
+  PR_GET_THP_DISABLE,
+  PR_GET_TID_ADDRESS,
+  PR_GET_TIMERSLACK,
+  PR_GET_TIMING,
+  PR_MCE_KILL,
+  PR_MCE_KILL_GET,
+  PR_SET_CHILD_SUBREAPER,
+  PR_SET_DUMPABLE,
+  PR_SET_KEEPCAPS,
+  PR_SET_NAME,
+  PR_SET_NO_NEW_PRIVS,
+  PR_SET_PDEATHSIG,
+  PR_SET_PTRACER,
+  PR_SET_SECCOMP,
+  PR_SET_SECUREBITS,
+  PR_SET_THP_DISABLE,
+  PR_SET_TIMERSLACK,
+  PR_SET_TIMING,
+  PR_SET_VMA,
+  PR_SET_VMA_ANON_NAME,
+  SECBIT_KEEP_CAPS,
+  SECBIT_KEEP_CAPS_LOCKED,
+  SECBIT_NO_CAP_AMBIENT_RAISE,
+  SECCOMP_GET_ACTION_AVAIL,
+  SECCOMP_GET_NOTIF_SIZES,
+  SECCOMP_MODE_FILTER,
+  SECCOMP_MODE_STRICT,
+  SECCOMP_SET_MODE_FILTER,
+  SECCOMP_SET_MODE_STRICT,
+  TASK_COMM_LEN,
 } from '../../syscall-table/flags.ts'
 import { type CapSet, capSet, NO_CAPS } from '../kernel/creds.ts'
 import { actionAvailable, addFilter, seccompMode, setStrict } from '../kernel/seccomp-filter.ts'
@@ -32,7 +73,12 @@ const PERSONALITY_QUERY = 0xffffffff
 
 /** prctl(2). Options that are absent here are -EINVAL, as in a kernel built without them. */
 export function sys_prctl(
-  task: Task, option: number, arg2: number, arg3: number, arg4: number, arg5: number,
+  task: Task,
+  option: number,
+  arg2: number,
+  arg3: number,
+  arg4: number,
+  arg5: number,
 ): number {
   const { group } = task
   const none = arg3 === 0 && arg4 === 0 && arg5 === 0
@@ -99,7 +145,12 @@ export function sys_prctl(
 }
 
 function capabilityOption(
-  task: Task, option: number, arg2: number, arg3: number, arg4: number, arg5: number,
+  task: Task,
+  option: number,
+  arg2: number,
+  arg3: number,
+  arg4: number,
+  arg5: number,
 ): number {
   const { creds } = task
   switch (option) {
@@ -124,7 +175,8 @@ function capabilityOption(
       if (arg2 !== 0 && arg2 !== 1) return -EINVAL
       if ((creds.securebits & SECBIT_KEEP_CAPS_LOCKED) !== 0) return -EPERM
       const changed = creds.copy()
-      changed.securebits = arg2 === 1 ? creds.securebits | SECBIT_KEEP_CAPS : creds.securebits & ~SECBIT_KEEP_CAPS
+      changed.securebits =
+        arg2 === 1 ? creds.securebits | SECBIT_KEEP_CAPS : creds.securebits & ~SECBIT_KEEP_CAPS
       task.creds = changed
       return 0
     }
@@ -146,7 +198,9 @@ function withCap(set: CapSet, cap: number): CapSet {
 }
 
 function withoutCap(set: CapSet, cap: number): CapSet {
-  return cap < 32 ? capSet(set.lo & ~(1 << cap), set.hi) : capSet(set.lo, set.hi & ~(1 << (cap - 32)))
+  return cap < 32
+    ? capSet(set.lo & ~(1 << cap), set.hi)
+    : capSet(set.lo, set.hi & ~(1 << (cap - 32)))
 }
 
 function ambient(task: Task, operation: number, cap: number): number {
@@ -178,7 +232,8 @@ function setSecureBits(task: Task, bits: number): number {
   const old = creds.securebits
   if ((bits & ~SECBITS_ALL) !== 0) return -EPERM
   const locked = (old & SECBITS_LOCKS) >> 1
-  if ((locked & (old ^ bits) & SECBITS_BASE) !== 0 || (old & SECBITS_LOCKS & ~bits) !== 0) return -EPERM
+  if ((locked & (old ^ bits) & SECBITS_BASE) !== 0 || (old & SECBITS_LOCKS & ~bits) !== 0)
+    return -EPERM
   if (!creds.capable(CAP_SETPCAP)) return -EPERM
   const changed = creds.copy()
   changed.securebits = bits
@@ -292,6 +347,12 @@ export function sys_seccomp(task: Task, operation: number, flags: number, addr: 
 }
 
 /** rseq(2): natively on the host where the platform can; else absent, as without CONFIG_RSEQ. */
-export function sys_rseq(_task: Task): number {
+export function sys_rseq(
+  _task: Task,
+  _rseq: number,
+  _length: number,
+  _flags: number,
+  _sig: number,
+): number {
   return -ENOSYS
 }

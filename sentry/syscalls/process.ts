@@ -5,17 +5,51 @@ import { setProcessGroup, setSession } from '../kernel/pid.ts'
 import type { Task } from '../kernel/task.ts'
 
 export {
-  sys_clone, sys_clone3, sys_execve, sys_execveat, sys_exit, sys_exit_group, sys_fork, sys_set_tid_address,
-  sys_setns, sys_unshare, sys_vfork, sys_wait4, sys_waitid,
+  sys_clone,
+  sys_clone3,
+  sys_execve,
+  sys_execveat,
+  sys_exit,
+  sys_exit_group,
+  sys_fork,
+  sys_set_tid_address,
+  sys_setns,
+  sys_unshare,
+  sys_vfork,
+  sys_wait4,
+  sys_waitid,
 } from './process-clone.ts'
 export {
-  sys_capget, sys_capset, sys_getgroups, sys_getresgid, sys_getresuid, sys_setfsgid, sys_setfsuid, sys_setgid,
-  sys_setgroups, sys_setregid, sys_setresgid, sys_setresuid, sys_setreuid, sys_setuid,
+  sys_capget,
+  sys_capset,
+  sys_getgroups,
+  sys_getresgid,
+  sys_getresuid,
+  sys_setfsgid,
+  sys_setfsuid,
+  sys_setgid,
+  sys_setgroups,
+  sys_setregid,
+  sys_setresgid,
+  sys_setresuid,
+  sys_setreuid,
+  sys_setuid,
 } from './process-creds.ts'
 export {
-  sys_getrlimit, sys_getrusage, sys_pidfd_getfd, sys_pidfd_open, sys_prlimit64, sys_setrlimit,
+  sys_getrlimit,
+  sys_getrusage,
+  sys_pidfd_getfd,
+  sys_pidfd_open,
+  sys_prlimit64,
+  sys_setrlimit,
 } from './process-limits.ts'
-export { sys_arch_prctl, sys_personality, sys_prctl, sys_rseq, sys_seccomp } from './process-prctl.ts'
+export {
+  sys_arch_prctl,
+  sys_personality,
+  sys_prctl,
+  sys_rseq,
+  sys_seccomp,
+} from './process-prctl.ts'
 
 /** getpid(2). */
 export function sys_getpid(task: Task): number {

@@ -1,0 +1,110 @@
+// The machine as a whole: uname(2), sysinfo(2), getrandom(2).
+
+import { getrandom } from '../../native/index.ts'
+import { EFAULT, EINVAL, EPERM } from '../../syscall-table/errno.ts'
+import {
+  CAP_SYS_ADMIN,
+  CAP_SYSLOG,
+  GRND_INSECURE,
+  GRND_NONBLOCK,
+  GRND_RANDOM,
+} from '../../syscall-table/flags.ts'
+import {
+  SIZEOF_SYSINFO,
+  SIZEOF_UTSNAME,
+  type Sysinfo,
+  writeSysinfo,
+  writeUtsname,
+} from '../../syscall-table/structs.gen.ts'
+import type { Task } from '../kernel/task.ts'
+
+/** __NEW_UTS_LEN. */
+const NAME_MAX = 64
+const PAGE_SIZE = 4096
+
+const info: Sysinfo = {
+  uptime: 0,
+  loads: new Float64Array(3),
+  totalram: 0,
+  freeram: 0,
+  sharedram: 0,
+  bufferram: 0,
+  totalswap: 0,
+  freeswap: 0,
+  procs: 0,
+  totalhigh: 0,
+  freehigh: 0,
+  memUnit: 1,
+}
+
+/** uname(2). */
+export function sys_uname(task: Task, addr: number): number {
+  const { kernel } = task
+  writeUtsname(kernel.scratchView, 0, kernel.system)
+  return task.mm.copyOut(task, addr, kernel.scratch, 0, SIZEOF_UTSNAME)
+}
+
+function readName(task: Task, addr: number, length: number): string | number {
+  if (!task.creds.capable(CAP_SYS_ADMIN)) return -EPERM
+  if (length < 0 || length > NAME_MAX) return -EINVAL
+  const { scratch } = task.kernel
+  if (task.mm.copyIn(task, addr, scratch, 0, length) < 0) return -EFAULT
+  const nul = scratch.subarray(0, length).indexOf(0)
+  return Buffer.from(scratch.buffer, 0, nul < 0 ? length : nul).toString('latin1')
+}
+
+/** sethostname(2). */
+export function sys_sethostname(task: Task, addr: number, length: number): number {
+  const name = readName(task, addr, length)
+  if (typeof name === 'number') return name
+  task.kernel.system.nodename = name
+  return 0
+}
+
+/** setdomainname(2). */
+export function sys_setdomainname(task: Task, addr: number, length: number): number {
+  const name = readName(task, addr, length)
+  if (typeof name === 'number') return name
+  task.kernel.system.domainname = name
+  return 0
+}
+
+/** sysinfo(2). Used memory is what programs have mapped: an upper bound of what they use. */
+export function sys_sysinfo(task: Task, addr: number): number {
+  const { kernel } = task
+  info.uptime = Math.ceil((kernel.clock.monotonicNs() - kernel.bootNs) / 1e9)
+  info.totalram = kernel.memoryBytes
+  info.freeram = Math.max(kernel.memoryBytes - usedBytes(task), 0)
+  info.procs = kernel.tasks.size % 65536
+  writeSysinfo(kernel.scratchView, 0, info)
+  return task.mm.copyOut(task, addr, kernel.scratch, 0, SIZEOF_SYSINFO)
+}
+
+function usedBytes(task: Task): number {
+  let pages = 0
+  for (const group of task.kernel.groups.values())
+    if (!group.zombie) pages += group.leader.mm.vmas.dataPages
+  return Math.min(pages * PAGE_SIZE, task.kernel.memoryBytes * 0.9)
+}
+
+/** syslog(2): the kernel's log is not the sandbox's. */
+export function sys_syslog(task: Task, type: number, _buf: number, _length: number): number {
+  // Its size may be asked for by those who may read it; reading gives nothing.
+  if (!task.creds.capable(CAP_SYSLOG)) return -EPERM
+  return type >= 0 && type <= 10 ? 0 : -EINVAL
+}
+
+/** getrandom(2). The host's pool is always ready. */
+export function sys_getrandom(task: Task, addr: number, count: number, flags: number): number {
+  if ((flags & ~(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE)) !== 0) return -EINVAL
+  if ((flags & (GRND_RANDOM | GRND_INSECURE)) === (GRND_RANDOM | GRND_INSECURE)) return -EINVAL
+  const { bounce } = task.kernel
+  const io = task.io.single(addr, count)
+  while (io.remaining > 0) {
+    const n = getrandom(bounce, 0, Math.min(io.remaining, bounce.length))
+    if (n <= 0) return io.finish(n)
+    const moved = io.put(bounce, 0, n)
+    if (moved < n) return io.finish(-EFAULT)
+  }
+  return io.done
+}
