@@ -62,8 +62,11 @@ export abstract class SuperBlock {
 
 /** Receives directory entries. Returns false when full: the entry is then offered again by the next call. */
 export interface DirSink {
-  /** `next` is the position after this entry (d_off). `name` is in latin1 (one char per byte). */
-  entry(name: string, ino: number, type: number, next: number): boolean
+  /**
+   * `next` is the position after this entry (d_off). `name` is in latin1 (one char per byte). `inode` is
+   * given by file systems that have it at hand.
+   */
+  entry(name: string, ino: number, type: number, next: number, inode?: Inode): boolean
 }
 
 export abstract class Inode {
@@ -141,8 +144,14 @@ export abstract class Inode {
   rmdir(_name: string, _victim: Inode): number {
     return this.isDir ? -EPERM : -ENOTEMPTY
   }
-  /** Rename within one file system. `flags`: RENAME_NOREPLACE is checked by the VFS, RENAME_EXCHANGE is not. */
-  rename(_name: string, _newDir: Inode, _newName: string, _flags: number): number {
+  /**
+   * Rename within one file system: `inode` is what the name is of, `replaced` what the new name is of so far.
+   * `flags`: RENAME_EXCHANGE or 0.
+   */
+  rename(
+    _name: string, _newDir: Inode, _newName: string, _flags: number, _inode: Inode,
+    _replaced: Inode | null,
+  ): number {
     return -EPERM
   }
   /** The target of a symlink, latin1. */
@@ -185,11 +194,13 @@ export abstract class Inode {
     return -ENOTDIR
   }
   /**
-   * A walk is about to look up the rest of `path`, from `at` on, below this directory (whose dentry is
-   * given), and the first name is not cached: a remote file system may fetch several names at once and put
-   * them into the cache.
+   * A walk is about to look up the components of `path` from `at` on, below this directory. A remote file
+   * system may resolve several at once: it returns the inodes of the first ones (null: there is no such
+   * name; nothing follows), or null when it does not care to.
    */
-  prefetch(_dentry: Dentry, _path: string, _at: number): void {}
+  lookupChain(_path: string, _at: number): readonly (Inode | null)[] | null {
+    return null
+  }
   /**
    * No cached dentry and no open file refers to this inode any more: release what only they needed. When
    * the inode still has a name (`nlink` > 0), it may be looked up again.

@@ -212,7 +212,9 @@ function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): numb
   if (from.mounted !== null || to.mounted !== null) return -EBUSY
   const name = from.name
   const newName = to.name
-  const n = oldDir.inode!.rename(name, newDir.inode!, newName, flags)
+  const n = oldDir.inode!.rename(
+    name, newDir.inode!, newName, flags & RENAME_EXCHANGE, from.inode!, to.inode,
+  )
   if (n < 0) return n
   if ((flags & RENAME_EXCHANGE) !== 0) {
     // The first move takes the place in the map; the second puts the other dentry at the old name.

@@ -12,7 +12,7 @@ import {
   RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, S_ISVTX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { lookupDentry, trimDcache } from './dcache.ts'
+import { attachDentry, lookupDentry, trimDcache } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
 import type { Mount } from './mount.ts'
 import { maySearch } from './permission.ts'
@@ -175,7 +175,7 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   let child = dir.children.get(name)
   if (child === undefined || !dir.inode!.sb.cacheable) {
     if ((walk.flags & CACHED) !== 0) return -EAGAIN
-    if (child === undefined && !isLast) dir.inode!.prefetch(dir, path, at)
+    if (child === undefined && !isLast) fillChain(dir, path, at)
     const found = lookupDentry(dir, name, walk.task)
     if (typeof found === 'number') return found
     child = found
@@ -183,6 +183,21 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   if (child.inode === null) return missing(child, isLast)
   if (child.inode.isSymlink && mustFollow(isLast)) return followLink(child)
   return enter(child, isLast)
+}
+
+/** Let the file system resolve several components at once, and put what it found into the cache. */
+function fillChain(dir: Dentry, path: string, start: number): void {
+  const chain = dir.inode!.lookupChain(path, start)
+  if (chain === null) return
+  let parent = dir
+  let at = start
+  for (const inode of chain) {
+    let end = at
+    while (end < path.length && path.charCodeAt(end) !== SLASH) end++
+    parent = attachDentry(parent, path.slice(at, end), inode)
+    at = end
+    while (at < path.length && path.charCodeAt(at) === SLASH) at++
+  }
 }
 
 function stopAtParent(path: string, at: number, end: number): boolean {

@@ -1,0 +1,185 @@
+// The gofer file system against a real gofer process, through the handlers.
+
+import {
+  existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { close } from '../../../native/index.ts'
+import { EEXIST, ENODATA, ENOENT, ENOTEMPTY } from '../../../syscall-table/errno.ts'
+import {
+  AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
+  RENAME_EXCHANGE,
+} from '../../../syscall-table/flags.ts'
+import { boot, type TestTask } from '../../../test/kernel.ts'
+import type { GoferClient } from './client.ts'
+import { GoferConnection } from './connection.ts'
+import { mountGofer } from './super.ts'
+import { spawnGofer } from './test/spawn.ts'
+
+let tree: string
+let k: TestTask
+let client: GoferClient
+
+function start(shared = false): void {
+  // Attach point flags 0: the sandbox may write.
+  client = spawnGofer(`0:${tree}`).client
+  const connection = new GoferConnection(client)
+  k = boot({
+    root: kernel => {
+      const sb = mountGofer(kernel, connection, 0, { shared, readonly: false })
+      if (typeof sb === 'number') throw new Error(`attach: ${sb}`)
+      return sb
+    },
+  })
+}
+
+beforeEach(() => {
+  tree = mkdtempSync(join(tmpdir(), 'gofer-fs-'))
+  mkdirSync(join(tree, 'a/b/c'), { recursive: true })
+  writeFileSync(join(tree, 'a/b/c/file'), 'deep')
+  writeFileSync(join(tree, 'top'), 'top contents')
+  symlinkSync('a/b', join(tree, 'link'))
+})
+afterEach(() => {
+  close(client.socket)
+  rmSync(tree, { recursive: true })
+})
+
+function get(path: string): string | number {
+  const fd = k.sys.open(path, O_RDONLY, 0)
+  if (fd < 0) return fd
+  const at = k.room(4096)
+  const n = k.sys.read(fd, at, 4096)
+  k.sys.close(fd)
+  return n < 0 ? n : k.text(at, n)
+}
+
+function put(path: string, text: string, flags = O_CREAT | O_WRONLY | O_TRUNC): number {
+  const fd = k.sys.open(path, flags, 0o644)
+  if (fd < 0) return fd
+  const n = k.sys.write(fd, Buffer.from(text), text.length)
+  k.sys.close(fd)
+  return n
+}
+
+function list(path: string): string[] {
+  const fd = k.sys.open(path, O_RDONLY | O_DIRECTORY, 0)
+  const names: string[] = []
+  for (;;) {
+    const at = k.room(1024)
+    const n = k.sys.getdents64(fd, at, 1024)
+    expect(n).toBeGreaterThanOrEqual(0)
+    if (n === 0) break
+    const view = k.view(at, n)
+    for (let i = 0; i < n; i += view.getUint16(i + 16, true)) {
+      const end = i + view.getUint16(i + 16, true)
+      names.push(k.text(at + i + 19, end - i - 19).replace(/\0.*$/s, ''))
+    }
+  }
+  k.sys.close(fd)
+  return names.sort()
+}
+
+function stat(path: string, flags = 0): { n: number; size: number; mode: number; nlink: number; mtime: number } {
+  const at = k.room(144)
+  const n = k.sys.newfstatat(AT_FDCWD, path, at, flags)
+  const v = k.view(at, 144)
+  return {
+    n, size: v.getUint32(48, true), mode: v.getUint32(24, true), nlink: v.getUint32(16, true),
+    mtime: v.getUint32(88, true) + v.getUint32(96, true) / 1e9,
+  }
+}
+
+test('reads deep paths, through symlinks too', () => {
+  start()
+  expect(get('/a/b/c/file')).toBe('deep')
+  expect(get('/link/c/file')).toBe('deep')
+  expect(get('/a/x/y/z')).toBe(-ENOENT)
+  expect(get('/top')).toBe('top contents')
+  expect(stat('/link', AT_SYMLINK_NOFOLLOW).mode & 0o170000).toBe(0o120000)
+})
+
+test('writes reach the host, and the attributes follow', () => {
+  start()
+  expect(put('/new', 'hello')).toBe(5)
+  expect(put('/new', ' world', O_WRONLY | O_APPEND)).toBe(6)
+  expect(readFileSync(join(tree, 'new'), 'utf8')).toBe('hello world')
+  expect(stat('/new')).toMatchObject({ size: 11, mode: 0o100644, nlink: 1 })
+  expect(stat('/new').mtime).toBeCloseTo(statSync(join(tree, 'new')).mtimeMs / 1000, 3)
+  expect(put('/new', 'x', O_WRONLY | O_TRUNC)).toBe(1)
+  expect(statSync(join(tree, 'new')).size).toBe(1)
+  expect(k.sys.chmod('/new', 0o600)).toBe(0)
+  expect(statSync(join(tree, 'new')).mode).toBe(0o100600)
+  expect(k.sys.open('/new', O_CREAT | O_EXCL | O_RDWR, 0o600)).toBe(-EEXIST)
+})
+
+test('names: make, list, link, rename, remove', () => {
+  start()
+  expect(k.sys.mkdir('/d', 0o750)).toBe(0)
+  expect(k.sys.symlink('target', '/d/s')).toBe(0)
+  expect(readlinkSync(join(tree, 'd/s'))).toBe('target')
+  for (let i = 0; i < 50; i++) expect(put(`/d/f${i}`, 'x')).toBe(1)
+  expect(list('/d')).toHaveLength(53)
+  expect(k.sys.link('/d/f0', '/hard')).toBe(0)
+  expect(stat('/hard').nlink).toBe(2)
+  expect(k.sys.rename('/d/f1', '/d/f2')).toBe(0)
+  expect(stat('/d/f1').n).toBe(-ENOENT)
+  expect(k.sys.rename('/d', '/e')).toBe(0)
+  expect(get('/e/f2')).toBe('x')
+  expect(get('/d/f2')).toBe(-ENOENT)
+  expect(existsSync(join(tree, 'e/f2'))).toBe(true)
+  expect(k.sys.renameat2(AT_FDCWD, '/e', AT_FDCWD, '/top', RENAME_EXCHANGE)).toBe(0)
+  expect(get('/e')).toBe('top contents')
+  expect(get('/top/f2')).toBe('x')
+  expect(k.sys.rmdir('/top')).toBe(-ENOTEMPTY)
+  for (const name of list('/top').slice(2)) expect(k.sys.unlink(`/top/${name}`)).toBe(0)
+  expect(k.sys.rmdir('/top')).toBe(0)
+  expect(existsSync(join(tree, 'top'))).toBe(false)
+})
+
+test('a removed but open file lives on, with its attributes', () => {
+  start()
+  const fd = k.sys.open('/top', O_RDWR, 0)
+  expect(k.sys.unlink('/top')).toBe(0)
+  expect(k.sys.fchmod(fd, 0o640)).toBe(0)
+  expect(k.sys.write(fd, Buffer.from('TOP'), 3)).toBe(3)
+  const at = k.room(144)
+  expect(k.sys.fstat(fd, at)).toBe(0)
+  expect(k.view(at, 144).getUint32(24, true)).toBe(0o100640)
+  expect(k.view(at, 144).getUint32(16, true)).toBe(0)
+  expect(k.sys.close(fd)).toBe(0)
+})
+
+test('hard links are one inode', () => {
+  linkSync(join(tree, 'top'), join(tree, 'other'))
+  start()
+  const fd = k.sys.open('/top', O_WRONLY | O_APPEND, 0)
+  expect(stat('/other').size).toBe(12)
+  k.sys.write(fd, Buffer.from('!'), 1)
+  expect(stat('/other').size).toBe(13)
+})
+
+test('shared: changes from outside are seen', () => {
+  start(true)
+  expect(get('/late')).toBe(-ENOENT)
+  writeFileSync(join(tree, 'late'), 'now')
+  expect(get('/late')).toBe('now')
+  writeFileSync(join(tree, 'late'), 'longer now')
+  expect(stat('/late').size).toBe(10)
+  rmSync(join(tree, 'late'))
+  expect(stat('/late').n).toBe(-ENOENT)
+  expect(put('/made', 'here')).toBe(4)
+  expect(lstatSync(join(tree, 'made')).size).toBe(4)
+})
+
+test('extended attributes and file system figures', () => {
+  start()
+  const at = k.room(256)
+  expect(k.sys.getxattr('/top', 'user.none', at, 16)).toBe(-ENODATA)
+  const n = k.sys.setxattr('/top', 'user.x', Buffer.from('1'), 1, 0)
+  if (n === 0) expect(k.sys.getxattr('/top', 'user.x', at, 16)).toBe(1)
+  expect(k.sys.statfs('/top', at)).toBe(0)
+})

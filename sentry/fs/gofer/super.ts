@@ -1,0 +1,128 @@
+// A file system served by the gofer: one attach point. When it belongs to the sandbox alone ("exclusive"), what
+// the sentry has once learnt stays true; when others may change it ("shared"), names and attributes are asked
+// for again.
+
+import { FileAttr } from '../../../gofer/protocol.ts'
+import {
+  STATFS_BAVAIL, STATFS_BFREE, STATFS_BLOCKS, STATFS_BSIZE, STATFS_COUNT, STATFS_FFREE, STATFS_FILES,
+  STATFS_FRSIZE, STATFS_NAMELEN, STATFS_TYPE,
+} from '../../../native/index.ts'
+import { S_IFDIR, S_IFMT, S_IFREG } from '../../../syscall-table/flags.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { type StatFs, SuperBlock } from '../../vfs/inode.ts'
+import { anonymousDev, makeDev } from '../dev/registry.ts'
+import type { GoferConnection } from './connection.ts'
+import { GoferDir } from './directory.ts'
+import { GoferInode } from './inode.ts'
+import { GoferFile } from './regular.ts'
+
+const attr = new FileAttr()
+const numbers = new Float64Array(STATFS_COUNT)
+
+/** How an attach point is used. */
+export interface GoferOptions {
+  /** Others may change the files as well. */
+  shared: boolean
+  readonly: boolean
+}
+
+export class GoferSuperBlock extends SuperBlock {
+  override readonly type = '9p'
+  override readonly dev = anonymousDev()
+  override readonly readonly: boolean
+  override readonly cacheable: boolean
+  override root!: GoferInode
+  readonly kernel: Kernel
+  readonly connection: GoferConnection
+  /** Inodes in use, so that hard links are one inode. By number, or by text where that is not enough. */
+  readonly #inodes = new Map<number | string, GoferInode>()
+  #devMajor = 0
+  #devMinor = 0
+
+  constructor(kernel: Kernel, connection: GoferConnection, options: GoferOptions) {
+    super()
+    this.kernel = kernel
+    this.connection = connection
+    this.readonly = options.readonly
+    this.cacheable = !options.shared
+  }
+
+  /** Take possession of attach point `index`: 0 or -errno. */
+  attach(index: number): number {
+    const handle = this.connection.client.attach(index, attr)
+    if (handle < 0) return handle
+    this.#devMajor = attr.devMajor
+    this.#devMinor = attr.devMinor
+    this.root = this.inodeFor(attr, 0, null, '')
+    // Never given back: everything else is found from here.
+    this.root.handle = handle
+    this.root.pins++
+    return 0
+  }
+
+  /**
+   * The inode that `attr` describes, found as `name` in `dir`. `handle` (0 for none) belongs to the inode
+   * from now on.
+   */
+  inodeFor(attr: FileAttr, handle: number, dir: GoferDir | null, name: string): GoferInode {
+    const key = this.#key(attr)
+    const known = this.#inodes.get(key)
+    if (known !== undefined && ((known.mode ^ attr.mode) & S_IFMT) === 0) {
+      if (!this.cacheable) known.update(attr)
+      known.found(handle, dir, name)
+      return known
+    }
+    const inode = this.#make(attr)
+    inode.key = key
+    inode.update(attr)
+    inode.found(handle, dir, name)
+    this.#inodes.set(key, inode)
+    return inode
+  }
+
+  /** Most files are on one device, and their numbers are exact: then the number is the key. */
+  #key(attr: FileAttr): number | string {
+    if (attr.devMajor === this.#devMajor && attr.devMinor === this.#devMinor && attr.inoHigh < 2 ** 21) {
+      return attr.ino
+    }
+    return `${attr.devMajor}:${attr.devMinor}:${attr.inoHigh}:${attr.inoLow}`
+  }
+
+  #make(attr: FileAttr): GoferInode {
+    const type = attr.mode & S_IFMT
+    if (type === S_IFDIR) return new GoferDir(this, attr.ino, attr.mode)
+    if (type === S_IFREG) return new GoferFile(this, attr.ino, attr.mode)
+    const inode = new GoferInode(this, attr.ino, attr.mode)
+    inode.rdev = makeDev(attr.rdevMajor, attr.rdevMinor)
+    return inode
+  }
+
+  /** The inode is not in use any more, or its number may be given to another file. */
+  forget(inode: GoferInode): void {
+    if (this.#inodes.get(inode.key) === inode) this.#inodes.delete(inode.key)
+  }
+
+  override statfs(into: StatFs): number {
+    const n = this.connection.client.statfs(this.root.handle, numbers)
+    if (n < 0) return n
+    into.type = numbers[STATFS_TYPE]!
+    into.bsize = numbers[STATFS_BSIZE]!
+    into.blocks = numbers[STATFS_BLOCKS]!
+    into.bfree = numbers[STATFS_BFREE]!
+    into.bavail = numbers[STATFS_BAVAIL]!
+    into.files = numbers[STATFS_FILES]!
+    into.ffree = numbers[STATFS_FFREE]!
+    into.namelen = numbers[STATFS_NAMELEN]!
+    into.frsize = numbers[STATFS_FRSIZE]!
+    return 0
+  }
+}
+
+/** Make the file system of attach point `index`. */
+export function mountGofer(
+  kernel: Kernel, connection: GoferConnection, index: number, options: GoferOptions,
+): SuperBlock | number {
+  const sb = new GoferSuperBlock(kernel, connection, options)
+  const error = sb.attach(index)
+  return error < 0 ? error : sb
+}
