@@ -219,6 +219,7 @@ void Platform::shapeExit(Thread* t) {
 void Platform::answer(Thread* t, uint32_t verdict) {
   StubSlot* slot = t->slot;
   bool last = verdict != STUB_MORE;
+  countAnswer(t);
   if (t->ops.empty()) slot->opCount = 0;
   if (verdict == STUB_RESUME) slot->regs.rax = t->result;
   if (verdict == STUB_RESUME_REGS) {
@@ -259,6 +260,10 @@ void Platform::opsStopped(Thread* t, int op, int error) {
       t->space->blocks.reset(child->index);
     }
     child->space.reset();
+    if (child->process) {
+      std::erase(child->process->members, child);
+      child->process->threads--;
+    }
     child->process.reset();
     child->slot = nullptr;
     child->token = 0;

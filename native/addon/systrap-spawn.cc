@@ -87,9 +87,7 @@ Space::~Space() {
 int Platform::start(int stub, const uint8_t* filter, size_t length, uint8_t* records,
                     std::string* failure) {
   records_ = records;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) cpus_ = CPU_COUNT(&set);
+  if (sched_getaffinity(0, sizeof allowed_, &allowed_) == 0) cpus_ = CPU_COUNT(&allowed_);
   *failure = "descriptors";
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
   childFd_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -271,7 +269,11 @@ int Platform::prepareClone(Thread* parent, Thread* child, PendingOp* p) {
   child->space = parent->space;
   child->leader = !sameProcess;
   child->clearTid = p->op.a[2];
-  if (sameProcess) child->process = parent->process;
+  if (sameProcess) {
+    child->process = parent->process;
+    child->process->members.push_back(child);
+    child->process->threads++;
+  }
   startChild(parent, child, index);
   parent->childOp = p->index;
   p->op.a[0] = sameProcess ? STUB_CLONE_THREAD : STUB_CLONE_SHARED;

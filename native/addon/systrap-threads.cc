@@ -68,11 +68,11 @@ bool Platform::bind(Thread* t, pid_t tid) {
     t->process = std::make_shared<Process>();
     t->process->pid = tid;
     processes_[tid] = t->process;
+    t->process->members.push_back(t);
+    t->process->threads = 1;
   }
   t->tid = tid;
   t->fresh = true;
-  t->process->threads++;
-  t->process->members.push_back(t);
   if (t->parent) t->parent->child = nullptr;
   t->parent = nullptr;
   setState(t, State::kStopped);
@@ -92,7 +92,7 @@ void Platform::interrupt(Thread* t) {
 }
 
 void Platform::kill(Thread* t) {
-  if (!t->process || t->state == State::kStarting) {
+  if (!t->process) {
     // Its token is void from now on, and who rings with a void token is killed.
     if (t->state != State::kStarting) return;
     if (t->parent) t->parent->child = nullptr;
@@ -113,8 +113,10 @@ void Platform::kill(Thread* t) {
     m->queued = false;
     m->notification = 0;
     setState(m, State::kDead);
-    if (m->child) reportDead(m->child, SIGKILL);
+    // Whether a child that has not rung yet exists is unknown, and its token void; unless it is one of these.
+    if (m->child && m->child->process.get() != p) reportDead(m->child, SIGKILL);
     m->child = nullptr;
+    m->parent = nullptr;
     if (m->released) recycle(m);
   }
 }
@@ -192,8 +194,9 @@ void Platform::processDied(Process* p, int status) {
     m->notification = 0;
     m->retired = false;
     clearRunning(m);
-    if (m->child) reportDead(m->child, status);
+    if (m->child && m->child->process.get() != p) reportDead(m->child, status);
     m->child = nullptr;
+    m->parent = nullptr;
     bool expected = m->state == State::kExiting || m->state == State::kDead;
     if (!expected) reportDead(m, status);
     if (m->state == State::kExiting) setState(m, State::kDead);

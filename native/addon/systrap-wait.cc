@@ -1,6 +1,7 @@
 // Waiting for events: scanning the slots, spinning while that pays, and sleeping in one system call that
 // covers notifications, host descriptors, child deaths and the deadline.
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -27,6 +28,10 @@ constexpr int kNothing = -3;
 // An event that comes within this time is cheaper to spin for than to sleep for.
 constexpr double kSpinNs = 25'000;
 constexpr double kTrialSpinNs = 100'000;
+// What spinning saves with each call that is answered at once, and what it costs with each one answered later:
+// that thread sleeps, and must be woken on another CPU instead of ours.
+constexpr double kPromptGainNs = 10'000;
+constexpr double kLateLossNs = 50'000;
 // After events that spinning missed, the score falls until spinning stops; it is tried again after a pause
 // that doubles with each trial in vain, if events come more often than this.
 constexpr double kSpinGapNs = 60'000;
@@ -121,8 +126,18 @@ int Platform::scan() {
   return kNothing;
 }
 
+// Called with each answer: was it given before we next had nothing to do?
+void Platform::countAnswer(const Thread* t) {
+  double gain = t->takenAt == idles_ ? kPromptGainNs : -kLateLossNs;
+  gainNs_ += (gain - gainNs_) / 16;
+  if (!spinning_ || gainNs_ > -kPromptGainNs / 2) return;
+  setSpinning(false);
+  trySpinAt_ = Ticks() + static_cast<uint64_t>(kFirstPauseNs * ticksPerNs_);
+}
+
 int Platform::idle(double deadlineNs) {
   park();
+  idles_++;
   uint64_t start = Ticks();
   int found = kNothing;
   bool hope = !running_.empty() || expected_ > 0;
@@ -166,7 +181,7 @@ void Platform::missed(uint64_t now) {
 }
 
 void Platform::tryToSpin(uint64_t now) {
-  if (cpus_ < 2 || gapNs_ > kSpinGapNs || now < trySpinAt_) return;
+  if (cpus_ < 2 || gapNs_ > kSpinGapNs || gainNs_ < 0 || now < trySpinAt_) return;
   spinScore_ = kTrialScore;
   setSpinning(true);
 }
@@ -177,6 +192,18 @@ void Platform::setSpinning(bool on) {
   status_->spinTicks = on ? static_cast<uint64_t>(kStubSpinNs * ticksPerNs_) : 0;
   // Linux 6.6; without the flag hand-overs work, only slower.
   ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, on ? 0 : SYNC_WAKE_UP);
+  if (on) leaveCpu();
+}
+
+// Move this thread to another CPU. The scheduler would take its time to part it from a thread with which it
+// shares one, because they never run at once.
+void Platform::leaveCpu() {
+  cpu_set_t others = allowed_;
+  int cpu = sched_getcpu();
+  if (cpu < 0) return;
+  CPU_CLR(static_cast<size_t>(cpu), &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) < 0) return;
+  sched_setaffinity(0, sizeof allowed_, &allowed_);
 }
 
 int Platform::sleep(double deadlineNs) {
@@ -286,6 +313,7 @@ void Platform::rung(Thread* t, uint64_t id) {
 // for the kernel.
 bool Platform::takeEvent(Thread* t) {
   const StubSlot* slot = t->slot;
+  t->takenAt = idles_;
   bool started = t->fresh;
   t->fresh = false;
   uint32_t kind = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);

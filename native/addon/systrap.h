@@ -4,6 +4,7 @@
 
 #include <linux/seccomp.h>
 #include <napi.h>
+#include <sched.h>
 #include <sys/types.h>
 
 #include <atomic>
@@ -126,6 +127,8 @@ struct Thread {
   pid_t tid = 0;
   // The child's pid as the untrusted parent reported it.
   int64_t hintPid = 0;
+  // How often the waiter had been idle when its event was taken.
+  uint64_t takenAt = 0;
   uint32_t index = 0;
   int runAt = -1;
   uint64_t token = 0;
@@ -227,6 +230,8 @@ class Platform {
   void missed(uint64_t now);
   void tryToSpin(uint64_t now);
   void setSpinning(bool on);
+  void countAnswer(const Thread* t);
+  void leaveCpu();
   int sleep(double deadlineNs);
   void park();
   bool hostDue();
@@ -262,9 +267,12 @@ class Platform {
   int expected_ = 0;
   int watched_ = 0;
   int cpus_ = 1;
+  cpu_set_t allowed_ = {};
   double ticksPerNs_ = 1;
   uint64_t lastHostCheck_ = 0;
   double gapNs_ = 0;
+  double gainNs_ = 10'000;
+  uint64_t idles_ = 0;
   bool spinning_ = false;
   int spinScore_ = 8;
   double spinPauseNs_ = 2e6;
