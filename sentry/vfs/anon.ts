@@ -3,7 +3,9 @@
 
 import { EINVAL } from '../../syscall-table/errno.ts'
 import { ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, SOCKFS_MAGIC } from '../../syscall-table/flags.ts'
+import { openSpecial } from '../fs/special.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { Task } from '../kernel/task.ts'
 import { Dentry } from './dentry.ts'
 import { File, type FileOps } from './file.ts'
 import { Inode, type SetAttr, type StatFs, SuperBlock } from './inode.ts'
@@ -16,6 +18,10 @@ const SOCKET_MODE = 0o140777
 
 /** An inode that exists only for its open files. */
 class PseudoInode extends Inode {
+  /** Through /proc/PID/fd: a pipe can be opened again, the others are -ENXIO. */
+  override open(task: Task, flags: number): FileOps | number {
+    return openSpecial(this, task, flags)
+  }
   override setattr(attr: SetAttr): number {
     if (attr.size !== undefined) return -EINVAL
     if (attr.mode !== undefined) this.mode = attr.mode

@@ -155,7 +155,9 @@ export class MemoryDir extends MemoryInode {
     return this.entries.size === 0
   }
 
-  override rename(name: string, newDir: Inode, newName: string, flags: number): number {
+  override rename(
+    name: string, newDir: Inode, newName: string, flags: number, _inode: Inode, _replaced: Inode | null,
+  ): number {
     const inode = this.entries.get(name)?.inode
     if (inode === undefined) return -ENOENT
     if (!(newDir instanceof MemoryDir)) return -EINVAL
