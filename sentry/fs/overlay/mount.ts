@@ -1,7 +1,18 @@
-// The overlay file system: a writable layer in memory over a read-only lower file system.
+// Making overlays.
 
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { SuperBlock } from '../../vfs/inode.ts'
+import type { OverlayDir } from './directory.ts'
+import { type OverlayOptions, OverlaySuperBlock } from './overlay.ts'
 
-/** A memory layer over `lower`; nothing is ever written to the lower. */
-export declare function mountOverlay(kernel: Kernel, lower: SuperBlock): SuperBlock
+const UNLIMITED: OverlayOptions = { size: 0 }
+
+/** An overlay over `lower`, which it owns from now on and never writes to. */
+export function mountOverlay(
+  kernel: Kernel, lower: SuperBlock, options: OverlayOptions = UNLIMITED,
+): SuperBlock {
+  const sb = new OverlaySuperBlock(kernel, lower, options)
+  sb.root = sb.inodeOver(lower.root) as OverlayDir
+  sb.root.pins++
+  return sb
+}

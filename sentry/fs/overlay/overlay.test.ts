@@ -8,7 +8,7 @@ import {
 import { boot, type TestTask } from '../../../test/kernel.ts'
 import type { SuperBlock } from '../../vfs/inode.ts'
 import { mountTmpfs } from '../tmpfs/mount.ts'
-import { mountOverlay } from './overlay.ts'
+import { mountOverlay } from './mount.ts'
 
 let k: TestTask
 let below: TestTask

@@ -13,8 +13,8 @@ import { MemoryInode, MemorySuperBlock } from '../tmpfs/tmpfs.ts'
 import { OverlayDir } from './directory.ts'
 import { OverlayFile } from './regular.ts'
 
-/** Options of an overlay: bytes that the upper layer may take, 0 for no limit. */
 export interface OverlayOptions {
+  /** Bytes that the upper layer may take, 0 for no limit. */
   size: number
 }
 
@@ -164,11 +164,4 @@ export function keepThen(inode: MemoryInode, lower: Inode | null, change: () => 
     if (error < 0) return error
   }
   return change()
-}
-
-/** An overlay over `lower`, which it owns from now on. */
-export function mountOverlay(kernel: Kernel, lower: SuperBlock, options: OverlayOptions): SuperBlock {
-  const sb = new OverlaySuperBlock(kernel, lower, options)
-  sb.root = sb.inodeOver(lower.root) as OverlayDir
-  return sb
 }
