@@ -243,6 +243,8 @@ void Platform::answer(Thread* t, uint32_t verdict) {
     t->process->threads--;
     setState(t, State::kExiting);
     clearOps(t);
+    if (t->released && recyclable(t)) recycle(t);
+    return;
   }
   if (t->interruptDue && last) {
     t->interruptDue = false;

@@ -278,7 +278,8 @@ void Platform::receive() {
     valid = t->tid == tid;
   }
   if (valid) return rung(t, n.id);
-  if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id) == 0) ::kill(tid, SIGKILL);
+  // The id is valid while the thread still waits, so its tid is its own.
+  if (tid > 0 && ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id) == 0) ::kill(tid, SIGKILL);
 }
 
 void Platform::rung(Thread* t, uint64_t id) {

@@ -80,7 +80,7 @@ const stubRules: Rules = {
 /** Self-affecting calls that a trace of system calls can do without, or that threads cannot work without. */
 const programBase: Rules = {
   futex: futexRules,
-  ...each('rseq set_robust_list', allowed),
+  rseq: allowed,
   arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS]),
   membarrier: allowedFor(0, MEMBARRIER),
 }

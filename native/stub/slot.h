@@ -24,8 +24,9 @@
 
 // A number that no Linux system call has: the filter turns it into a user notification.
 #define STUB_DOORBELL 400
-// The signal that stops a thread which runs program code. glibc and programs never see it.
-#define STUB_INTERRUPT 60
+// The signal that stops a thread which runs program code: SIGSTKFLT, which Linux never sends. A real-time
+// signal would queue, and stop the thread once for every time that it was sent.
+#define STUB_INTERRUPT 16
 
 // Descriptors that the zygote inherits.
 #define STUB_FD_STATUS 3

@@ -1,11 +1,13 @@
 // Round trips of the systrap platform without a kernel: what each kind of verdict costs, in µs. Run as root;
 // prints the best and the median of several rounds, since other processes may disturb any of them.
 
+import { ftruncate, memfdCreate } from '../../native/host-file.ts'
 import { buildPrograms, Machine, PROGRAMS } from '../../native/test/machine.ts'
 
 const ROUNDS = 7
 const US_PER_MS = 1000
 const MAP_PRIVATE_ANON = 0x22
+const MAP_SHARED = 1
 
 const m = new Machine(buildPrograms())
 const { platform } = m
@@ -32,6 +34,13 @@ bench('system call', 20_000, () => {
   platform.resume(t, 1)
   platform.wait(forever)
 })
+const u = m.run(PROGRAMS.pidLoop)
+bench('two calls each by turns, blocking', 2_000, () => {
+  for (const thread of [t, t, u, u]) {
+    platform.resume(thread, 1)
+    platform.wait(forever)
+  }
+})
 bench('system call, resume and wait fused', 20_000, () => {
   platform.resumeAndWait(t, 1, forever)
 })
@@ -41,6 +50,16 @@ bench('read 64 bytes of memory', 20_000, () => {
 })
 bench('mmap 64 KiB and munmap', 2_000, () => {
   platform.ops(t).mmap(0x10000000, 65536, 3, MAP_PRIVATE_ANON, -1, 0)
+  platform.resume(t, 1)
+  platform.wait(forever)
+  platform.ops(t).munmap(0x10000000, 65536)
+  platform.resume(t, 1)
+  platform.wait(forever)
+})
+const fd = memfdCreate('bench', 1)
+ftruncate(fd, 65536)
+bench('mmap of a file and munmap', 2_000, () => {
+  platform.ops(t).mmap(0x10000000, 65536, 3, MAP_SHARED, fd, 0)
   platform.resume(t, 1)
   platform.wait(forever)
   platform.ops(t).munmap(0x10000000, 65536)
