@@ -13,6 +13,7 @@ import { errnoMessage } from '../syscall-table/errno.ts'
 import { capabilityConfig } from './capabilities.ts'
 import { type Answer, request } from './control.ts'
 import { CliError } from './errors.ts'
+import { makeMountpoint } from './mountpoints.ts'
 import { openDebugFile } from './log.ts'
 import type { GlobalOptions } from './options.ts'
 import { rlimitConfig } from './rlimits.ts'
@@ -62,6 +63,9 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const root = resolve(options.bundle, spec.root.path)
   const attach = [openAttach(root, 'root.path')]
   const mounts = spec.mounts.map(mount => mountConfig(mount, options.bundle, attach))
+  if (!options.overlay) {
+    for (const mount of mounts) makeMountpoint(latin1(root), latin1(mount.destination), mount.directory ?? true)
+  }
   const goferPair = pair(SOCK_SEQPACKET)
   const terminalPair = spec.process.terminal ? pair(SOCK_STREAM) : null
   const control = listen(options.controlSocket)

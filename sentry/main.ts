@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import {
-  close, createSystrapPlatform, dropCapabilities, exitNow, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
+  close, createSystrapPlatform, exitNow, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
   setIds, setNoNewPrivs, write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -11,6 +11,7 @@ import { BootError } from './boot/init.ts'
 import { type CpuFeatures, cpuFeatures, hostClock, readFilter, systemName } from './boot/host.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
+import { GoferClient } from './fs/gofer/client.ts'
 import { type CpuModel, describeCpu, parseCpuModel } from './fs/proc/cpuinfo.ts'
 import { Kernel } from './kernel/kernel.ts'
 import { run } from './kernel/run-loop.ts'
@@ -37,8 +38,10 @@ function main(): never {
   try {
     const config = JSON.parse(readFileSync(SENTRY_FDS.config, 'utf8')) as SandboxConfig
     const facts = hostFacts(config)
+    // Sizes the socket, which the filter forbids later.
+    const gofer = new GoferClient(SENTRY_FDS.gofer)
     const kernel = bootKernel(config, facts)
-    const sandbox = startSandbox(kernel, config)
+    const sandbox = startSandbox(kernel, config, gofer)
     reportOnce({ ok: true })
     run(kernel)
     sandbox.end()
@@ -62,8 +65,8 @@ function hostFacts(config: SandboxConfig): HostFacts {
 
 /** Give up rights step by step, with the platform started in between: its stubs must not have our filter. */
 function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
-  succeed('drop capabilities', dropCapabilities(NEEDED_CAPABILITIES, 0))
   succeed('leave the root directory', pivotToEmptyRoot())
+  // Leaving uid 0 takes all capabilities, in every thread.
   succeed('change the user', setIds(config.host.uid, config.host.gid))
   succeed('stay dumpable', setDumpable(1))
   const platform = startPlatform(config)
@@ -76,9 +79,6 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   describeCpu(kernel, facts.cpu)
   return kernel
 }
-
-/** CAP_SETGID, CAP_SETUID and CAP_SYS_ADMIN: for the next steps only. */
-const NEEDED_CAPABILITIES = (1 << 6) | (1 << 7) | (1 << 21)
 
 function startPlatform(config: SandboxConfig): Platform {
   return createSystrapPlatform({ stubFd: SENTRY_FDS.stub, traceAll: config.strace })

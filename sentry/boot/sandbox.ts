@@ -7,8 +7,9 @@ import { type MountConfig, type SandboxConfig, SENTRY_FDS } from '../config.ts'
 import { ControlServer } from '../control.ts'
 import '../fs/dev/devtmpfs.ts'
 import '../fs/devpts/devpts.ts'
-import { GoferClient } from '../fs/gofer/client.ts'
-import { mountGofer } from '../fs/gofer/mount.ts'
+import type { GoferClient } from '../fs/gofer/client.ts'
+import { GoferConnection } from '../fs/gofer/connection.ts'
+import { mountGofer } from '../fs/gofer/super.ts'
 import { hostFile } from '../fs/host/host-file.ts'
 import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
 import { mountOverlay } from '../fs/overlay/mount.ts'
@@ -36,11 +37,11 @@ export interface RunningSandbox {
 }
 
 /** Make everything that `config` asks for; the program runs as soon as the run loop does (or at `start`). */
-export function startSandbox(kernel: Kernel, config: SandboxConfig): RunningSandbox {
-  const client = new GoferClient(SENTRY_FDS.gofer)
-  mountRoot(kernel, rootFileSystem(kernel, config, client), config.root.readonly ? MS_RDONLY : 0, 'none')
+export function startSandbox(kernel: Kernel, config: SandboxConfig, client: GoferClient): RunningSandbox {
+  const gofer = new GoferConnection(client)
+  mountRoot(kernel, rootFileSystem(kernel, config, gofer), config.root.readonly ? MS_RDONLY : 0, 'none')
   const init = createInit(kernel)
-  mountConfigured(init, config, mount => attachPoint(kernel, client, mount))
+  mountConfigured(init, config, mount => attachPoint(kernel, gofer, mount))
   const terminal = openStreams(kernel, init, config)
   let started = false
   const start = () => {
@@ -54,14 +55,14 @@ export function startSandbox(kernel: Kernel, config: SandboxConfig): RunningSand
   return { end: () => terminal?.drain() }
 }
 
-function rootFileSystem(kernel: Kernel, config: SandboxConfig, client: GoferClient): SuperBlock {
-  const lower = mountGofer(kernel, client, ROOT_ATTACH, { exclusive: !config.root.overlay })
+function rootFileSystem(kernel: Kernel, config: SandboxConfig, gofer: GoferConnection): SuperBlock {
+  const lower = mountGofer(kernel, gofer, ROOT_ATTACH, { shared: false, readonly: config.root.readonly })
   if (typeof lower === 'number') throw new BootError(`attach the root file system: ${errnoMessage(-lower)}`)
   return config.root.overlay ? mountOverlay(kernel, lower) : lower
 }
 
-function attachPoint(kernel: Kernel, client: GoferClient, mount: MountConfig): SuperBlock | number {
-  return mountGofer(kernel, client, mount.attach!, { exclusive: false })
+function attachPoint(kernel: Kernel, gofer: GoferConnection, mount: MountConfig): SuperBlock | number {
+  return mountGofer(kernel, gofer, mount.attach!, { shared: true, readonly: mount.options.includes('ro') })
 }
 
 /** Descriptors 0, 1 and 2: the terminal of the sandbox, or what runsc was given. */
