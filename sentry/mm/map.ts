@@ -338,9 +338,12 @@ function establish(
     new Vma(addr, addr + length, prot & PROT_ALL, maxProt, vmaFlags, backing, fileOffset, ''),
   )
   mm.peakPages = Math.max(mm.peakPages, mm.vmas.totalPages)
+  // A mapping that may never be written is private on the host: it shows what others write, and however the
+  // program comes to make it writable, its writes stay its own. The descriptor of a memory file takes writes.
+  const writesThrough = shared && (file === null || file.writable)
   const hostFlags =
     MAP_FIXED |
-    (shared ? MAP_SHARED : MAP_PRIVATE) |
+    (writesThrough ? MAP_SHARED : MAP_PRIVATE) |
     (hostFd < 0 ? MAP_ANONYMOUS : 0) |
     (flags & MAP_NORESERVE)
   const ops = mm.platform.ops(task.thread)
