@@ -1,7 +1,8 @@
 // Runs one program on the real platform, over a kernel with nothing but a tmpfs root that holds the program:
 //
-//   node test/run-program.ts PROGRAM [ARGUMENT…]
+//   node test/run-program.ts [--with FILE]… PROGRAM [ARGUMENT…]
 //
+// `--with` puts further files of the host into the sandbox, at the same path.
 // Its standard streams are ours, and so is its exit status (128 + signal when a signal ended it). Tests of the
 // kernel compare what a program prints here with what it prints on the host.
 
@@ -21,14 +22,20 @@ import { run } from '../sentry/kernel/run-loop.ts'
 import type { Task } from '../sentry/kernel/task.ts'
 import { KernelIo } from '../sentry/mm/io.ts'
 import { mountRoot } from '../sentry/vfs/mounting.ts'
+import { makeDirectory } from '../sentry/vfs/names.ts'
 import { openPath } from '../sentry/vfs/vfs.ts'
 import { AT_FDCWD, O_CREAT, O_RDONLY, O_WRONLY } from '../syscall-table/flags.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
-const [program, ...args] = process.argv.slice(2)
-if (program === undefined) throw new Error('usage: run-program.ts PROGRAM [ARGUMENT…]')
+const words = process.argv.slice(2)
+const extra: string[] = []
+while (words[0] === '--with') extra.push(...words.splice(0, 2).slice(1))
+const [program, ...args] = words
+if (program === undefined)
+  throw new Error('usage: run-program.ts [--with FILE]… PROGRAM [ARGUMENT…]')
 
 const image = readFileSync(program)
+const files = extra.map(name => ({ name, bytes: readFileSync(name) }))
 const features = cpuFeatures()
 const stubFd = openSync(join(here, '../build/stub'), 'r')
 const platform = createSystrapPlatform({ stubFd, traceAll: process.env['TRACE_ALL'] === '1' })
@@ -49,7 +56,11 @@ if (typeof root === 'number') throw new Error(`tmpfs: ${root}`)
 mountRoot(kernel, root, 0, 'none')
 const init = createInit(kernel)
 const path = `/${basename(program)}`
-writeProgram(init, path, image)
+writeFile(init, path, image)
+for (const { name, bytes } of files) {
+  makeParents(init, name)
+  writeFile(init, name, bytes)
+}
 const modes = [O_RDONLY, O_WRONLY, O_WRONLY]
 modes.forEach((mode, fd) => {
   const file = hostFile(kernel, fd, mode)
@@ -64,7 +75,14 @@ run(kernel)
 const status = kernel.init.exitStatus
 exitNow((status & 0x7f) === 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f))
 
-function writeProgram(task: Task, name: string, bytes: Uint8Array): void {
+function makeParents(task: Task, name: string): void {
+  const parts = name.split('/').slice(1, -1)
+  for (let i = 1; i <= parts.length; i++) {
+    makeDirectory(task, AT_FDCWD, `/${parts.slice(0, i).join('/')}`, 0o755)
+  }
+}
+
+function writeFile(task: Task, name: string, bytes: Uint8Array): void {
   const file = openPath(task, AT_FDCWD, name, O_CREAT | O_WRONLY, 0o755, 0)
   if (typeof file === 'number') throw new Error(`create ${name}: ${file}`)
   const io = new KernelIo(new Uint8Array(0))

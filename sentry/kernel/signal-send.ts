@@ -275,7 +275,8 @@ export function firstPending(pending: PendingSignals, mask: SigSet): number {
 
 /** Whether `task` would deliver the signal now. */
 function willTake(task: Task, signo: number): boolean {
-  if (task.state === ZOMBIE || task.state === DEAD) return false
+  // A stopped task takes nothing but SIGKILL and SIGCONT, which do not come this way.
+  if (task.state === ZOMBIE || task.state === DEAD || task.state === STOPPED) return false
   return !task.signals.mask.has(signo) || isWaitedFor(task, signo)
 }
 

@@ -235,7 +235,8 @@ function mapSegment(
     anonymousFrom = pageCeil(fileEnd)
     // Linux does not mind a page that it cannot clear when the program cannot write it either.
     if (memSize > fileSize && fileEnd < anonymousFrom && (prot & PROT_WRITE) !== 0) {
-      zero.push({ addr: fileEnd, length: Math.min(anonymousFrom - fileEnd, memSize - fileSize) })
+      // All of the page: dynamic linkers use what is left of it as zeroed memory.
+      zero.push({ addr: fileEnd, length: anonymousFrom - fileEnd })
     }
   }
   const end = pageCeil(start + memSize)
