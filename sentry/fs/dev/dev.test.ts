@@ -1,9 +1,44 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { EAGAIN, EBLOCKED, EIO, ENOSPC, ENOTTY, ENXIO, ERESTARTSYS } from '../../../syscall-table/errno.ts'
 import {
-  ECHO, ICANON, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDWR, POLLHUP, POLLIN, S_IFCHR, SIGHUP, SIGINT, SIGTTIN, SIGTTOU,
-  SIGWINCH, TCGETS, TCSETS, TIOCGPGRP, TIOCGPTN, TIOCGPTPEER, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCPKT, TIOCSCTTY,
-  TIOCSPGRP, TIOCSPTLCK, TIOCSTI, TIOCSWINSZ, VMIN, VTIME,
+  EAGAIN,
+  EBLOCKED,
+  EIO,
+  ENOSPC,
+  ENOTTY,
+  ENXIO,
+  ERESTARTSYS,
+} from '../../../syscall-table/errno.ts'
+import {
+  ECHO,
+  ICANON,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_RDWR,
+  POLLHUP,
+  POLLIN,
+  S_IFCHR,
+  SIGHUP,
+  SIGINT,
+  SIGTTIN,
+  SIGTTOU,
+  SIGWINCH,
+  TCGETS,
+  TCSETS,
+  TIOCGPGRP,
+  TIOCGPTN,
+  TIOCGPTPEER,
+  TIOCGSID,
+  TIOCGWINSZ,
+  TIOCNOTTY,
+  TIOCPKT,
+  TIOCSCTTY,
+  TIOCSPGRP,
+  TIOCSPTLCK,
+  TIOCSTI,
+  TIOCSWINSZ,
+  VMIN,
+  VTIME,
 } from '../../../syscall-table/flags.ts'
 import { linkTarget, mountOn, names, readText } from '../../../test/files.ts'
 import { boot, type TestTask, userCreds } from '../../../test/kernel.ts'
@@ -82,7 +117,19 @@ describe('memory devices', () => {
 
   it('are there with links and directories', () => {
     expect(names(k, '/dev')).toEqual(
-      expect.arrayContaining(['null', 'zero', 'full', 'random', 'urandom', 'tty', 'fd', 'stdin', 'ptmx', 'pts', 'shm']),
+      expect.arrayContaining([
+        'null',
+        'zero',
+        'full',
+        'random',
+        'urandom',
+        'tty',
+        'fd',
+        'stdin',
+        'ptmx',
+        'pts',
+        'shm',
+      ]),
     )
     expect(linkTarget(k, '/dev/fd')).toBe('/proc/self/fd')
     expect(k.sys.mknod('/nul', S_IFCHR | 0o666, 0x199)).toBe(0)

@@ -65,7 +65,10 @@ export function populateDev(root: Inode): void {
 
 /** A /dev with everything in it. */
 export function mountDevtmpfs(
-  kernel: Kernel, _task: Task | null, _source: string, _data: string,
+  kernel: Kernel,
+  _task: Task | null,
+  _source: string,
+  _data: string,
 ): SuperBlock {
   const sb = mountMemoryRoot(kernel, 'devtmpfs', 0o755)
   populateDev(sb.root)

@@ -1,8 +1,8 @@
 // The memory devices, major 1: null, zero, full, random and urandom. drivers/char/mem.c and random.c.
 
+import { getrandom } from '../../../native/index.ts'
 import { EFAULT, EINVAL, ENODEV, ENOSPC, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
 import { CAP_SYS_ADMIN } from '../../../syscall-table/flags.ts'
-import { getrandom } from '../../../native/index.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import { type File, FileOps, type MapSource } from '../../vfs/file.ts'

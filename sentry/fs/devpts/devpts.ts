@@ -3,7 +3,12 @@
 
 import { EINVAL, ENODEV, ENOENT, ENOSPC } from '../../../syscall-table/errno.ts'
 import {
-  DEVPTS_SUPER_MAGIC, O_CLOEXEC, O_NONBLOCK, O_RDWR, RLIMIT_NOFILE, S_IFCHR,
+  DEVPTS_SUPER_MAGIC,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDWR,
+  RLIMIT_NOFILE,
+  S_IFCHR,
 } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
@@ -214,7 +219,10 @@ export function openPtmxDevice(task: Task): FileOps | number {
 
 /** Mount a new instance. `data` are devpts(5)'s options. */
 export function mountDevpts(
-  kernel: Kernel, _task: Task | null, _source: string, data: string,
+  kernel: Kernel,
+  _task: Task | null,
+  _source: string,
+  data: string,
 ): DevptsFs | number {
   const options: Options = { uid: null, gid: null, mode: 0o600, ptmxMode: 0, max: MAX_PTYS }
   for (const option of data.split(',')) {

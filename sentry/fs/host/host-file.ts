@@ -3,13 +3,57 @@
 // poll(2) first, and long writes go in pieces that a ready file takes without blocking.
 
 import {
-  close, fsync, ftruncate, getWinsize, type HostFd, lseek, poll, pread, pwrite, read, readable, setWinsize,
-  STAT_MODE, STAT_RDEV_MAJOR, STAT_RDEV_MINOR, STAT_RECORD_SIZE, STAT_SIZE, statFd, tcgets, tcsets, write,
+  close,
+  fsync,
+  ftruncate,
+  getWinsize,
+  type HostFd,
+  lseek,
+  poll,
+  pread,
+  pwrite,
+  read,
+  readable,
+  STAT_MODE,
+  STAT_RDEV_MAJOR,
+  STAT_RDEV_MINOR,
+  STAT_RECORD_SIZE,
+  STAT_SIZE,
+  setWinsize,
+  statFd,
+  tcgets,
+  tcsets,
+  write,
 } from '../../../native/index.ts'
-import { EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENOTTY, EPERM, EPIPE, ESPIPE } from '../../../syscall-table/errno.ts'
 import {
-  FIONREAD, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFCHR, S_IFIFO, S_IFMT,
-  S_IFSOCK, SIGPIPE, TCGETS, TCSETS, TCSETSF, TIOCGWINSZ, TIOCSWINSZ,
+  EAGAIN,
+  EFAULT,
+  EINVAL,
+  EIO,
+  ENODEV,
+  ENOTTY,
+  EPERM,
+  EPIPE,
+  ESPIPE,
+} from '../../../syscall-table/errno.ts'
+import {
+  FIONREAD,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDNORM,
+  POLLWRNORM,
+  S_IFCHR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFSOCK,
+  SIGPIPE,
+  TCGETS,
+  TCSETS,
+  TCSETSF,
+  TIOCGWINSZ,
+  TIOCSWINSZ,
 } from '../../../syscall-table/flags.ts'
 import type { HostEventSource } from '../../kernel/host-events.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -99,7 +143,8 @@ class HostInode extends Inode implements HostEventSource {
     if (this.hostFd < 0) return 0
     const error = statFd(this.hostFd, stat, 0)
     if (error < 0) return -EIO
-    this.size = statView.getUint32(STAT_SIZE + 4, true) * 2 ** 32 + statView.getUint32(STAT_SIZE, true)
+    this.size =
+      statView.getUint32(STAT_SIZE + 4, true) * 2 ** 32 + statView.getUint32(STAT_SIZE, true)
     this.blocks = this.isRegular ? Math.ceil(this.size / 512) : 0
     const major = statView.getUint32(STAT_RDEV_MAJOR, true)
     this.rdev = makeDev(major, statView.getUint32(STAT_RDEV_MINOR, true))
@@ -138,7 +183,9 @@ class HostInode extends Inode implements HostEventSource {
     this.#watched = 0
     this.sb.kernel.hostEvents.unwatch(this.hostFd)
     const woken = (events & POLLHUP) !== 0 ? 0 : events
-    this.queue.wake(woken | ((events & POLLIN) !== 0 ? READABLE : 0) | ((events & POLLOUT) !== 0 ? WRITABLE : 0))
+    this.queue.wake(
+      woken | ((events & POLLIN) !== 0 ? READABLE : 0) | ((events & POLLOUT) !== 0 ? WRITABLE : 0),
+    )
   }
 
   /** Which of `events` is there now; errors count for all. */
@@ -266,7 +313,8 @@ class HostRegularOps extends FileOps {
     const { bounce } = task.kernel
     const { hostFd } = this.#inode
     const length = Math.min(io.remaining, bounce.length)
-    const n = pos === file.pos ? read(hostFd, bounce, 0, length) : pread(hostFd, bounce, 0, length, pos)
+    const n =
+      pos === file.pos ? read(hostFd, bounce, 0, length) : pread(hostFd, bounce, 0, length, pos)
     if (n <= 0) return n
     return io.put(bounce, 0, n) < 0 ? -EFAULT : io.done
   }
@@ -287,7 +335,13 @@ class HostRegularOps extends FileOps {
     return position < 0 && position !== -EINVAL ? -ESPIPE : position
   }
 
-  override map(_file: File, _offset: number, _length: number, shared: boolean, writable: boolean): MapSource | number {
+  override map(
+    _file: File,
+    _offset: number,
+    _length: number,
+    shared: boolean,
+    writable: boolean,
+  ): MapSource | number {
     return shared && writable ? -ENODEV : { hostFd: this.#inode.hostFd, offset: 0 }
   }
 

@@ -7,13 +7,13 @@ import { O_NOCTTY, O_RDWR, POLLHUP, POLLIN, POLLOUT } from '../../../syscall-tab
 import type { HostEventSource } from '../../kernel/host-events.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
+import { Dentry } from '../../vfs/dentry.ts'
 import type { File, FileOps } from '../../vfs/file.ts'
+import { Mount, MountNamespace } from '../../vfs/mount.ts'
 import { acquireTerminal } from '../dev/tty/job-control.ts'
 import type { Tty, TtyPeer } from '../dev/tty/tty.ts'
 import { openTty, TtyFileOps } from '../dev/tty/tty-file.ts'
 import { DevptsFs, mountDevpts, type SlaveInode } from '../devpts/devpts.ts'
-import { Mount, MountNamespace } from '../../vfs/mount.ts'
-import { Dentry } from '../../vfs/dentry.ts'
 
 /** Bytes per read from the host. */
 const CHUNK = 4096
@@ -108,7 +108,10 @@ class HostPeer implements TtyPeer, HostEventSource {
         this.#watch()
         return
       }
-      if (n < 0) return this.#close()
+      if (n < 0) {
+        this.#close()
+        return
+      }
       output.consume(n)
       this.#tty.outputTaken()
     }
@@ -139,7 +142,10 @@ function hostDevpts(kernel: Kernel): { fs: DevptsFs; mount: Mount } {
   const known = unmounted.get(kernel)
   if (known !== undefined) return known
   const fs = mountDevpts(kernel, null, '', 'mode=0620') as DevptsFs
-  const made = { fs, mount: new Mount(new MountNamespace(), fs, new Dentry('/', null, fs.root), 0, 'devpts') }
+  const made = {
+    fs,
+    mount: new Mount(new MountNamespace(), fs, new Dentry('/', null, fs.root), 0, 'devpts'),
+  }
   unmounted.set(kernel, made)
   return made
 }
@@ -149,7 +155,12 @@ function hostDevpts(kernel: Kernel): { fs: DevptsFs; mount: Mount } {
  * `gid` own the node.
  */
 export function attachHostTerminal(
-  kernel: Kernel, fd: HostFd, uid: number, gid: number, rows: number, columns: number,
+  kernel: Kernel,
+  fd: HostFd,
+  uid: number,
+  gid: number,
+  rows: number,
+  columns: number,
 ): HostTerminal | number {
   const { fs, mount } = hostDevpts(kernel)
   let peer!: HostPeer

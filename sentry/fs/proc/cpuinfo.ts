@@ -20,9 +20,18 @@ export interface CpuModel {
 }
 
 const UNKNOWN: CpuModel = {
-  vendor: 'unknown', family: 6, model: 0, name: 'unknown', stepping: 0, mhz: '1000.000', cache: '0 KB',
-  cpuidLevel: 0, flags: 'fpu tsc msr cx8 cmov clflush mmx fxsr sse sse2 syscall nx lm', bogomips: '2000.00',
-  clflushSize: 64, addressSizes: '48 bits physical, 48 bits virtual',
+  vendor: 'unknown',
+  family: 6,
+  model: 0,
+  name: 'unknown',
+  stepping: 0,
+  mhz: '1000.000',
+  cache: '0 KB',
+  cpuidLevel: 0,
+  flags: 'fpu tsc msr cx8 cmov clflush mmx fxsr sse sse2 syscall nx lm',
+  bogomips: '2000.00',
+  clflushSize: 64,
+  addressSizes: '48 bits physical, 48 bits virtual',
 }
 
 const models = new WeakMap<Kernel, CpuModel>()

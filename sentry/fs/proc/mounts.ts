@@ -2,7 +2,14 @@
 // reaches are shown.
 
 import {
-  MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_RELATIME,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_RDONLY,
+  MS_RELATIME,
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { pathBelow, pathInFilesystem } from '../../vfs/d-path.ts'
@@ -69,6 +76,7 @@ export function mountinfoText(target: Task): string {
 export function mountstatsText(target: Task): string {
   return forEachVisible(
     target,
-    (mount, path) => `device ${mangle(mount.source || 'none')} mounted on ${path} with fstype ${mount.sb.type}\n`,
+    (mount, path) =>
+      `device ${mangle(mount.source || 'none')} mounted on ${path} with fstype ${mount.sb.type}\n`,
   )
 }

@@ -18,14 +18,19 @@ beforeEach(() => {
 
 /** Field names of "Name: value" lines, in order. */
 const keys = (text: string | number): string[] =>
-  String(text).split('\n').filter(line => line.includes(':')).map(line => line.split(':')[0]!.trim())
+  String(text)
+    .split('\n')
+    .filter(line => line.includes(':'))
+    .map(line => line.split(':')[0]!.trim())
 
 const host = (path: string): string => readFileSync(path, 'latin1')
 
 describe('/proc/PID', () => {
   it('lists processes and follows self', () => {
     const child = k.fork()
-    expect(names(k, '/proc', 256)).toEqual(expect.arrayContaining(['self', 'stat', '1', `${child.task.tid}`]))
+    expect(names(k, '/proc', 256)).toEqual(
+      expect.arrayContaining(['self', 'stat', '1', `${child.task.tid}`]),
+    )
     expect(linkTarget(k, '/proc/self')).toBe('1')
     expect(linkTarget(child, '/proc/self')).toBe(`${child.task.tid}`)
     expect(linkTarget(k, '/proc/thread-self')).toBe('1/task/1')
@@ -36,10 +41,30 @@ describe('/proc/PID', () => {
 
   it('has the entries of Linux', () => {
     const entries = names(k, '/proc/1', 200) as string[]
-    const onHost = new Set(['attr', 'autogroup', 'clear_refs', 'coredump_filter', 'cpuset', 'map_files', 'numa_maps',
-      'pagemap', 'patch_state', 'schedstat', 'sched', 'stack', 'syscall', 'timers', 'cpu_resctrl_groups', 'arch_status',
-      'ksm_merging_pages', 'ksm_stat', 'latency', 'timens_offsets'])
-    for (const name of ['fd', 'fdinfo', 'stat', 'status', 'maps', 'task', 'ns', 'exe']) expect(entries).toContain(name)
+    const onHost = new Set([
+      'attr',
+      'autogroup',
+      'clear_refs',
+      'coredump_filter',
+      'cpuset',
+      'map_files',
+      'numa_maps',
+      'pagemap',
+      'patch_state',
+      'schedstat',
+      'sched',
+      'stack',
+      'syscall',
+      'timers',
+      'cpu_resctrl_groups',
+      'arch_status',
+      'ksm_merging_pages',
+      'ksm_stat',
+      'latency',
+      'timens_offsets',
+    ])
+    for (const name of ['fd', 'fdinfo', 'stat', 'status', 'maps', 'task', 'ns', 'exe'])
+      expect(entries).toContain(name)
     for (const name of entries) expect(onHost.has(name)).toBe(false)
     expect(new Set(entries).size).toBe(entries.length)
   })
@@ -47,7 +72,11 @@ describe('/proc/PID', () => {
   it('writes stat with all fields of proc(5)', () => {
     const line = readText(k, '/proc/self/stat') as string
     expect(line).toMatch(/^1 \(a \(b\) c\) R 0 1 1 0 -1 /)
-    const fields = (text: string) => text.slice(text.lastIndexOf(')') + 2).trim().split(' ').length
+    const fields = (text: string) =>
+      text
+        .slice(text.lastIndexOf(')') + 2)
+        .trim()
+        .split(' ').length
     expect(fields(line)).toBe(fields(host('/proc/self/stat')))
     expect(readText(k, '/proc/self/statm')).toMatch(/^(\d+ ){6}0\n$/)
   })
@@ -83,8 +112,16 @@ describe('/proc/PID', () => {
     expect(maps[0]).toMatch(/^00400000-00402000 r-xp 00001000 00:[0-9a-f]{2} \d+ +\/prog$/)
     expect(maps[0]!.indexOf('/prog')).toBe(73)
     expect(maps[1]).toMatch(/^7ff000000000-7ff000001000 rw-p 00000000 00:00 0 +\[stack\]$/)
-    const theirs = keys(host('/proc/self/smaps').split('VmFlags')[0]!.split('\n').slice(1).join('\n'))
-    const ours = keys((readText(k, '/proc/self/smaps') as string).split('VmFlags')[0]!.split('\n').slice(1).join('\n'))
+    const theirs = keys(
+      host('/proc/self/smaps').split('VmFlags')[0]!.split('\n').slice(1).join('\n'),
+    )
+    const ours = keys(
+      (readText(k, '/proc/self/smaps') as string)
+        .split('VmFlags')[0]!
+        .split('\n')
+        .slice(1)
+        .join('\n'),
+    )
     expect(ours.filter(key => theirs.includes(key))).toEqual(ours)
     expect(readText(k, '/proc/self/smaps_rollup')).toMatch(/\[rollup\]\nRss: +\d+ kB\nPss: /)
     expect(readText(k, '/proc/self/status')).toMatch(/^VmSize:\t {6}12 kB$/m)
@@ -117,7 +154,9 @@ describe('/proc/PID', () => {
     expect(k.sys.unlink('/x')).toBe(0)
     expect(linkTarget(k, `/proc/self/fd/${fd}`)).toBe('/x (deleted)')
     expect(readText(k, `/proc/self/fd/${fd}`)).toBe('hello')
-    expect(readText(k, `/proc/self/fdinfo/${fd}`)).toMatch(/^pos:\t5\nflags:\t0\d+2\nmnt_id:\t\d+\nino:\t\d+\n$/)
+    expect(readText(k, `/proc/self/fdinfo/${fd}`)).toMatch(
+      /^pos:\t5\nflags:\t0\d+2\nmnt_id:\t\d+\nino:\t\d+\n$/,
+    )
     expect(linkTarget(k, '/proc/self/fd/99')).toBe(-ENOENT)
     expect(linkTarget(k, '/proc/self/cwd')).toBe('/')
     expect(linkTarget(k, '/proc/self/exe')).toBe(-ENOENT)
@@ -174,7 +213,9 @@ describe('/proc/PID', () => {
 describe('the system', () => {
   it('shows mounts', () => {
     expect(mountOn(k, 'tmpfs', '/my dir', 'size=64k')).toBe(0)
-    expect(readText(k, '/proc/mounts')).toMatch(/^tmpfs \/my\\040dir tmpfs rw(,\w+)*,size=64k 0 0$/m)
+    expect(readText(k, '/proc/mounts')).toMatch(
+      /^tmpfs \/my\\040dir tmpfs rw(,\w+)*,size=64k 0 0$/m,
+    )
     expect(readText(k, '/proc/self/mountinfo')).toMatch(
       /^\d+ \d+ 0:\d+ \/ \/proc rw(,\w+)* - proc proc rw$/m,
     )
@@ -198,8 +239,21 @@ describe('the system', () => {
     expect(readText(k, '/proc/version')).toMatch(/^Linux version 6\.6\.0 /)
     expect(readText(k, '/proc/filesystems')).toMatch(/^nodev\tproc$/m)
     expect(readText(k, '/proc/sys/kernel/random/uuid')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4/)
-    expect(readText(k, '/proc/sys/kernel/random/boot_id')).toBe(readText(k, '/proc/sys/kernel/random/boot_id'))
-    for (const table of ['tcp', 'udp', 'unix', 'route', 'dev', 'arp', 'raw', 'packet', 'udp6', 'tcp6']) {
+    expect(readText(k, '/proc/sys/kernel/random/boot_id')).toBe(
+      readText(k, '/proc/sys/kernel/random/boot_id'),
+    )
+    for (const table of [
+      'tcp',
+      'udp',
+      'unix',
+      'route',
+      'dev',
+      'arp',
+      'raw',
+      'packet',
+      'udp6',
+      'tcp6',
+    ]) {
       const header = host(`/proc/net/${table}`).split('\n')[0]
       expect((readText(k, `/proc/net/${table}`) as string).split('\n')[0]).toBe(header)
     }
@@ -211,7 +265,9 @@ describe('the system', () => {
     expect(text.match(/^processor\t: \d+$/gm)).toEqual(['processor\t: 0', 'processor\t: 1'])
     const theirs = keys(host('/proc/cpuinfo').split('\n\n')[0]!)
     const ours = keys(text.split('\n\n')[0]!)
-    expect(ours.filter(key => theirs.includes(key))).toEqual(theirs.filter(key => ours.includes(key)))
+    expect(ours.filter(key => theirs.includes(key))).toEqual(
+      theirs.filter(key => ours.includes(key)),
+    )
   })
 
   it('can be read by many and walked as a whole', () => {
@@ -220,8 +276,10 @@ describe('the system', () => {
       for (const name of names(k, path, 300) as string[]) {
         const entry = `${path}/${name}`
         const inside = names(k, entry)
-        if (Array.isArray(inside) && depth > 0 && typeof linkTarget(k, entry) === 'number') n += walk(entry, depth - 1)
-        else if (typeof inside === 'number' && name !== 'mem') n += typeof readText(k, entry) === 'string' ? 1 : 0
+        if (Array.isArray(inside) && depth > 0 && typeof linkTarget(k, entry) === 'number')
+          n += walk(entry, depth - 1)
+        else if (typeof inside === 'number' && name !== 'mem')
+          n += typeof readText(k, entry) === 'string' ? 1 : 0
       }
       return n
     }

@@ -125,7 +125,10 @@ const OPTIONS = /^(hidepid=(0|off)|gid=[0-9]{1,10}|)$/
 
 /** A new procfs over the kernel's state. */
 export function mountProc(
-  kernel: Kernel, _task: Task | null, _source: string, data: string,
+  kernel: Kernel,
+  _task: Task | null,
+  _source: string,
+  data: string,
 ): ProcFs | number {
   for (const option of data.split(',')) if (!OPTIONS.test(option)) return -EINVAL
   return new ProcFs(kernel)

@@ -60,7 +60,13 @@ function uuid(): string {
   bytes[6] = (bytes[6]! & 0x0f) | 0x40
   bytes[8] = (bytes[8]! & 0x3f) | 0x80
   const hex = Buffer.from(bytes).toString('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    hex.slice(12, 16),
+    hex.slice(16, 20),
+    hex.slice(20),
+  ].join('-')
 }
 
 const bootIds = new WeakMap<Kernel, string>()
@@ -91,7 +97,7 @@ const SHM_MAX = '18446744073692774399'
 
 /** Directory, then name, value and, when it can be written, what writing does. */
 const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
-  'kernel': [
+  kernel: [
     ['arch', kernel => kernel.system.machine],
     ['cap_last_cap', CAP_LAST_CAP],
     ['core_pattern', 'core'],
@@ -132,11 +138,12 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['uuid', uuid],
     ['write_wakeup_threshold', 256],
   ],
-  'kernel/seccomp': [
-    ['actions_avail', 'kill_process kill_thread trap errno trace log allow'],
+  'kernel/seccomp': [['actions_avail', 'kill_process kill_thread trap errno trace log allow']],
+  'kernel/pty': [
+    ['max', 4096],
+    ['reserve', 0],
   ],
-  'kernel/pty': [['max', 4096], ['reserve', 0]],
-  'fs': [
+  fs: [
     ['aio-max-nr', 65536],
     ['aio-nr', 0],
     ['file-max', FILE_MAX],
@@ -167,7 +174,7 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['msgsize_max', 8192],
     ['queues_max', 256],
   ],
-  'vm': [
+  vm: [
     ['max_map_count', 65530],
     ['min_free_kbytes', 0],
     ['mmap_min_addr', kernel => kernel.platform.minAddr],
@@ -213,9 +220,18 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['tcp_window_scaling', 1],
     ['tcp_wmem', '4096\t16384\t4194304'],
   ],
-  'net/ipv6/conf/all': [['disable_ipv6', 0], ['forwarding', 0]],
-  'net/ipv6/conf/default': [['disable_ipv6', 0], ['forwarding', 0]],
-  'net/ipv6/conf/lo': [['disable_ipv6', 0], ['forwarding', 0]],
+  'net/ipv6/conf/all': [
+    ['disable_ipv6', 0],
+    ['forwarding', 0],
+  ],
+  'net/ipv6/conf/default': [
+    ['disable_ipv6', 0],
+    ['forwarding', 0],
+  ],
+  'net/ipv6/conf/lo': [
+    ['disable_ipv6', 0],
+    ['forwarding', 0],
+  ],
 }
 
 /** Put the tree into /proc/sys. */

@@ -38,7 +38,9 @@ export function addSystemFiles(root: StaticDirectory): void {
 
 /** Types with a device would stand without "nodev"; there are none. */
 function filesystemsText(): string {
-  return fileSystemNames().map(name => `nodev\t${name}\n`).join('')
+  return fileSystemNames()
+    .map(name => `nodev\t${name}\n`)
+    .join('')
 }
 
 function devicesText(): string {
@@ -80,15 +82,48 @@ function meminfoText(kernel: Kernel): string {
   const used = usedKb(kernel)
   const free = total - used
   const rows: [string, number][] = [
-    ['MemTotal', total], ['MemFree', free], ['MemAvailable', free], ['Buffers', 0], ['Cached', 0],
-    ['SwapCached', 0], ['Active', used], ['Inactive', 0], ['Active(anon)', used], ['Inactive(anon)', 0],
-    ['Active(file)', 0], ['Inactive(file)', 0], ['Unevictable', 0], ['Mlocked', 0], ['SwapTotal', 0],
-    ['SwapFree', 0], ['Dirty', 0], ['Writeback', 0], ['AnonPages', used], ['Mapped', 0], ['Shmem', 0],
-    ['KReclaimable', 0], ['Slab', 0], ['SReclaimable', 0], ['SUnreclaim', 0], ['KernelStack', 0],
-    ['PageTables', 0], ['SecPageTables', 0], ['NFS_Unstable', 0], ['Bounce', 0], ['WritebackTmp', 0],
-    ['CommitLimit', total / 2], ['Committed_AS', used], ['VmallocTotal', 34359738367], ['VmallocUsed', 0],
-    ['VmallocChunk', 0], ['Percpu', 0], ['AnonHugePages', 0], ['ShmemHugePages', 0],
-    ['ShmemPmdMapped', 0], ['FileHugePages', 0], ['FilePmdMapped', 0],
+    ['MemTotal', total],
+    ['MemFree', free],
+    ['MemAvailable', free],
+    ['Buffers', 0],
+    ['Cached', 0],
+    ['SwapCached', 0],
+    ['Active', used],
+    ['Inactive', 0],
+    ['Active(anon)', used],
+    ['Inactive(anon)', 0],
+    ['Active(file)', 0],
+    ['Inactive(file)', 0],
+    ['Unevictable', 0],
+    ['Mlocked', 0],
+    ['SwapTotal', 0],
+    ['SwapFree', 0],
+    ['Dirty', 0],
+    ['Writeback', 0],
+    ['AnonPages', used],
+    ['Mapped', 0],
+    ['Shmem', 0],
+    ['KReclaimable', 0],
+    ['Slab', 0],
+    ['SReclaimable', 0],
+    ['SUnreclaim', 0],
+    ['KernelStack', 0],
+    ['PageTables', 0],
+    ['SecPageTables', 0],
+    ['NFS_Unstable', 0],
+    ['Bounce', 0],
+    ['WritebackTmp', 0],
+    ['CommitLimit', total / 2],
+    ['Committed_AS', used],
+    ['VmallocTotal', 34359738367],
+    ['VmallocUsed', 0],
+    ['VmallocChunk', 0],
+    ['Percpu', 0],
+    ['AnonHugePages', 0],
+    ['ShmemHugePages', 0],
+    ['ShmemPmdMapped', 0],
+    ['FileHugePages', 0],
+    ['FilePmdMapped', 0],
   ]
   let text = ''
   for (const [name, kb] of rows) text += memLine(name, kb)
@@ -148,8 +183,21 @@ function versionText(kernel: Kernel): string {
 }
 
 const VMSTAT_ZEROS = [
-  'nr_dirty', 'nr_writeback', 'nr_mapped', 'nr_slab_reclaimable', 'nr_slab_unreclaimable', 'pgpgin', 'pgpgout',
-  'pswpin', 'pswpout', 'pgfault', 'pgmajfault', 'pgfree', 'pgsteal_kswapd', 'pgscan_kswapd', 'oom_kill',
+  'nr_dirty',
+  'nr_writeback',
+  'nr_mapped',
+  'nr_slab_reclaimable',
+  'nr_slab_unreclaimable',
+  'pgpgin',
+  'pgpgout',
+  'pswpin',
+  'pswpout',
+  'pgfault',
+  'pgmajfault',
+  'pgfree',
+  'pgsteal_kswapd',
+  'pgscan_kswapd',
+  'oom_kill',
 ]
 
 function vmstatText(kernel: Kernel): string {

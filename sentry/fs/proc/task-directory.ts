@@ -8,11 +8,30 @@ import { DEAD, type Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import type { DirSink, Inode } from '../../vfs/inode.ts'
-import { type Content, direntType, GeneratedFile, PseudoDirectory, type PseudoFs, PseudoLink } from '../pseudo.ts'
-import { mountinfoText, mountsText, mountstatsText } from './mounts.ts'
-import { exePath, FdDirectory, FdinfoDirectory, NamespaceDirectory, PathLink } from './task-files.ts'
 import {
-  auxvBytes, cmdlineBytes, environBytes, MemFileOps, mapsText, smapsRollupText, smapsText,
+  type Content,
+  direntType,
+  GeneratedFile,
+  PseudoDirectory,
+  type PseudoFs,
+  PseudoLink,
+} from '../pseudo.ts'
+import { mountinfoText, mountsText, mountstatsText } from './mounts.ts'
+import {
+  exePath,
+  FdDirectory,
+  FdinfoDirectory,
+  type NamespaceDirectory,
+  PathLink,
+} from './task-files.ts'
+import {
+  auxvBytes,
+  cmdlineBytes,
+  environBytes,
+  MemFileOps,
+  mapsText,
+  smapsRollupText,
+  smapsText,
 } from './task-memory.ts'
 import { ownedBy, type TaskDirectory, type TaskNode } from './task-node.ts'
 import { ioText, limitsText, statLine, statmLine, statusText } from './task-stat.ts'
@@ -31,7 +50,13 @@ class TaskFile extends GeneratedFile implements TaskNode {
   readonly owner: TaskDirectory
   readonly #guarded: boolean
 
-  constructor(owner: TaskDirectory, permissions: number, guarded: boolean, read: Read, write: Write | null) {
+  constructor(
+    owner: TaskDirectory,
+    permissions: number,
+    guarded: boolean,
+    read: Read,
+    write: Write | null,
+  ) {
     super(
       owner.sb,
       permissions,
@@ -68,10 +93,14 @@ class MemFile extends TaskFile {
 
 type Maker = (owner: TaskDirectory) => Inode
 
-const file = (permissions: number, read: Read, write: Write | null = null): Maker =>
-  owner => new TaskFile(owner, permissions, false, read, write)
-const guarded = (permissions: number, read: Read): Maker =>
-  owner => new TaskFile(owner, permissions, true, read, null)
+const file =
+  (permissions: number, read: Read, write: Write | null = null): Maker =>
+  owner =>
+    new TaskFile(owner, permissions, false, read, write)
+const guarded =
+  (permissions: number, read: Read): Maker =>
+  owner =>
+    new TaskFile(owner, permissions, true, read, null)
 
 /** The identity mapping of the only user namespace. */
 const ID_MAP = `${'0'.padStart(10)} ${'0'.padStart(10)} ${'4294967295'.padStart(10)}\n`
@@ -85,7 +114,10 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ['environ', guarded(0o400, environBytes)],
   ['auxv', guarded(0o400, auxvBytes)],
   ['status', file(0o444, statusText)],
-  ['personality', guarded(0o400, target => `${target.personality.toString(16).padStart(8, '0')}\n`)],
+  [
+    'personality',
+    guarded(0o400, target => `${target.personality.toString(16).padStart(8, '0')}\n`),
+  ],
   ['limits', file(0o444, limitsText)],
   ['comm', file(0o644, target => `${target.comm}\n`, writeComm)],
   ['cmdline', file(0o444, cmdlineBytes)],
@@ -105,13 +137,48 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ['oom_score', file(0o444, target => `${oomScore(target.group)}\n`)],
   ['oom_adj', file(0o644, target => `${oomAdjOf(target.group)}\n`, writeOomAdj)],
   ['oom_score_adj', file(0o644, target => `${target.group.oomScoreAdj}\n`, writeOomScoreAdj)],
-  ['loginuid', file(0o644, () => '4294967295', () => -EPERM)],
+  [
+    'loginuid',
+    file(
+      0o644,
+      () => '4294967295',
+      () => -EPERM,
+    ),
+  ],
   ['sessionid', file(0o444, () => '4294967295')],
   ['io', file(0o400, ioText)],
-  ['uid_map', file(0o644, () => ID_MAP, () => -EPERM)],
-  ['gid_map', file(0o644, () => ID_MAP, () => -EPERM)],
-  ['projid_map', file(0o644, () => ID_MAP, () => -EPERM)],
-  ['setgroups', file(0o644, () => 'allow\n', () => -EPERM)],
+  [
+    'uid_map',
+    file(
+      0o644,
+      () => ID_MAP,
+      () => -EPERM,
+    ),
+  ],
+  [
+    'gid_map',
+    file(
+      0o644,
+      () => ID_MAP,
+      () => -EPERM,
+    ),
+  ],
+  [
+    'projid_map',
+    file(
+      0o644,
+      () => ID_MAP,
+      () => -EPERM,
+    ),
+  ],
+  [
+    'setgroups',
+    file(
+      0o644,
+      () => 'allow\n',
+      () => -EPERM,
+    ),
+  ],
 ]
 
 const PROCESS_ONLY: readonly (readonly [string, Maker])[] = [

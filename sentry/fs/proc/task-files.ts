@@ -9,7 +9,13 @@ import { Dentry } from '../../vfs/dentry.ts'
 import { type File, FileOps } from '../../vfs/file.ts'
 import type { DirSink, Inode } from '../../vfs/inode.ts'
 import { Mount, MountNamespace, type Path } from '../../vfs/mount.ts'
-import { GeneratedFile, PseudoDirectory, PseudoFs, PseudoInode, PseudoMagicLink } from '../pseudo.ts'
+import {
+  GeneratedFile,
+  PseudoDirectory,
+  PseudoFs,
+  PseudoInode,
+  PseudoMagicLink,
+} from '../pseudo.ts'
 import { ownedBy, type TaskDirectory, type TaskNode } from './task-node.ts'
 
 /** NSFS_MAGIC. */

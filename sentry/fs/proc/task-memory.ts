@@ -38,7 +38,9 @@ function mapsLine(mm: Mm, vma: Vma, reader: Task): string {
     `${hex(vma.start, 8)}-${hex(vma.end, 8)} ${r}${w}${x}${vma.shared ? 's' : 'p'} ` +
     `${hex(file === null ? 0 : vma.offset, 8)} ${hex(devMajor(dev), 2)}:${hex(devMinor(dev), 2)} ${inode?.ino ?? 0}`
   const name =
-    file === null ? mm.vmaName(vma) : dPath(file.mount, file.dentry, reader.fs.root).replaceAll('\n', '\\012')
+    file === null
+      ? mm.vmaName(vma)
+      : dPath(file.mount, file.dentry, reader.fs.root).replaceAll('\n', '\\012')
   return name === '' ? `${line} \n` : `${line.padEnd(NAME_COLUMN - 1)} ${name}\n`
 }
 
@@ -71,18 +73,32 @@ function sizesOf(vma: Vma): SmapsSizes {
   }
 }
 
-const kb = (name: string, value: number): string => `${`${name}:`.padEnd(16)}${`${value}`.padStart(8)} kB\n`
+const kb = (name: string, value: number): string =>
+  `${`${name}:`.padEnd(16)}${`${value}`.padStart(8)} kB\n`
 
 /** The fields that smaps and smaps_rollup share, from Rss to Locked. */
 function usage(s: SmapsSizes): string {
   const clean = s.resident - s.anonymous
   return (
-    kb('Rss', s.resident) + kb('Pss', s.resident) + kb('Pss_Dirty', s.anonymous) +
-    kb('Shared_Clean', 0) + kb('Shared_Dirty', 0) + kb('Private_Clean', clean) +
-    kb('Private_Dirty', s.anonymous) + kb('Referenced', s.resident) + kb('Anonymous', s.anonymous) +
-    kb('KSM', 0) + kb('LazyFree', 0) + kb('AnonHugePages', 0) + kb('ShmemPmdMapped', 0) +
-    kb('FilePmdMapped', 0) + kb('Shared_Hugetlb', 0) + kb('Private_Hugetlb', 0) + kb('Swap', 0) +
-    kb('SwapPss', 0) + kb('Locked', s.locked)
+    kb('Rss', s.resident) +
+    kb('Pss', s.resident) +
+    kb('Pss_Dirty', s.anonymous) +
+    kb('Shared_Clean', 0) +
+    kb('Shared_Dirty', 0) +
+    kb('Private_Clean', clean) +
+    kb('Private_Dirty', s.anonymous) +
+    kb('Referenced', s.resident) +
+    kb('Anonymous', s.anonymous) +
+    kb('KSM', 0) +
+    kb('LazyFree', 0) +
+    kb('AnonHugePages', 0) +
+    kb('ShmemPmdMapped', 0) +
+    kb('FilePmdMapped', 0) +
+    kb('Shared_Hugetlb', 0) +
+    kb('Private_Hugetlb', 0) +
+    kb('Swap', 0) +
+    kb('SwapPss', 0) +
+    kb('Locked', s.locked)
   )
 }
 
@@ -90,10 +106,17 @@ function usage(s: SmapsSizes): string {
 function vmFlags(vma: Vma): string {
   const { prot, maxProt, flags } = vma
   const named: [boolean, string][] = [
-    [(prot & PROT_READ) !== 0, 'rd'], [(prot & PROT_WRITE) !== 0, 'wr'], [(prot & PROT_EXEC) !== 0, 'ex'],
-    [vma.shared, 'sh'], [(maxProt & PROT_READ) !== 0, 'mr'], [(maxProt & PROT_WRITE) !== 0, 'mw'],
-    [(maxProt & PROT_EXEC) !== 0, 'me'], [vma.shared, 'ms'], [(flags & VMA_GROWSDOWN) !== 0, 'gd'],
-    [(flags & VMA_LOCKED) !== 0, 'lo'], [(flags & VMA_NORESERVE) !== 0, 'nr'],
+    [(prot & PROT_READ) !== 0, 'rd'],
+    [(prot & PROT_WRITE) !== 0, 'wr'],
+    [(prot & PROT_EXEC) !== 0, 'ex'],
+    [vma.shared, 'sh'],
+    [(maxProt & PROT_READ) !== 0, 'mr'],
+    [(maxProt & PROT_WRITE) !== 0, 'mw'],
+    [(maxProt & PROT_EXEC) !== 0, 'me'],
+    [vma.shared, 'ms'],
+    [(flags & VMA_GROWSDOWN) !== 0, 'gd'],
+    [(flags & VMA_LOCKED) !== 0, 'lo'],
+    [(flags & VMA_NORESERVE) !== 0, 'nr'],
     [(flags & VMA_SPECIAL) !== 0, 'de'],
   ]
   return named.map(([set, name]) => (set ? `${name} ` : '')).join('')
@@ -106,8 +129,13 @@ export function smapsText(task: Task, reader: Task): string {
   for (const vma of areas(task.mm)) {
     const sizes = sizesOf(vma)
     text +=
-      mapsLine(task.mm, vma, reader) + kb('Size', sizes.size) + kb('KernelPageSize', PAGE_KB) +
-      kb('MMUPageSize', PAGE_KB) + usage(sizes) + kb('THPeligible', 0) + `VmFlags: ${vmFlags(vma)}\n`
+      mapsLine(task.mm, vma, reader) +
+      kb('Size', sizes.size) +
+      kb('KernelPageSize', PAGE_KB) +
+      kb('MMUPageSize', PAGE_KB) +
+      usage(sizes) +
+      kb('THPeligible', 0) +
+      `VmFlags: ${vmFlags(vma)}\n`
   }
   return text
 }
@@ -126,7 +154,10 @@ export function smapsRollupText(task: Task): string {
   }
   total.resident = Math.min(total.resident, residentPages(task.mm) * PAGE_KB)
   const range = `${hex(task.mm.vmas.at(0)!.start, 8)}-${hex(end, 8)} ---p 00000000 00:00 0`
-  const pss = kb('Pss_Anon', total.anonymous) + kb('Pss_File', total.resident - total.anonymous) + kb('Pss_Shmem', 0)
+  const pss =
+    kb('Pss_Anon', total.anonymous) +
+    kb('Pss_File', total.resident - total.anonymous) +
+    kb('Pss_Shmem', 0)
   const body = usage(total).replace(/^(Pss_Dirty.*\n)/m, `$1${pss}`)
   return `${range.padEnd(NAME_COLUMN - 1)} [rollup]\n${body}`
 }

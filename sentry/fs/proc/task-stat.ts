@@ -2,9 +2,22 @@
 
 import { ESRCH } from '../../../syscall-table/errno.ts'
 import {
-  RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_LOCKS, RLIMIT_MEMLOCK,
-  RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RSS, RLIMIT_RTPRIO, RLIMIT_RTTIME,
-  RLIMIT_SIGPENDING, RLIMIT_STACK,
+  RLIMIT_AS,
+  RLIMIT_CORE,
+  RLIMIT_CPU,
+  RLIMIT_DATA,
+  RLIMIT_FSIZE,
+  RLIMIT_LOCKS,
+  RLIMIT_MEMLOCK,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NICE,
+  RLIMIT_NOFILE,
+  RLIMIT_NPROC,
+  RLIMIT_RSS,
+  RLIMIT_RTPRIO,
+  RLIMIT_RTTIME,
+  RLIMIT_SIGPENDING,
+  RLIMIT_STACK,
 } from '../../../syscall-table/flags.ts'
 import { groupCpu, taskCpuNs } from '../../kernel/accounting.ts'
 import type { CapSet } from '../../kernel/creds.ts'
@@ -52,14 +65,42 @@ export function statLine(task: Task, reader: Task, whole: boolean): string {
   const priority = task.sched.priority > 0 ? -1 - task.sched.priority : 20 + nice
   const flags = PF_RANDOMIZE | (group.didExec ? 0 : PF_FORKNOEXEC)
   const fields: (string | number)[] = [
-    task.tid, `(${task.comm})`, stateOf(task)[0], group.parent?.tgid ?? 0, group.pgrp.pgid,
-    group.session.sid, terminal?.rdev ?? 0, terminal === null ? -1 : (terminal.foreground?.pgid ?? -1),
-    flags, 0, 0, 0, 0, ticks(cpu.userNs), ticks(cpu.systemNs),
-    whole ? ticks(group.childUtimeNs) : 0, whole ? ticks(group.childStimeNs) : 0, priority, nice,
-    group.tasks.length, 0, ticks(task.startNs - task.kernel.bootNs),
-    ...memoryFields(task, permitted), ...signalFields(task), permitted ? 1 : 0, 0, 0,
-    group.leader === task ? group.exitSignal : -1, 0, task.sched.priority, task.sched.policy, 0, 0, 0,
-    ...layoutFields(task, permitted), permitted ? group.exitStatus : 0,
+    task.tid,
+    `(${task.comm})`,
+    stateOf(task)[0],
+    group.parent?.tgid ?? 0,
+    group.pgrp.pgid,
+    group.session.sid,
+    terminal?.rdev ?? 0,
+    terminal === null ? -1 : (terminal.foreground?.pgid ?? -1),
+    flags,
+    0,
+    0,
+    0,
+    0,
+    ticks(cpu.userNs),
+    ticks(cpu.systemNs),
+    whole ? ticks(group.childUtimeNs) : 0,
+    whole ? ticks(group.childStimeNs) : 0,
+    priority,
+    nice,
+    group.tasks.length,
+    0,
+    ticks(task.startNs - task.kernel.bootNs),
+    ...memoryFields(task, permitted),
+    ...signalFields(task),
+    permitted ? 1 : 0,
+    0,
+    0,
+    group.leader === task ? group.exitSignal : -1,
+    0,
+    task.sched.priority,
+    task.sched.policy,
+    0,
+    0,
+    0,
+    ...layoutFields(task, permitted),
+    permitted ? group.exitStatus : 0,
   ]
   return `${fields.join(' ')}\n`
 }
@@ -85,9 +126,7 @@ function signalFields(task: Task): number[] {
 function layoutFields(task: Task, permitted: boolean): number[] {
   if (!permitted || !hasMemory(task)) return [0, 0, 0, 0, 0, 0, 0]
   const { mm } = task
-  return [
-    mm.dataStart, mm.dataEnd, mm.brkStart, mm.argStart, mm.argEnd, mm.envStart, mm.envEnd,
-  ]
+  return [mm.dataStart, mm.dataEnd, mm.brkStart, mm.argStart, mm.argEnd, mm.envStart, mm.envEnd]
 }
 
 /** /proc/PID/statm: size resident shared text lib data dt, in pages. */
@@ -158,12 +197,21 @@ function memoryStatus(task: Task): string {
   const file = Math.min(resident, vmas.execPages * 4)
   return [
     sizeLine('VmPeak', Math.max(mm.peakPages, vmas.totalPages) * 4),
-    sizeLine('VmSize', vmas.totalPages * 4), sizeLine('VmLck', vmas.lockedPages * 4),
-    sizeLine('VmPin', 0), sizeLine('VmHWM', resident), sizeLine('VmRSS', resident),
-    sizeLine('RssAnon', resident - file), sizeLine('RssFile', file), sizeLine('RssShmem', 0),
-    sizeLine('VmData', vmas.dataPages * 4), sizeLine('VmStk', vmas.stackPages * 4),
-    sizeLine('VmExe', exe), sizeLine('VmLib', lib), sizeLine('VmPTE', mappedKb(mm)),
-    sizeLine('VmSwap', 0), sizeLine('HugetlbPages', 0),
+    sizeLine('VmSize', vmas.totalPages * 4),
+    sizeLine('VmLck', vmas.lockedPages * 4),
+    sizeLine('VmPin', 0),
+    sizeLine('VmHWM', resident),
+    sizeLine('VmRSS', resident),
+    sizeLine('RssAnon', resident - file),
+    sizeLine('RssFile', file),
+    sizeLine('RssShmem', 0),
+    sizeLine('VmData', vmas.dataPages * 4),
+    sizeLine('VmStk', vmas.stackPages * 4),
+    sizeLine('VmExe', exe),
+    sizeLine('VmLib', lib),
+    sizeLine('VmPTE', mappedKb(mm)),
+    sizeLine('VmSwap', 0),
+    sizeLine('HugetlbPages', 0),
     'CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff\n',
   ].join('')
 }

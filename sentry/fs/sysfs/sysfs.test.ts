@@ -13,7 +13,9 @@ it('tells of CPUs, nodes and interfaces', () => {
   expect(readText(k, '/sys/devices/system/cpu/cpu1/topology/thread_siblings')).toBe('2\n')
   expect(readText(k, '/sys/devices/system/cpu/cpu1/topology/core_siblings')).toBe('7\n')
   expect(readText(k, '/sys/devices/system/node/node0/cpulist')).toBe('0-2\n')
-  expect(readText(k, '/sys/kernel/mm/transparent_hugepage/enabled')).toBe('always [madvise] never\n')
+  expect(readText(k, '/sys/kernel/mm/transparent_hugepage/enabled')).toBe(
+    'always [madvise] never\n',
+  )
   expect(names(k, '/sys/fs/cgroup')).toEqual([])
   expect(linkTarget(k, '/sys/class/net/lo')).toBe('../../devices/virtual/net/lo')
   expect(readText(k, '/sys/class/net/lo/mtu')).toBe('65536\n')

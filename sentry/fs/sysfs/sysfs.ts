@@ -48,7 +48,8 @@ function addCpus(root: StaticDirectory): void {
 }
 
 function addTopology(topology: StaticDirectory, cpu: number): void {
-  const own = (width: number): Uint8Array => Uint8Array.from({ length: width }, (_, i) => Number(i === cpu))
+  const own = (width: number): Uint8Array =>
+    Uint8Array.from({ length: width }, (_, i) => Number(i === cpu))
   addFile(topology, 'core_id', () => `${cpu}`)
   addFile(topology, 'physical_package_id', () => '0')
   addFile(topology, 'die_id', () => '0')
@@ -73,9 +74,12 @@ function addNodes(root: StaticDirectory): void {
   addFile(node, 'cpulist', allCpus)
   addFile(node, 'cpumap', ({ cpus }) => cpuMask(cpus, null))
   addFile(node, 'distance', () => '10')
-  const kib = (name: string, value: number): string => `Node 0 ${`${name}:`.padEnd(15)} ${`${value}`.padStart(8)} kB`
+  const kib = (name: string, value: number): string =>
+    `Node 0 ${`${name}:`.padEnd(15)} ${`${value}`.padStart(8)} kB`
   const total = Math.floor(kernel.memoryBytes / 1024)
-  addFile(node, 'meminfo', () => [kib('MemTotal', total), kib('MemFree', total), kib('MemUsed', 0)].join('\n'))
+  addFile(node, 'meminfo', () =>
+    [kib('MemTotal', total), kib('MemFree', total), kib('MemUsed', 0)].join('\n'),
+  )
   for (let cpu = 0; cpu < kernel.cpus; cpu++) addLink(node, `cpu${cpu}`, `../../cpu/cpu${cpu}`)
 }
 
@@ -95,14 +99,28 @@ function addKernel(root: StaticDirectory): void {
 function addNetwork(root: StaticDirectory): void {
   const lo = at(root, 'devices/virtual/net/lo')
   const values: Record<string, string> = {
-    addr_assign_type: '0', addr_len: '6', address: '00:00:00:00:00:00', broadcast: '00:00:00:00:00:00', carrier: '1',
-    dev_id: '0x0', dormant: '0', flags: '0x9', ifalias: '', ifindex: '1', iflink: '1', link_mode: '0',
-    mtu: '65536', operstate: 'unknown', tx_queue_len: '1000', type: '772',
+    addr_assign_type: '0',
+    addr_len: '6',
+    address: '00:00:00:00:00:00',
+    broadcast: '00:00:00:00:00:00',
+    carrier: '1',
+    dev_id: '0x0',
+    dormant: '0',
+    flags: '0x9',
+    ifalias: '',
+    ifindex: '1',
+    iflink: '1',
+    link_mode: '0',
+    mtu: '65536',
+    operstate: 'unknown',
+    tx_queue_len: '1000',
+    type: '772',
   }
   for (const [name, value] of Object.entries(values)) addFile(lo, name, () => value)
   const statistics = at(lo, 'statistics')
   for (const direction of ['rx', 'tx']) {
-    for (const what of ['bytes', 'packets', 'errors', 'dropped']) addFile(statistics, `${direction}_${what}`, () => '0')
+    for (const what of ['bytes', 'packets', 'errors', 'dropped'])
+      addFile(statistics, `${direction}_${what}`, () => '0')
   }
   addLink(lo, 'subsystem', '../../../../class/net')
   addLink(at(root, 'class/net'), 'lo', '../../devices/virtual/net/lo')
@@ -110,12 +128,26 @@ function addNetwork(root: StaticDirectory): void {
 
 /** A new sysfs over the kernel's state. */
 export function mountSysfs(
-  kernel: Kernel, _task: Task | null, _source: string, _data: string,
+  kernel: Kernel,
+  _task: Task | null,
+  _source: string,
+  _data: string,
 ): PseudoFs {
   const fs = new PseudoFs(kernel, 'sysfs', SYSFS_MAGIC, true)
   const root = new StaticDirectory(fs)
   fs.root = root
-  for (const name of ['block', 'bus', 'class', 'dev/block', 'dev/char', 'devices', 'firmware', 'fs', 'module', 'power']) {
+  for (const name of [
+    'block',
+    'bus',
+    'class',
+    'dev/block',
+    'dev/char',
+    'devices',
+    'firmware',
+    'fs',
+    'module',
+    'power',
+  ]) {
     at(root, name)
   }
   // Where cgroup file systems are mounted.

@@ -58,7 +58,9 @@ export class ByteQueue {
     if (needed <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#start + this.#length)
     } else {
-      const grown = new Uint8Array(Math.min(this.capacity, Math.max(needed, 2 * this.#bytes.length, 256)))
+      const grown = new Uint8Array(
+        Math.min(this.capacity, Math.max(needed, 2 * this.#bytes.length, 256)),
+      )
       grown.set(this.peek())
       this.#bytes = grown
     }

@@ -1,30 +1,87 @@
 // ioctl(2) on terminals: drivers/tty/tty_io.c and tty_ioctl.c. What is asked through the master of a
 // pseudo-terminal concerns the slave's settings, as in Linux.
 
+import { EFAULT, EINVAL, EIO, ENOTTY, EPERM } from '../../../../syscall-table/errno.ts'
 import {
-  EFAULT, EINVAL, EIO, ENOTTY, EPERM,
-} from '../../../../syscall-table/errno.ts'
-import {
-  CAP_SYS_ADMIN, CAP_SYS_TTY_CONFIG, EXTPROC, FIONREAD, ICANON, IXON, SIGTTOU, TCFLSH, TCGETA, TCGETS, TCGETS2,
-  TCIFLUSH, TCIOFF, TCIOFLUSH, TCION, TCOFLUSH, TCOOFF, TCOON, TCSBRK, TCSBRKP, TCSETA, TCSETAF,
-  TCSETAW, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW, TCSETSW2, TCXONC, TIOCCBRK, TIOCEXCL, TIOCGDEV,
-  TIOCGETD, TIOCGEXCL, TIOCGPGRP, TIOCGSID, TIOCGSOFTCAR, TIOCGWINSZ, TIOCNOTTY, TIOCNXCL, TIOCOUTQ,
-  TIOCPKT_DOSTOP, TIOCPKT_IOCTL, TIOCPKT_NOSTOP, TIOCSBRK, TIOCSCTTY, TIOCSETD, TIOCSPGRP, TIOCSSOFTCAR,
-  TIOCSTI, TIOCSWINSZ, TIOCVHANGUP, VSTART, VSTOP,
+  CAP_SYS_ADMIN,
+  CAP_SYS_TTY_CONFIG,
+  EXTPROC,
+  FIONREAD,
+  ICANON,
+  IXON,
+  SIGTTOU,
+  TCFLSH,
+  TCGETA,
+  TCGETS,
+  TCGETS2,
+  TCIFLUSH,
+  TCIOFF,
+  TCIOFLUSH,
+  TCION,
+  TCOFLUSH,
+  TCOOFF,
+  TCOON,
+  TCSBRK,
+  TCSBRKP,
+  TCSETA,
+  TCSETAF,
+  TCSETAW,
+  TCSETS,
+  TCSETS2,
+  TCSETSF,
+  TCSETSF2,
+  TCSETSW,
+  TCSETSW2,
+  TCXONC,
+  TIOCCBRK,
+  TIOCEXCL,
+  TIOCGDEV,
+  TIOCGETD,
+  TIOCGEXCL,
+  TIOCGPGRP,
+  TIOCGSID,
+  TIOCGSOFTCAR,
+  TIOCGWINSZ,
+  TIOCNOTTY,
+  TIOCNXCL,
+  TIOCOUTQ,
+  TIOCPKT_DOSTOP,
+  TIOCPKT_IOCTL,
+  TIOCPKT_NOSTOP,
+  TIOCSBRK,
+  TIOCSCTTY,
+  TIOCSETD,
+  TIOCSPGRP,
+  TIOCSSOFTCAR,
+  TIOCSTI,
+  TIOCSWINSZ,
+  TIOCVHANGUP,
+  VSTART,
+  VSTOP,
 } from '../../../../syscall-table/flags.ts'
 import type { Task } from '../../../kernel/task.ts'
 import type { File } from '../../../vfs/file.ts'
 import {
-  acquireTerminal, checkBackground, foregroundGroup, giveUpTerminal, setForegroundGroup, terminalSession,
+  acquireTerminal,
+  checkBackground,
+  foregroundGroup,
+  giveUpTerminal,
+  setForegroundGroup,
+  terminalSession,
 } from './job-control.ts'
-import { TERMIO_SIZE, TERMIOS2_SIZE, TERMIOS_SIZE, Termios } from './termios.ts'
+import { TERMIO_SIZE, TERMIOS_SIZE, TERMIOS2_SIZE, Termios } from './termios.ts'
 import type { Tty } from './tty.ts'
 
 const WINSIZE_SIZE = 8
 
 /** A request of a slave (`master` false) or of its master. `arg` is the raw third argument. */
 export function ttyIoctl(
-  tty: Tty, master: boolean, file: File, task: Task, request: number, arg: number,
+  tty: Tty,
+  master: boolean,
+  file: File,
+  task: Task,
+  request: number,
+  arg: number,
 ): number {
   switch (request >>> 0) {
     case TCGETS:
@@ -66,7 +123,12 @@ export function ttyIoctl(
 }
 
 function controlIoctl(
-  tty: Tty, master: boolean, file: File, task: Task, request: number, arg: number,
+  tty: Tty,
+  master: boolean,
+  file: File,
+  task: Task,
+  request: number,
+  arg: number,
 ): number {
   switch (request) {
     case TIOCSCTTY:
@@ -123,7 +185,8 @@ function rareIoctl(tty: Tty, master: boolean, task: Task, request: number, arg: 
     case TIOCSTI:
       return insertInput(tty, task, arg)
     case TIOCVHANGUP:
-      if (!task.creds.capable(CAP_SYS_ADMIN) && !task.creds.capable(CAP_SYS_TTY_CONFIG)) return -EPERM
+      if (!task.creds.capable(CAP_SYS_ADMIN) && !task.creds.capable(CAP_SYS_TTY_CONFIG))
+        return -EPERM
       if (!master) tty.hangUpFiles()
       return 0
     default:
@@ -194,9 +257,7 @@ function setWindowSize(tty: Tty, task: Task, arg: number): number {
   const { scratch, scratchView: v } = task.kernel
   const error = task.mm.copyIn(task, arg, scratch, 0, WINSIZE_SIZE)
   if (error < 0) return error
-  tty.resize(
-    v.getUint16(0, true), v.getUint16(2, true), v.getUint16(4, true), v.getUint16(6, true),
-  )
+  tty.resize(v.getUint16(0, true), v.getUint16(2, true), v.getUint16(4, true), v.getUint16(6, true))
   return 0
 }
 

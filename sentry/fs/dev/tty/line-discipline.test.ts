@@ -1,7 +1,23 @@
 import { describe, expect, it } from 'vitest'
 import {
-  ECHO, ECHOE, ECHOK, ECHOKE, ECHOPRT, ICANON, ICRNL, IGNCR, INLCR, IUTF8, IXON, NOFLSH, OCRNL, ONLCR, SIGINT,
-  SIGTSTP, VEOL, XTABS,
+  ECHO,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  ECHOPRT,
+  ICANON,
+  ICRNL,
+  IGNCR,
+  INLCR,
+  IUTF8,
+  IXON,
+  NOFLSH,
+  OCRNL,
+  ONLCR,
+  SIGINT,
+  SIGTSTP,
+  VEOL,
+  XTABS,
 } from '../../../../syscall-table/flags.ts'
 import { ByteQueue } from './byte-queue.ts'
 import { Echo } from './echo.ts'

@@ -5,9 +5,42 @@
 // In non-canonical mode everything up to head may be read.
 
 import {
-  ECHO, ECHOE, ECHOK, ECHOKE, ECHONL, ECHOPRT, EXTPROC, ICANON, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP,
-  IUCLC, IUTF8, IXANY, IXON, NOFLSH, PARMRK, SIGINT, SIGQUIT, SIGTSTP, VEOF, VEOL, VEOL2, VERASE, VINTR,
-  VKILL, VLNEXT, VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE,
+  ECHO,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  ECHONL,
+  ECHOPRT,
+  EXTPROC,
+  ICANON,
+  ICRNL,
+  IEXTEN,
+  IGNCR,
+  INLCR,
+  ISIG,
+  ISTRIP,
+  IUCLC,
+  IUTF8,
+  IXANY,
+  IXON,
+  NOFLSH,
+  PARMRK,
+  SIGINT,
+  SIGQUIT,
+  SIGTSTP,
+  VEOF,
+  VEOL,
+  VEOL2,
+  VERASE,
+  VINTR,
+  VKILL,
+  VLNEXT,
+  VQUIT,
+  VREPRINT,
+  VSTART,
+  VSTOP,
+  VSUSP,
+  VWERASE,
 } from '../../../../syscall-table/flags.ts'
 import type { Echo } from './echo.ts'
 import { isContinuation, type OutputProcessor } from './output.ts'
@@ -16,6 +49,7 @@ import { DISABLED_CHAR, type Termios } from './termios.ts'
 /** N_TTY_BUF_SIZE: also the longest line, with its end. */
 const BUFFER_SIZE = 4096
 const MASK = BUFFER_SIZE - 1
+const TAB = 9
 const NEWLINE = 10
 const RETURN = 13
 
@@ -314,19 +348,18 @@ export class LineDiscipline {
       this.#echo.character(first)
       for (let i = 1; i < bytes; i++) this.#echo.raw(this.#ring[(this.#head + i) & MASK]!)
     } else if (byErase && (lflag & ECHOE) === 0) this.#echo.character(cc[VERASE]!)
-    else if (first === 9) this.#echoErasedTab()
+    else if (first === TAB) this.#echoErasedTab()
     else this.#echo.eraseCharacter(first)
   }
 
   /** A tab goes back as far as the characters since the tab before it did not fill. */
   #echoErasedTab(): void {
     let columns = 0
-    for (let i = this.#head - 1; i >= this.#canonHead; i--) {
-      const c = this.#ring[i & MASK]!
-      if (c === 9) return this.#echo.eraseTab(columns, true)
-      columns += this.#echo.width(c, (this.#termios.iflag & IUTF8) !== 0)
+    let i = this.#head - 1
+    for (; i >= this.#canonHead && this.#ring[i & MASK] !== TAB; i--) {
+      columns += this.#echo.width(this.#ring[i & MASK]!, (this.#termios.iflag & IUTF8) !== 0)
     }
-    this.#echo.eraseTab(columns, false)
+    this.#echo.eraseTab(columns, i >= this.#canonHead)
   }
 
   #readBytes(into: Uint8Array, at: number, length: number): number {

@@ -2,7 +2,14 @@
 // sees. do_output_char of drivers/tty/n_tty.c.
 
 import {
-  OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, XTABS,
+  OCRNL,
+  OLCUC,
+  ONLCR,
+  ONLRET,
+  ONOCR,
+  OPOST,
+  TABDLY,
+  XTABS,
 } from '../../../../syscall-table/flags.ts'
 import type { ByteQueue } from './byte-queue.ts'
 import type { Termios } from './termios.ts'

@@ -3,9 +3,26 @@
 
 import { EAGAIN, EFAULT, EINVAL, EIO } from '../../../../syscall-table/errno.ts'
 import {
-  POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDNORM, POLLWRNORM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, TIOCGPKT,
-  TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCPKT, TIOCPKT_DOSTOP,
-  TIOCPKT_NOSTOP, TIOCPKT_START, TIOCPKT_STOP, TIOCSPTLCK,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  POLLRDNORM,
+  POLLWRNORM,
+  SIGHUP,
+  SIGINT,
+  SIGQUIT,
+  SIGTSTP,
+  TIOCGPKT,
+  TIOCGPTLCK,
+  TIOCGPTN,
+  TIOCGPTPEER,
+  TIOCPKT,
+  TIOCPKT_DOSTOP,
+  TIOCPKT_NOSTOP,
+  TIOCPKT_START,
+  TIOCPKT_STOP,
+  TIOCSPTLCK,
 } from '../../../../syscall-table/flags.ts'
 import type { Task } from '../../../kernel/task.ts'
 import { WaitQueue } from '../../../kernel/wait-queue.ts'
@@ -155,7 +172,8 @@ export class PtyMasterOps extends FileOps implements TtyPeer {
 
   /** The master may send only what the keyboard could, and a hangup. */
   #signal(signo: number): number {
-    if (signo !== SIGINT && signo !== SIGQUIT && signo !== SIGTSTP && signo !== SIGHUP) return -EINVAL
+    if (signo !== SIGINT && signo !== SIGQUIT && signo !== SIGTSTP && signo !== SIGHUP)
+      return -EINVAL
     this.#tty.signalForeground(signo)
     return 0
   }
@@ -169,4 +187,3 @@ export class PtyMasterOps extends FileOps implements TtyPeer {
     return `tty-index:\t${this.#home.index}\n`
   }
 }
-

@@ -1,8 +1,26 @@
 // Terminal settings: struct ktermios and its user-visible forms.
 
 import {
-  B38400, CBAUD, CBAUDEX, CREAD, CS8, CSIZE, ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ICANON, ICRNL, IEXTEN,
-  ISIG, IXON, NCCS, ONLCR, OPOST, PARENB,
+  B38400,
+  CBAUD,
+  CBAUDEX,
+  CREAD,
+  CS8,
+  CSIZE,
+  ECHO,
+  ECHOCTL,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  ICANON,
+  ICRNL,
+  IEXTEN,
+  ISIG,
+  IXON,
+  NCCS,
+  ONLCR,
+  OPOST,
+  PARENB,
 } from '../../../../syscall-table/flags.ts'
 
 /** sizeof(struct termios), struct termios2 and struct termio. */

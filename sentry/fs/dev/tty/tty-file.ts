@@ -2,8 +2,19 @@
 
 import { EAGAIN, EFAULT, EIO, ENOTTY } from '../../../../syscall-table/errno.ts'
 import {
-  O_NOCTTY, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, SIGTTIN, SIGTTOU, TIOCSPGRP, TOSTOP,
-  VMIN, VTIME,
+  O_NOCTTY,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDNORM,
+  POLLWRNORM,
+  SIGTTIN,
+  SIGTTOU,
+  TIOCSPGRP,
+  TOSTOP,
+  VMIN,
+  VTIME,
 } from '../../../../syscall-table/flags.ts'
 import type { Task } from '../../../kernel/task.ts'
 import type { Io } from '../../../mm/io.ts'

@@ -1,11 +1,24 @@
 // Terminals: struct tty_struct of a pseudo-terminal's slave, with its line discipline. The other side (a
 // program with the master open, or a host fd) is a `TtyPeer`.
 
-import {
-  CAP_SYS_ADMIN, ICANON, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, SIGCONT, SIGHUP, SIGWINCH, TIOCPKT_FLUSHREAD,
-  TIOCPKT_FLUSHWRITE, TIOCPKT_START, TIOCPKT_STOP, VMIN, VTIME,
-} from '../../../../syscall-table/flags.ts'
 import { EAGAIN, EBUSY, EFAULT, EIO } from '../../../../syscall-table/errno.ts'
+import {
+  CAP_SYS_ADMIN,
+  ICANON,
+  POLLIN,
+  POLLOUT,
+  POLLRDNORM,
+  POLLWRNORM,
+  SIGCONT,
+  SIGHUP,
+  SIGWINCH,
+  TIOCPKT_FLUSHREAD,
+  TIOCPKT_FLUSHWRITE,
+  TIOCPKT_START,
+  TIOCPKT_STOP,
+  VMIN,
+  VTIME,
+} from '../../../../syscall-table/flags.ts'
 import type { Kernel } from '../../../kernel/kernel.ts'
 import { signalGroup, signalProcessGroup } from '../../../kernel/signal-send.ts'
 import type { Task } from '../../../kernel/task.ts'
@@ -144,13 +157,19 @@ export class Tty implements Terminal, DisciplineOwner {
     return !this.stopped && this.output.room - ECHO_RESERVE >= WRITABLE_ROOM
   }
 
+  /** Bytes that fit for sure: each may become as many as a tab does. */
+  get #writeRoom(): number {
+    return this.stopped ? 0 : Math.max(0, (this.output.room - ECHO_RESERVE) >> 3)
+  }
+
   /** Write program output, as much as fits. Returns 0 when all of it did, else -EAGAIN or -EFAULT. */
   write(io: Io, buffer: Uint8Array): number {
     let error = 0
     while (io.remaining > 0) {
-      // Each byte may become as many as a tab does.
-      const chunk = Math.min(this.stopped ? 0 : (this.output.room - ECHO_RESERVE) >> 3, io.remaining)
-      if (chunk <= 0) {
+      // A host peer takes output at once: only when it did not is there something to wait for.
+      if (this.#writeRoom === 0) this.peer?.outputReady()
+      const chunk = Math.min(this.#writeRoom, io.remaining)
+      if (chunk === 0) {
         error = -EAGAIN
         break
       }
@@ -272,4 +291,3 @@ export class Tty implements Terminal, DisciplineOwner {
     if (this.output.length > 0) this.peer?.outputReady()
   }
 }
-
