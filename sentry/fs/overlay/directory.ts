@@ -1,7 +1,7 @@
 // Directories of an overlay: the names of the upper layer, and those of the lower one that are not hidden.
 
 import { EISDIR, ENOENT } from '../../../syscall-table/errno.ts'
-import { O_DIRECTORY, O_RDONLY } from '../../../syscall-table/flags.ts'
+import { O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
 import { attachDentry, cachedDentries, DCACHE_LIMIT } from '../../vfs/dcache.ts'
@@ -26,10 +26,13 @@ export class OverlayDir extends MemoryDir {
   readonly lower: Inode | null
   /** Lower names that are gone, or hidden by a name above. */
   readonly whiteouts = new Set<string>()
+  /** The lower file system does not count the links of directories, and shows 1: then neither do we. */
+  #uncounted: boolean
 
   constructor(sb: OverlaySuperBlock, ino: number, mode: number, lower: Inode | null) {
     super(sb, ino, mode)
     this.lower = lower
+    this.#uncounted = lower !== null && lower.nlink < 2
   }
 
   get #overlay(): OverlaySuperBlock {
@@ -64,7 +67,11 @@ export class OverlayDir extends MemoryDir {
         const next = nameAt(path, position)
         position += next.length
         // Names below may be different here: leave them to a lookup of their own.
-        open = inode instanceof OverlayDir && inode.lower !== null && !inode.entries.has(next) && !inode.whiteouts.has(next)
+        open =
+          inode instanceof OverlayDir &&
+          inode.lower !== null &&
+          !inode.entries.has(next) &&
+          !inode.whiteouts.has(next)
       } else if (lower !== null && lower.pins === 0) lower.evict()
     }
     return result
@@ -82,7 +89,10 @@ export class OverlayDir extends MemoryDir {
 
   override mkdir(name: string, mode: number, creds: Creds): Inode | number {
     const error = this.#keep()
-    return error < 0 ? error : super.mkdir(name, mode, creds)
+    if (error < 0) return error
+    const made = super.mkdir(name, mode, creds)
+    this.#settleLinks()
+    return made
   }
 
   override symlink(name: string, target: string, creds: Creds): Inode | number {
@@ -95,6 +105,13 @@ export class OverlayDir extends MemoryDir {
     return error < 0 ? error : super.link(name, target)
   }
 
+  /** A count that turns out too low was never one; and at 0 the directory would be taken for a removed one. */
+  #settleLinks(): void {
+    if (this.dead) return
+    if (this.nlink < 2) this.#uncounted = true
+    if (this.#uncounted) this.nlink = 1
+  }
+
   /** A lower file that gets another name or loses one, or moves: its changes must last. */
   #keepOther(inode: Inode): number {
     const lower = (inode as { lower?: Inode | null }).lower ?? null
@@ -102,32 +119,58 @@ export class OverlayDir extends MemoryDir {
   }
 
   override unlink(name: string, victim: Inode): number {
-    const error = this.#keep() || this.#keepOther(victim)
+    // Without a name left there is nothing that must last.
+    const error = this.#keep() || (victim.nlink > 1 ? this.#keepOther(victim) : 0)
     return error < 0 ? error : super.unlink(name, victim)
   }
 
   override rmdir(name: string, victim: Inode): number {
-    const error = this.#keep() || this.#keepOther(victim)
-    return error < 0 ? error : super.rmdir(name, victim)
+    const error = this.#keep()
+    if (error < 0) return error
+    const n = super.rmdir(name, victim)
+    this.#settleLinks()
+    return n
   }
 
   override rename(
-    name: string, newDir: Inode, newName: string, flags: number, inode: Inode, replaced: Inode | null,
+    name: string,
+    newDir: Inode,
+    newName: string,
+    flags: number,
+    inode: Inode,
+    replaced: Inode | null,
   ): number {
     const target = newDir as OverlayDir
+    if (target.dead) return -ENOENT
     let error = this.#keep() || target.#keep() || this.#keepOther(inode)
-    if (error === 0 && replaced !== null) error = this.#keepOther(replaced)
     if (error < 0) return error
-    // Lower names become upper ones first: then it is a rename within memory.
-    this.#pullUp(name, inode as MemoryInode)
-    if (replaced !== null) target.#pullUp(newName, replaced as MemoryInode)
-    return super.rename(name, newDir, newName, flags, inode, replaced)
+    if (replaced !== null) {
+      error =
+        (flags & RENAME_EXCHANGE) !== 0
+          ? target.#pullUp(newName, replaced)
+          : target.#remove(newName, replaced)
+      if (error < 0) return error
+    }
+    error = this.#pullUp(name, inode)
+    // Both names are upper ones now, and it is a rename within memory.
+    const n = error < 0 ? error : super.rename(name, newDir, newName, flags, inode, replaced)
+    this.#settleLinks()
+    target.#settleLinks()
+    return n
   }
 
-  #pullUp(name: string, inode: MemoryInode): void {
-    if (this.entries.has(name)) return
+  #remove(name: string, victim: Inode): number {
+    return victim.isDir ? this.rmdir(name, victim) : this.unlink(name, victim)
+  }
+
+  /** Make a lower name an upper one. Returns 0 or -ENOSPC. */
+  #pullUp(name: string, inode: Inode): number {
+    if (this.entries.has(name)) return 0
+    const error = this.#keepOther(inode)
+    if (error < 0) return error
     this.whiteouts.add(name)
-    this.addEntry(name, inode)
+    this.addEntry(name, inode as MemoryInode)
+    return 0
   }
 
   /** A name that is not among the entries is a lower one. Others need no whiteout: they have never been below. */
@@ -185,7 +228,8 @@ export class OverlayDir extends MemoryDir {
       file.data = listing
     }
     for (let i = at - FIRST_COOKIE; i < listing.names.length; i++) {
-      if (!sink.entry(listing.names[i]!, listing.inos[i]!, listing.types[i]!, FIRST_COOKIE + i + 1)) return 0
+      if (!sink.entry(listing.names[i]!, listing.inos[i]!, listing.types[i]!, FIRST_COOKIE + i + 1))
+        return 0
     }
     return 0
   }
@@ -211,7 +255,8 @@ export class OverlayDir extends MemoryDir {
 
   /** The lower layer has brought the inode along: keep it, so that a stat of each name needs no lookup. */
   #learn(name: string, lower: Inode, dentry: Dentry): void {
-    if (dentry.inode !== this || dentry.children.has(name) || cachedDentries() > DCACHE_LIMIT) return
+    if (dentry.inode !== this || dentry.children.has(name) || cachedDentries() > DCACHE_LIMIT)
+      return
     attachDentry(dentry, name, this.#overlay.inodeOver(lower))
   }
 

@@ -5,11 +5,11 @@ import type { SuperBlock } from '../../vfs/inode.ts'
 import type { OverlayDir } from './directory.ts'
 import { type OverlayOptions, OverlaySuperBlock } from './overlay.ts'
 
-const UNLIMITED: OverlayOptions = { size: 0 }
-
-/** An overlay over `lower`, which it owns from now on and never writes to. */
+/** An overlay over `lower`, which it owns from now on and never writes to. It may take half of the memory. */
 export function mountOverlay(
-  kernel: Kernel, lower: SuperBlock, options: OverlayOptions = UNLIMITED,
+  kernel: Kernel,
+  lower: SuperBlock,
+  options: OverlayOptions = { size: Math.floor(kernel.memoryBytes / 2) },
 ): SuperBlock {
   const sb = new OverlaySuperBlock(kernel, lower, options)
   sb.root = sb.inodeOver(lower.root) as OverlayDir

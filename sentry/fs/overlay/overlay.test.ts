@@ -3,7 +3,13 @@
 import { beforeEach, expect, test } from 'vitest'
 import { ENOENT, ENOTEMPTY } from '../../../syscall-table/errno.ts'
 import {
-  O_APPEND, O_CREAT, O_DIRECTORY, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
 } from '../../../syscall-table/flags.ts'
 import { boot, type TestTask } from '../../../test/kernel.ts'
 import type { SuperBlock } from '../../vfs/inode.ts'
@@ -136,7 +142,9 @@ test('names that were never below leave no whiteouts', () => {
     write(k, `/d/tmp${i}`, 'x', O_CREAT | O_WRONLY)
     k.sys.unlink(`/d/tmp${i}`)
   }
-  const dir = k.kernel.mounts.root.root.children.get('d')!.inode as unknown as { whiteouts: Set<string> }
+  const dir = k.kernel.mounts.root.root.children.get('d')!.inode as unknown as {
+    whiteouts: Set<string>
+  }
   expect(dir.whiteouts.size).toBe(0)
 })
 

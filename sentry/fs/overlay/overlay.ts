@@ -5,11 +5,17 @@
 // An inode that differs from its lower counterpart is kept in `changed`, under that counterpart: whatever name
 // leads there, it is found again. So hard links stay one file, and a renamed directory takes what is below along.
 
-import { OVERLAYFS_SUPER_MAGIC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../syscall-table/flags.ts'
+import {
+  OVERLAYFS_SUPER_MAGIC,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Inode, SetAttr, StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { MemorySpecial, MemorySymlink } from '../tmpfs/directory.ts'
-import { MemoryInode, MemorySuperBlock } from '../tmpfs/tmpfs.ts'
+import { type MemoryInode, MemorySuperBlock } from '../tmpfs/tmpfs.ts'
 import { OverlayDir } from './directory.ts'
 import { OverlayFile } from './regular.ts'
 
@@ -90,6 +96,25 @@ export class OverlaySuperBlock extends MemorySuperBlock {
     if (--lower.pins === 0) lower.evict()
   }
 
+  /** The lower counterpart of `inode` while nothing of it has been changed, else null. */
+  unchangedLower(inode: MemoryInode, lower: Inode): Inode | null {
+    return this.changed.get(lower) === inode ? null : lower
+  }
+
+  /** Nothing can reach the files any more: give their memory back, now or when they are closed. */
+  override unmounted(): void {
+    const found = new Set<MemoryInode>(this.changed.values())
+    for (const inode of found) {
+      if (!(inode instanceof OverlayDir)) continue
+      for (const { inode: child } of inode.entries.values()) found.add(child)
+    }
+    for (const inode of found) {
+      inode.nlink = 0
+      if (inode.pins === 0) inode.evict()
+    }
+    this.lower.unmounted()
+  }
+
   override statfs(into: StatFs): number {
     const n = this.pageLimit > 0 ? super.statfs(into) : this.lower.statfs(into)
     into.type = OVERLAYFS_SUPER_MAGIC
@@ -126,6 +151,7 @@ function copyXattrs(from: Inode, to: MemoryInode): void {
 }
 
 class OverlaySymlink extends MemorySymlink {
+  declare readonly sb: OverlaySuperBlock
   readonly lower: Inode
   constructor(sb: OverlaySuperBlock, lower: Inode) {
     super(sb, lower.ino, '')
@@ -135,33 +161,56 @@ class OverlaySymlink extends MemorySymlink {
     return this.lower.readlink(null)
   }
   override setattr(attr: SetAttr): number {
-    return keepThen(this, this.lower, () => super.setattr(attr))
+    return this.sb.keep(this, this.lower) || super.setattr(attr)
+  }
+  override getxattr(name: string): Uint8Array | number {
+    return this.sb.unchangedLower(this, this.lower)?.getxattr(name) ?? super.getxattr(name)
+  }
+  override listxattr(): string[] {
+    return lowerXattrs(this.sb.unchangedLower(this, this.lower)) ?? super.listxattr()
+  }
+  override setxattr(name: string, value: Uint8Array, flags: number): number {
+    return this.sb.keep(this, this.lower) || super.setxattr(name, value, flags)
+  }
+  override removexattr(name: string): number {
+    return this.sb.keep(this, this.lower) || super.removexattr(name)
   }
   override evict(): void {
-    ;(this.sb as OverlaySuperBlock).evicted(this, this.lower)
+    this.sb.evicted(this, this.lower)
   }
 }
 
 /** A FIFO, socket or device node of the lower layer: only the node is there, its meaning is the sandbox's. */
 class OverlaySpecial extends MemorySpecial {
+  declare readonly sb: OverlaySuperBlock
   readonly lower: Inode
   constructor(sb: OverlaySuperBlock, lower: Inode) {
     super(sb, lower.ino, lower.mode)
     this.lower = lower
   }
   override setattr(attr: SetAttr): number {
-    return keepThen(this, this.lower, () => super.setattr(attr))
+    return this.sb.keep(this, this.lower) || super.setattr(attr)
+  }
+  override getxattr(name: string): Uint8Array | number {
+    return this.sb.unchangedLower(this, this.lower)?.getxattr(name) ?? super.getxattr(name)
+  }
+  override listxattr(): string[] {
+    return lowerXattrs(this.sb.unchangedLower(this, this.lower)) ?? super.listxattr()
+  }
+  override setxattr(name: string, value: Uint8Array, flags: number): number {
+    return this.sb.keep(this, this.lower) || super.setxattr(name, value, flags)
+  }
+  override removexattr(name: string): number {
+    return this.sb.keep(this, this.lower) || super.removexattr(name)
   }
   override evict(): void {
-    ;(this.sb as OverlaySuperBlock).evicted(this, this.lower)
+    this.sb.evicted(this, this.lower)
   }
 }
 
-/** Make sure that a change of `inode` will last, and make it. */
-export function keepThen(inode: MemoryInode, lower: Inode | null, change: () => number): number {
-  if (lower !== null) {
-    const error = (inode.sb as OverlaySuperBlock).keep(inode, lower)
-    if (error < 0) return error
-  }
-  return change()
+/** Names of the extended attributes of a lower file; null without one. */
+function lowerXattrs(lower: Inode | null): string[] | null {
+  if (lower === null) return null
+  const names = lower.listxattr()
+  return typeof names === 'number' ? [] : names
 }

@@ -1,13 +1,13 @@
 // Regular files of an overlay: read from the lower layer until the first write, which copies the whole file up.
 
-import { pwrite } from '../../../native/index.ts'
-import { EFBIG, EIO } from '../../../syscall-table/errno.ts'
-import { O_ACCMODE, O_LARGEFILE, O_RDONLY } from '../../../syscall-table/flags.ts'
+import { close, ftruncate, pwrite } from '../../../native/index.ts'
+import { EFBIG, EIO, ENXIO } from '../../../syscall-table/errno.ts'
+import { O_ACCMODE, O_LARGEFILE, O_RDONLY, SEEK_DATA } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { type Io, KernelIo } from '../../mm/io.ts'
-import { type File, type FileOps, type MapSource } from '../../vfs/file.ts'
+import type { File, FileOps, MapSource } from '../../vfs/file.ts'
 import type { Inode, SetAttr } from '../../vfs/inode.ts'
-import { MemoryFile, MemoryFileOps, seekRegular, SMALL_FILE_MAX } from '../tmpfs/regular.ts'
+import { MemoryFile, MemoryFileOps, SMALL_FILE_MAX, seekRegular } from '../tmpfs/regular.ts'
 import { lowerFile } from './lower-file.ts'
 import type { OverlaySuperBlock } from './overlay.ts'
 
@@ -59,10 +59,12 @@ export class OverlayFile extends MemoryFile {
     const wanted = Math.min(length, this.size)
     const error = this.#keep() || (wanted > 0 ? this.needLower(task) : 0)
     if (error < 0) return error
-    const charged = this.chargeFor(0, wanted)
-    if (charged < 0) return charged
-    const n = wanted <= SMALL_FILE_MAX ? this.#copySmall(task, wanted) : this.#copyLarge(task, wanted)
-    if (n < 0) return n
+    const n =
+      wanted <= SMALL_FILE_MAX ? this.#copySmall(task, wanted) : this.#copyLarge(task, wanted)
+    if (n < 0) {
+      this.#dropCopy()
+      return n
+    }
     this.below = false
     // Less than expected when someone has shortened the lower file behind our back.
     this.size = n
@@ -70,6 +72,8 @@ export class OverlayFile extends MemoryFile {
   }
 
   #copySmall(task: Task, length: number): number {
+    const error = this.chargeFor(0, length)
+    if (error < 0) return error
     this.reserve(length)
     let done = 0
     while (done < length) {
@@ -82,23 +86,54 @@ export class OverlayFile extends MemoryFile {
     return done
   }
 
+  /** Holes are left out: they cost memory neither below nor here. */
   #copyLarge(task: Task, length: number): number {
-    const { size } = this
-    // An empty memfd: what is in this file so far is nothing.
-    this.size = 0
-    const error = this.spill()
-    this.size = size
+    const error = this.#emptyMemfd()
     if (error < 0) return error
     let done = 0
     while (done < length) {
-      const n = this.#readLower(task, done, Math.min(length - done, copyBuffer.length))
+      const data = this.#nextData(done)
+      if (data === -ENXIO || data >= length) {
+        done = length
+        break
+      }
+      if (data < 0) return data
+      const n = this.#readLower(task, data, Math.min(length - data, copyBuffer.length))
       if (n < 0) return n
       if (n === 0) break
-      const put = pwrite(this.hostFd, copyBuffer, 0, n, done)
+      const charged = this.chargeFor(data, data + n)
+      if (charged < 0) return charged
+      const put = pwrite(this.hostFd, copyBuffer, 0, n, data)
       if (put < n) return put < 0 ? put : -EIO
-      done += n
+      done = data + n
     }
-    return done
+    const cut = ftruncate(this.hostFd, done)
+    return cut < 0 ? cut : done
+  }
+
+  #emptyMemfd(): number {
+    const { size } = this
+    this.size = 0
+    const error = this.spill()
+    this.size = size
+    return error
+  }
+
+  /** Where data of the lower file starts, from `pos` on; -ENXIO when only a hole follows. */
+  #nextData(pos: number): number {
+    const file = this.lowerFile!
+    const data = file.ops.seek(file, pos, SEEK_DATA)
+    // Not every file system can tell.
+    return data >= pos || data === -ENXIO ? data : pos
+  }
+
+  /** A copy that failed half way must not shine through later. */
+  #dropCopy(): void {
+    if (this.hostFd >= 0) close(this.hostFd)
+    this.hostFd = -1
+    this.data = new Uint8Array(0)
+    this.sb.charge(-this.charged)
+    this.charged = 0
   }
 
   #readLower(task: Task, pos: number, length: number): number {
@@ -180,11 +215,17 @@ class OverlayFileOps extends MemoryFileOps {
 
   override seek(file: File, offset: number, whence: number): number {
     const inode = this.#file
-    return inode.below ? seekRegular(file, offset, whence, inode.size) : super.seek(file, offset, whence)
+    return inode.below
+      ? seekRegular(file, offset, whence, inode.size)
+      : super.seek(file, offset, whence)
   }
 
   override map(
-    file: File, offset: number, length: number, shared: boolean, writable: boolean,
+    file: File,
+    offset: number,
+    length: number,
+    shared: boolean,
+    writable: boolean,
   ): MapSource | number {
     const inode = this.#file
     const task = inode.sb.kernel.init.leader
