@@ -9,6 +9,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Inode, SetAttr } from './inode.ts'
 import type { Mount } from './mount.ts'
+import { walksChanged } from './path-cache.ts'
 import { MAY_WRITE, mountWritable, ownerOrCapable, permission } from './permission.ts'
 
 const NO_ID = 0xffffffff
@@ -21,6 +22,7 @@ export function changeMode(task: Task, mount: Mount, inode: Inode, mode: number)
   if (!ownerOrCapable(creds, inode)) return -EPERM
   let bits = mode & 0o7777
   if (!creds.inGroup(inode.gid) && !creds.capable(CAP_FSETID)) bits &= ~S_ISGID
+  if (inode.isDir) walksChanged()
   return inode.setattr({ mode: bits })
 }
 
@@ -42,7 +44,7 @@ export function changeOwner(task: Task, mount: Mount, inode: Inode, uid: number,
   if (!inode.isDir) {
     const mode = withoutSetId(inode.mode)
     if (mode !== inode.mode) attr.mode = mode & 0o7777
-  }
+  } else walksChanged()
   return inode.setattr(attr)
 }
 

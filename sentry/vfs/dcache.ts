@@ -7,6 +7,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
+import { walksChanged } from './path-cache.ts'
 
 /** Cached dentries above which the cache is trimmed at the next walk: some 40 MB with their inodes. */
 export const DCACHE_LIMIT = 100_000
@@ -24,6 +25,7 @@ export function cachedDentries(): number {
 export function attachDentry(parent: Dentry, name: string, inode: Inode | null): Dentry {
   const dentry = new Dentry(name, parent, inode)
   parent.children.set(name, dentry)
+  dentry.cached = true
   cached++
   if (inode !== null) inode.pins++
   return dentry
@@ -37,6 +39,7 @@ export function instantiate(dentry: Dentry, inode: Inode): void {
   if (children.get(dentry.name) === dentry) return
   // File systems that are not cacheable have no negative dentries in the tree.
   children.set(dentry.name, dentry)
+  dentry.cached = true
   cached++
 }
 
@@ -45,8 +48,15 @@ export function forgetDentry(dentry: Dentry): void {
   const { parent, inode } = dentry
   if (parent === null || parent.children.get(dentry.name) !== dentry) return
   parent.children.delete(dentry.name)
+  dentry.cached = false
   cached--
+  if (inode !== null && steersWalks(inode)) walksChanged()
   if (inode !== null && --inode.pins === 0) inode.evict()
+}
+
+/** Paths lead through directories and symlinks; all else can only be their end. */
+function steersWalks(inode: Inode): boolean {
+  return inode.isDir || inode.isSymlink
 }
 
 /** Forget a name and all that lies below it. Iterative: trees may be deeper than the stack. */
@@ -74,6 +84,7 @@ export function deleteDentry(dentry: Dentry): void {
 
 /** Give a dentry another name; a dentry of that name is taken out of the tree by the caller before. */
 export function moveDentry(dentry: Dentry, parent: Dentry, name: string): void {
+  if (steersWalks(dentry.inode!)) walksChanged()
   dentry.parent!.children.delete(dentry.name)
   dentry.parent = parent
   dentry.name = name

@@ -18,6 +18,8 @@ export class Dentry {
   detached = false
   /** An O_TMPFILE file that linkat(2) may still give a name to. */
   linkable = false
+  /** In the tree: a lookup of the name finds this dentry. */
+  cached = false
   /** Open files that hold this dentry in the cache. */
   opens = 0
   /** Looked up since the cache was last trimmed. */

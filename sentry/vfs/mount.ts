@@ -2,6 +2,7 @@
 
 import type { Dentry } from './dentry.ts'
 import type { SuperBlock } from './inode.ts'
+import { walksChanged } from './path-cache.ts'
 
 /** One file system, or a part of it (bind), at one place. */
 export class Mount {
@@ -50,6 +51,7 @@ export class MountNamespace {
       at.dentry.mounted.push(mount)
     }
     this.mounts.push(mount)
+    walksChanged()
   }
 
   detach(mount: Mount): void {
@@ -59,6 +61,7 @@ export class MountNamespace {
       if (at.mounted.length === 0) at.mounted = null
     }
     mount.parent = mount.mountpoint = null
+    walksChanged()
     const index = this.mounts.indexOf(mount)
     if (index >= 0) this.mounts.splice(index, 1)
   }

@@ -13,6 +13,7 @@ import { forgetTree } from './dcache.ts'
 import { Dentry } from './dentry.ts'
 import type { SuperBlock } from './inode.ts'
 import { Mount, MountNamespace, type Path } from './mount.ts'
+import { walksChanged } from './path-cache.ts'
 import { fileSystemType } from './super.ts'
 
 /** Flags that belong to a mount. */
@@ -32,6 +33,7 @@ export function mountFlags(flags: number): number {
 export function rootDentry(sb: SuperBlock): Dentry {
   if (sb.rootDentry === null) {
     sb.rootDentry = new Dentry('/', null, sb.root)
+    sb.rootDentry.cached = true
     sb.root.pins++
   }
   return sb.rootDentry
@@ -98,6 +100,7 @@ export function bindMount(from: Path, at: Path, flags: number): number {
 export function remount(at: Path, flags: number): number {
   if (at.dentry !== at.mount.root) return -EINVAL
   at.mount.flags = mountFlags(flags)
+  walksChanged()
   return 0
 }
 
@@ -122,8 +125,10 @@ export function unmount(kernel: Kernel, at: Path, lazy: boolean): number {
   const below = namespace.mounts.filter(m => isBelow(m, mount))
   if (!lazy && (below.length > 1 || inUse(kernel, mount))) return -EBUSY
   for (let i = below.length - 1; i >= 0; i--) {
-    namespace.detach(below[i]!)
-    forgetUnmounted(namespace, below[i]!.sb)
+    const gone = below[i]!
+    namespace.detach(gone)
+    // LIMIT: what a lazily detached file system holds is freed with the sandbox only.
+    if (!inUse(kernel, gone)) forgetUnmounted(namespace, gone.sb)
   }
   return 0
 }

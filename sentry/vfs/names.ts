@@ -16,6 +16,7 @@ import {
 import type { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
+import { walksChanged } from './path-cache.ts'
 import {
   LAST_DOT, LAST_DOTDOT, LAST_NORMAL, LAST_ROOT, WALK_EMPTY, WALK_FOLLOW, WALK_PARENT, walk, walkPath,
 } from './path-walk.ts'
@@ -218,6 +219,7 @@ function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): numb
   if (n < 0) return n
   if ((flags & RENAME_EXCHANGE) !== 0) {
     // The first move takes the place in the map; the second puts the other dentry at the old name.
+    walksChanged()
     to.parent!.children.delete(newName)
     moveDentry(from, newDir, newName)
     to.parent = oldDir

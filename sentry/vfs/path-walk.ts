@@ -15,7 +15,8 @@ import type { Task } from '../kernel/task.ts'
 import { attachDentry, lookupDentry, trimDcache } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
 import type { Mount } from './mount.ts'
-import { maySearch } from './permission.ts'
+import { cachedWalk, keepWalk } from './path-cache.ts'
+import { MAY_EXEC, permission } from './permission.ts'
 
 // Flags of a walk; those of openat2's `resolve` word are shifted above them.
 /** Follow a symlink in the last component. */
@@ -49,7 +50,10 @@ const BENEATH = RESOLVE_BENEATH << RESOLVE_SHIFT
 const IN_ROOT = RESOLVE_IN_ROOT << RESOLVE_SHIFT
 const CACHED = RESOLVE_CACHED << RESOLVE_SHIFT
 const SCOPED = BENEATH | IN_ROOT
+/** Walks with no other flags may be kept in the path cache. */
+const KEPT_FLAGS = WALK_FOLLOW | WALK_DIRECTORY | WALK_CREATE | WALK_EMPTY
 
+const EVERYBODY_SEARCHES = 0o111
 const SLASH = 47
 const DOT = 46
 
@@ -66,8 +70,10 @@ class Walk {
   /** What ".." never leaves: the task's root, or the starting point with RESOLVE_BENEATH and IN_ROOT. */
   rootMount!: Mount
   rootDentry!: Dentry
-  /** The last component was reached through a magic link. */
-  jumped = false
+  /** Everybody would get this result, until something changes that `walksChanged` tells. */
+  plain = true
+  /** The name that the walk ended without, when it was the last one. */
+  missing: Dentry | null = null
   links = 0
   /** The rest of the path, and how far into it the walk is. */
   path = ''
@@ -83,7 +89,34 @@ export const walk = new Walk()
  */
 export function walkPath(task: Task, dfd: number, path: string, flags: number): number {
   const error = start(task, dfd, path, flags)
-  return error < 0 || path === '' ? error : follow()
+  if (error < 0 || path === '') return error
+  if ((flags & ~KEPT_FLAGS) !== 0) return follow()
+  const { mount, dentry, rootDentry } = walk
+  const known = cachedWalk(path, mount, dentry, rootDentry, flags)
+  if (known !== undefined) {
+    const n = goTo(known.mount, known.dentry, flags)
+    if (n !== CONTINUE) return n
+  }
+  const n = follow()
+  if (walk.plain && !walk.trailingSlash && (n === 0 || n === -ENOENT)) {
+    const end = n === 0 ? walk.dentry : walk.missing
+    if (end !== null) keepWalk(path, mount, dentry, rootDentry, flags, walk.mount, end)
+  }
+  return n
+}
+
+/** End a walk at a dentry known from an earlier one; CONTINUE when it has to be walked to again. */
+function goTo(mount: Mount, dentry: Dentry, flags: number): number {
+  const { inode } = dentry
+  if (inode === null) {
+    if ((flags & WALK_CREATE) === 0) return -ENOENT
+  } else if (inode.isSymlink && (flags & WALK_FOLLOW) !== 0) return CONTINUE
+  else if ((flags & WALK_DIRECTORY) !== 0 && !inode.isDir) return CONTINUE
+  dentry.used = true
+  walk.mount = mount
+  walk.dentry = dentry
+  walk.lastType = LAST_NORMAL
+  return 0
 }
 
 /** Find the starting point and the root. */
@@ -93,7 +126,9 @@ function start(task: Task, dfd: number, path: string, flags: number): number {
   walk.flags = flags
   walk.path = path
   walk.at = walk.links = 0
-  walk.jumped = walk.trailingSlash = false
+  walk.plain = true
+  walk.missing = null
+  walk.trailingSlash = false
   walk.last = ''
   walk.lastType = LAST_ROOT
   const { root, cwd } = task.fs
@@ -134,8 +169,11 @@ function follow(): number {
     const dir = walk.dentry.inode!
     if (at === length) return walk.lastType === LAST_ROOT ? 0 : finishDirectory()
     if (!dir.isDir) return -ENOTDIR
-    const denied = maySearch(walk.task.creds, dir)
-    if (denied < 0) return denied
+    if ((dir.mode & EVERYBODY_SEARCHES) !== EVERYBODY_SEARCHES) {
+      walk.plain = false
+      const denied = permission(walk.task.creds, dir, MAY_EXEC)
+      if (denied < 0) return denied
+    }
     let end = at + 1
     while (end < length && path.charCodeAt(end) !== SLASH) end++
     if (end - at > NAME_MAX) return -ENAMETOOLONG
@@ -162,6 +200,7 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
     }
     if (end - at === 2 && path.charCodeAt(at + 1) === DOT) {
       walk.lastType = LAST_DOTDOT
+      walk.plain = false
       if (isLast && stopAtParent(path, at, end)) return 0
       const error = toParent()
       if (error < 0) return error
@@ -174,6 +213,7 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   const dir = walk.dentry
   let child = dir.children.get(name)
   if (child === undefined || !dir.inode!.sb.cacheable) {
+    if (!dir.inode!.sb.cacheable) walk.plain = false
     if ((walk.flags & CACHED) !== 0) return -EAGAIN
     if (child === undefined && !isLast) fillChain(dir, path, at)
     const found = lookupDentry(dir, name, walk.task)
@@ -208,6 +248,7 @@ function stopAtParent(path: string, at: number, end: number): boolean {
 
 /** A name that does not exist. */
 function missing(child: Dentry, isLast: boolean): number {
+  if (isLast) walk.missing = child
   if (!isLast || (walk.flags & WALK_CREATE) === 0) return -ENOENT
   walk.dentry = child
   return 0
@@ -299,10 +340,10 @@ function jump(mount: Mount, dentry: Dentry): number {
   if ((flags & NO_MAGICLINKS) !== 0) return -ELOOP
   if ((flags & SCOPED) !== 0) return -EXDEV
   if ((flags & NO_XDEV) !== 0 && mount !== walk.mount) return -EXDEV
+  walk.plain = false
   walk.mount = mount
   walk.dentry = dentry
   if (walk.at < walk.path.length) return CONTINUE
-  walk.jumped = true
   walk.lastType = LAST_NORMAL
   return finishLast()
 }
@@ -315,6 +356,7 @@ function mayFollow(link: Dentry): number {
   const dir = link.parent!.inode!
   const inode = link.inode!
   if ((dir.mode & (S_ISVTX | 2)) !== (S_ISVTX | 2)) return 0
+  walk.plain = false
   if (walk.task.creds.fsuid === inode.uid || dir.uid === inode.uid) return 0
   return walk.at < walk.path.length ? 0 : -EACCES
 }

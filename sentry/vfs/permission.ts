@@ -30,11 +30,6 @@ export function permission(creds: Creds, inode: Inode, mask: number): number {
   return overridden(creds, mode, mask) ? 0 : -EACCES
 }
 
-/** Search permission on a directory: the check of each step of a walk. */
-export function maySearch(creds: Creds, dir: Inode): number {
-  return (dir.mode & 0o111) === 0o111 ? 0 : permission(creds, dir, MAY_EXEC)
-}
-
 /** CAP_DAC_*: everything on directories; on files execution only when somebody may execute. */
 function overridden(creds: Creds, mode: number, mask: number): boolean {
   const isDir = (mode & S_IFMT) === S_IFDIR

@@ -151,6 +151,12 @@ export class MemoryDir extends MemoryInode {
     return 0
   }
 
+  override childInodes(): MemoryInode[] {
+    const inodes: MemoryInode[] = []
+    for (const { inode } of this.entries.values()) if (inode.nlink > 0) inodes.push(inode)
+    return inodes
+  }
+
   get empty(): boolean {
     return this.entries.size === 0
   }

@@ -84,6 +84,17 @@ export class TmpfsSuperBlock extends MemorySuperBlock {
     this.#options = options
   }
 
+  /** Nothing can reach the files any more: give their memory back, now or when they are closed. */
+  override unmounted(): void {
+    const found: Inode[] = [this.root]
+    for (let i = 0; i < found.length; i++) {
+      const inode = found[i] as MemoryInode
+      for (const child of inode.childInodes()) found.push(child)
+      inode.nlink = 0
+      if (inode.pins === 0) inode.free()
+    }
+  }
+
   override options(): string {
     let text = ''
     if (this.pageLimit > 0) text += `,size=${this.pageLimit * 4}k`
@@ -150,6 +161,11 @@ export class MemoryInode extends Inode {
   /** user.* only on regular files and directories is the VFS's rule; ACLs are not supported. */
   xattrPermitted(name: string): boolean {
     return name.startsWith('user.') || name.startsWith('trusted.') || name.startsWith('security.')
+  }
+
+  /** What the names in a directory stand for. */
+  childInodes(): Iterable<MemoryInode> {
+    return []
   }
 
   override evict(): void {
