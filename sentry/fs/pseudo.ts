@@ -2,8 +2,9 @@
 // generated on the fly, files whose bytes are computed when they are read, links. The role of Linux's
 // libfs, seq_file and kernfs.
 
-import { EINVAL, EIO, ENOENT, EPERM } from '../../syscall-table/errno.ts'
+import { EACCES, EINVAL, EIO, ENOENT, EPERM } from '../../syscall-table/errno.ts'
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../syscall-table/flags.ts'
+import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Io } from '../mm/io.ts'
@@ -79,9 +80,19 @@ export abstract class PseudoDirectory extends PseudoInode {
     return directoryOps
   }
 
-  /** The error of creating a name in a directory that has only what the kernel puts there. */
-  override mknod(): Inode | number {
-    return -EPERM
+  /**
+   * Names cannot be made. What Linux says follows from its lookups: procfs answers ENOENT for any unknown
+   * name, the others get as far as the missing operation.
+   */
+  override mknod(_name: string, mode: number, _rdev: number, _creds: Creds): Inode | number {
+    if (this.sb.type === 'proc') return -ENOENT
+    return (mode & S_IFMT) === S_IFREG ? -EACCES : -EPERM
+  }
+  override mkdir(_name: string, _mode: number, _creds: Creds): Inode | number {
+    return this.sb.type === 'proc' ? -ENOENT : -EPERM
+  }
+  override symlink(_name: string, _target: string, _creds: Creds): Inode | number {
+    return this.sb.type === 'proc' ? -ENOENT : -EPERM
   }
 
   /** Offer "." and ".." and then, from position 2 on, what `list` offers. */
