@@ -17,21 +17,6 @@
 namespace portcullis::systrap {
 namespace {
 
-// The kinds of op that native/systrap.ts writes.
-enum OpKind {
-  kMmap = 1,
-  kMunmap,
-  kMprotect,
-  kMremap,
-  kMadvise,
-  kFutexWake,
-  kSetFs,
-  kSetGs,
-  kFork,
-  kClone,
-  kExit,
-};
-
 uint64_t U64(double v) { return static_cast<uint64_t>(static_cast<int64_t>(v)); }
 
 StubOp HostCall(uint64_t nr, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0,

@@ -69,17 +69,6 @@ void Limit(int resource, rlim_t value) {
 
 std::atomic<bool> g_childDied{false};
 
-Fd& Fd::operator=(Fd&& other) noexcept {
-  reset();
-  fd_ = other.release();
-  return *this;
-}
-
-void Fd::reset() {
-  if (fd_ >= 0) close(fd_);
-  fd_ = -1;
-}
-
 Space::~Space() {
   if (slots) munmap(slots, STUB_SLOTS_SIZE);
 }

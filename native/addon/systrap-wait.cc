@@ -21,8 +21,6 @@
 namespace portcullis::systrap {
 namespace {
 
-constexpr int kTimeout = -1;
-constexpr int kHost = -2;
 constexpr int kNothing = -3;
 
 // An event that comes within this time is cheaper to spin for than to sleep for.

@@ -16,45 +16,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "record.h"
 #include "stub/slot.h"
 
 namespace portcullis::systrap {
-
-constexpr int kMaxThreads = 4096;
-
-// An owned file descriptor.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(other.release()) {}
-  Fd& operator=(Fd&& other) noexcept;
-  ~Fd() { reset(); }
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-  int release() {
-    int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-  void reset();
-
- private:
-  int fd_ = -1;
-};
-
-// One thread's record in the array that JavaScript reads: doubles, then arguments, then registers.
-constexpr size_t kRecordSize = 512;
-struct Record {
-  double event, nr, ip, sp, signo, code, faultAddr, errorCode, trapNo, failedOp, failedErrno,
-      exitStatus, unused[4];
-  uint64_t args[6];
-  uint64_t regs[18];
-};
-static_assert(sizeof(Record) <= kRecordSize);
-
-// Events beyond the stub's own.
-constexpr int kEventDead = 6;
 
 // One address space: the slots of its threads. Shared by the processes that share the memory.
 struct Space {
