@@ -80,6 +80,7 @@ export function exitTask(task: Task): void {
   task.stopWaiting()
   task.restart.clear()
   task.state = ZOMBIE
+  task.eventQueue?.wake(0)
   task.unsignalable = false
   releaseThreads(task)
   releaseVfork(task)

@@ -51,8 +51,9 @@ function handleEvent(kernel: Kernel, id: number): void {
   if (task === undefined) return
   task.events++
   if (task.eventQueue !== null) {
-    task.eventQueue.wake(0)
+    const queue = task.eventQueue
     task.eventQueue = null
+    queue.wake(0)
   }
   switch (task.thread.event) {
     case EV_SYSCALL:
@@ -63,6 +64,7 @@ function handleEvent(kernel: Kernel, id: number): void {
       const start = task.onStart
       task.onStart = null
       task.state = RUNNING
+      task.startQueue?.wake(0)
       finish(task, start === null ? 0 : start.started(task))
       break
     }

@@ -13,9 +13,14 @@ interface PendingRange {
   end: number
 }
 
+/** Park `task` until the host thread of `other` has its next event. Returns -EBLOCKED. */
+export function waitForEvent(task: Task, other: Task): number {
+  other.eventQueue ??= new WaitQueue()
+  return task.block(other.eventQueue, 0)
+}
+
 export class PendingRanges {
   #ranges: PendingRange[] = []
-  readonly #settled = new WaitQueue()
 
   add(task: Task, start: number, end: number): void {
     if (this.#ranges.length > 0) this.#dropFinished()
@@ -36,9 +41,8 @@ export class PendingRanges {
   settle(task: Task, start: number, end: number): number {
     const range = this.conflict(task, start, end)
     if (range === undefined) return 0
-    range.task.eventQueue = this.#settled
     task.kernel.platform.interrupt(range.task.thread)
-    return task.block(this.#settled, 0)
+    return waitForEvent(task, range.task)
   }
 
   #dropFinished(): void {

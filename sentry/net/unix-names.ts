@@ -72,6 +72,12 @@ export function bindName(task: Task, socket: UnixSocket, name: string): number {
   return 0
 }
 
+/** The error for a second bind: Linux makes the file of a path first, and complains of that. */
+export function rebindError(task: Task, name: string): number {
+  const exists = name.charCodeAt(0) !== 0 && walkPath(task, AT_FDCWD, name, 0) === 0
+  return exists ? -EADDRINUSE : -EINVAL
+}
+
 function bindAbstract(socket: UnixSocket, name: string): number {
   const { abstract } = unixSpace(socket.kernel)
   const key = socket.type + name

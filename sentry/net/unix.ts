@@ -45,6 +45,7 @@ import {
   bindName,
   findByName,
   parseName,
+  rebindError,
   unbindName,
   unixSpace,
   writeName,
@@ -116,7 +117,7 @@ export class UnixSocket extends Socket {
   override bind(task: Task, address: Uint8Array, length: number): number {
     const name = parseName(address, length)
     if (typeof name === 'number') return name
-    if (this.name !== '') return name === '' ? 0 : -EINVAL
+    if (this.name !== '') return name === '' ? 0 : rebindError(task, name)
     return name === '' ? autobind(this) : bindName(task, this, name)
   }
 

@@ -47,6 +47,7 @@ import {
   sys_sync_file_range,
   sys_syncfs,
   sys_tee,
+  sys_vmsplice,
   sys_write,
   sys_writev,
 } from './file.ts'
@@ -265,14 +266,18 @@ import {
   sys_uname,
 } from './system.ts'
 import {
+  sys_adjtimex,
   sys_alarm,
+  sys_clock_adjtime,
   sys_clock_getres,
   sys_clock_gettime,
   sys_clock_nanosleep,
+  sys_clock_settime,
   sys_getitimer,
   sys_gettimeofday,
   sys_nanosleep,
   sys_setitimer,
+  sys_settimeofday,
   sys_time,
   sys_timer_create,
   sys_timer_delete,
@@ -1042,6 +1047,11 @@ function call_arch_prctl(task: Task): number {
   return sys_arch_prctl(task, s[0]!, a[3]! * TWO32 + a[2]!)
 }
 
+function call_adjtimex(task: Task): number {
+  const a = task.thread.args
+  return sys_adjtimex(task, a[1]! * TWO32 + a[0]!)
+}
+
 function call_setrlimit(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -1055,6 +1065,11 @@ function call_chroot(task: Task): number {
 
 function call_sync(task: Task): number {
   return sys_sync(task)
+}
+
+function call_settimeofday(task: Task): number {
+  const a = task.thread.args
+  return sys_settimeofday(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!)
 }
 
 function call_mount(task: Task): number {
@@ -1236,6 +1251,12 @@ function call_timer_getoverrun(task: Task): number {
 function call_timer_delete(task: Task): number {
   const s = task.thread.sargs
   return sys_timer_delete(task, s[0]!)
+}
+
+function call_clock_settime(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_clock_settime(task, s[0]!, a[3]! * TWO32 + a[2]!)
 }
 
 function call_clock_gettime(task: Task): number {
@@ -1439,6 +1460,12 @@ function call_sync_file_range(task: Task): number {
   return sys_sync_file_range(task, s[0]!, s[3]! * TWO32 + a[2]!, s[5]! * TWO32 + a[4]!, s[6]!)
 }
 
+function call_vmsplice(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_vmsplice(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, s[6]!)
+}
+
 function call_utimensat(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -1547,6 +1574,12 @@ function call_prlimit64(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
   return sys_prlimit64(task, s[0]!, s[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!)
+}
+
+function call_clock_adjtime(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_clock_adjtime(task, s[0]!, a[3]! * TWO32 + a[2]!)
 }
 
 function call_syncfs(task: Task): number {
@@ -1884,12 +1917,12 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 156 _sysctl
   call_prctl, // 157 prctl
   call_arch_prctl, // 158 arch_prctl
-  notPermitted, // 159 adjtimex
+  call_adjtimex, // 159 adjtimex
   call_setrlimit, // 160 setrlimit
   call_chroot, // 161 chroot
   call_sync, // 162 sync
   notPermitted, // 163 acct
-  notPermitted, // 164 settimeofday
+  call_settimeofday, // 164 settimeofday
   call_mount, // 165 mount
   call_umount2, // 166 umount2
   notPermitted, // 167 swapon
@@ -1952,7 +1985,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_timer_gettime, // 224 timer_gettime
   call_timer_getoverrun, // 225 timer_getoverrun
   call_timer_delete, // 226 timer_delete
-  notPermitted, // 227 clock_settime
+  call_clock_settime, // 227 clock_settime
   call_clock_gettime, // 228 clock_gettime
   call_clock_getres, // 229 clock_getres
   call_clock_nanosleep, // 230 clock_nanosleep
@@ -2003,7 +2036,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_splice, // 275 splice
   call_tee, // 276 tee
   call_sync_file_range, // 277 sync_file_range
-  notSupported, // 278 vmsplice
+  call_vmsplice, // 278 vmsplice
   notPermitted, // 279 move_pages
   call_utimensat, // 280 utimensat
   call_epoll_pwait, // 281 epoll_pwait
@@ -2030,7 +2063,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_prlimit64, // 302 prlimit64
   notSupported, // 303 name_to_handle_at
   notSupported, // 304 open_by_handle_at
-  notPermitted, // 305 clock_adjtime
+  call_clock_adjtime, // 305 clock_adjtime
   call_syncfs, // 306 syncfs
   call_sendmmsg, // 307 sendmmsg
   call_setns, // 308 setns
@@ -2209,10 +2242,10 @@ export const restartClass: Int32Array = Int32Array.of(
   EINTR, // 6 lstat
   ERESTART_RESTARTBLOCK, // 7 poll
   EINTR, // 8 lseek
-  EINTR, // 9 mmap
-  EINTR, // 10 mprotect
-  EINTR, // 11 munmap
-  EINTR, // 12 brk
+  ERESTARTNOINTR, // 9 mmap
+  ERESTARTNOINTR, // 10 mprotect
+  ERESTARTNOINTR, // 11 munmap
+  ERESTARTNOINTR, // 12 brk
   EINTR, // 13 rt_sigaction
   EINTR, // 14 rt_sigprocmask
   EINTR, // 15 rt_sigreturn
@@ -2225,10 +2258,10 @@ export const restartClass: Int32Array = Int32Array.of(
   EINTR, // 22 pipe
   ERESTARTNOHAND, // 23 select
   EINTR, // 24 sched_yield
-  EINTR, // 25 mremap
+  ERESTARTNOINTR, // 25 mremap
   EINTR, // 26 msync
   EINTR, // 27 mincore
-  EINTR, // 28 madvise
+  ERESTARTNOINTR, // 28 madvise
   EINTR, // 29 shmget
   EINTR, // 30 shmat
   EINTR, // 31 shmctl
@@ -2478,7 +2511,7 @@ export const restartClass: Int32Array = Int32Array.of(
   ERESTARTSYS, // 275 splice
   ERESTARTSYS, // 276 tee
   EINTR, // 277 sync_file_range
-  EINTR, // 278 vmsplice
+  ERESTARTSYS, // 278 vmsplice
   EINTR, // 279 move_pages
   EINTR, // 280 utimensat
   EINTR, // 281 epoll_pwait

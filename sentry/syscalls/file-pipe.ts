@@ -1,10 +1,22 @@
-// pipe(2) and pipe2(2).
+// pipe(2), pipe2(2) and vmsplice(2).
 
-import { EINVAL } from '../../syscall-table/errno.ts'
-import { O_CLOEXEC, O_DIRECT, O_NONBLOCK, RLIMIT_NOFILE } from '../../syscall-table/flags.ts'
-import { createPipe } from '../fs/pipe.ts'
+import { EAGAIN, EBADF, EBLOCKED, EINVAL } from '../../syscall-table/errno.ts'
+import {
+  O_CLOEXEC,
+  O_DIRECT,
+  O_NONBLOCK,
+  RLIMIT_NOFILE,
+  SPLICE_F_GIFT,
+  SPLICE_F_MORE,
+  SPLICE_F_MOVE,
+  SPLICE_F_NONBLOCK,
+} from '../../syscall-table/flags.ts'
+import { createPipe, pipeOf } from '../fs/pipe.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
+import { sys_readv, sys_writev } from './file-io.ts'
+
+const SPLICE_FLAGS = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT
 
 /** pipe(2). */
 export function sys_pipe(task: Task, fds: number): number {
@@ -16,6 +28,26 @@ export function sys_pipe2(task: Task, fds: number, flags: number): number {
   if ((flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) !== 0) return -EINVAL
   const [reader, writer] = createPipe(task.kernel, flags)
   return installPair(task, reader, writer, (flags & O_CLOEXEC) !== 0, fds)
+}
+
+/**
+ * vmsplice(2). DIFFERS: the pages are copied, so that later changes of them do not show in the pipe; Linux
+ * leaves open which of the two happens.
+ */
+export function sys_vmsplice(
+  task: Task,
+  fd: number,
+  iov: number,
+  count: number,
+  flags: number,
+): number {
+  if ((flags & ~SPLICE_FLAGS) !== 0) return -EINVAL
+  const file = task.files.get(fd)
+  if (file === undefined || pipeOf(file) === null) return -EBADF
+  const n = file.writable ? sys_writev(task, fd, iov, count) : sys_readv(task, fd, iov, count)
+  if (n !== -EBLOCKED || (flags & SPLICE_F_NONBLOCK) === 0) return n
+  task.stopWaiting()
+  return task.restart.done > 0 ? task.restart.done : -EAGAIN
 }
 
 /**

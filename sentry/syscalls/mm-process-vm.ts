@@ -2,9 +2,10 @@
 
 import { EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import { BY_REALCREDS, ptraceAccess } from '../kernel/ptrace-access.ts'
-import { type Task, ZOMBIE } from '../kernel/task.ts'
+import { STARTING, type Task, ZOMBIE } from '../kernel/task.ts'
 import { UIO_MAXIOV } from '../mm/io.ts'
 import { TASK_SIZE } from '../mm/mm.ts'
+import { waitForEvent } from '../mm/pending-ranges.ts'
 
 /** The segments of the other process, loaded before anything is copied: (address, length) pairs. */
 const remote = new Float64Array(UIO_MAXIOV * 2)
@@ -54,6 +55,8 @@ function transfer(
   const target = task.kernel.tasks.get(pid)
   if (target === undefined || target.state >= ZOMBIE) return -ESRCH
   if (ptraceAccess(task, target, BY_REALCREDS) < 0) return -EPERM
+  // A new child's memory is not there before its host process is.
+  if (target.state === STARTING) return waitForEvent(task, target)
   return copy(task, target, remoteCount, writing)
 }
 

@@ -109,7 +109,7 @@ export const fileCalls = inArea('file', {
   vmsplice: {
     nr: 278,
     args: { fd, iov: inIovec('nrSegs'), nrSegs: size, flags: flags('SPLICE') },
-    todo: ENOSYS,
+    restart: 'sys',
   },
   fallocate: { nr: 285, args: { fd, mode: flags('FALLOC'), offset: off, len: off } },
   dup3: { nr: 292, args: { oldfd: fd, newfd: fd, flags: flags('OPEN') } },

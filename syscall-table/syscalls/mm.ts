@@ -21,13 +21,19 @@ export const mmCalls = inArea('mm', {
   mmap: {
     nr: 9,
     args: { addr, length: size, prot: flags('PROT'), flags: flags('MAP'), fd, offset: word },
+    restart: 'nointr',
   },
-  mprotect: { nr: 10, args: { addr, length: size, prot: flags('PROT') } },
-  munmap: { nr: 11, args: { addr, length: size } },
-  brk: { nr: 12, args: { addr } },
+  mprotect: {
+    nr: 10,
+    args: { addr, length: size, prot: flags('PROT') },
+    restart: 'nointr',
+  },
+  munmap: { nr: 11, args: { addr, length: size }, restart: 'nointr' },
+  brk: { nr: 12, args: { addr }, restart: 'nointr' },
   mremap: {
     nr: 25,
     args: { oldAddr: addr, oldSize: size, newSize: size, flags: flags('MREMAP'), newAddr: addr },
+    restart: 'nointr',
   },
   msync: { nr: 26, args: { addr, length: size, flags: flags('MSYNC') } },
   mincore: {
@@ -35,7 +41,11 @@ export const mmCalls = inArea('mm', {
     args: { addr, length: size, vec: addr },
     partial: 'reports every mapped page as resident',
   },
-  madvise: { nr: 28, args: { addr, length: size, advice: flags('MADV') } },
+  madvise: {
+    nr: 28,
+    args: { addr, length: size, advice: flags('MADV') },
+    restart: 'nointr',
+  },
   mlock: { nr: 149, args: { addr, length: size } },
   munlock: { nr: 150, args: { addr, length: size } },
   mlockall: { nr: 151, args: { flags: flags('MCL') } },
