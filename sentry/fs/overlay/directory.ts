@@ -25,7 +25,7 @@ export class OverlayDir extends MemoryDir {
   /** The directory below, or null for one made here (or opaque). */
   readonly lower: Inode | null
   /** Lower names that are gone, or hidden by a name above. */
-  readonly whiteouts = new Set<string>()
+  #whiteouts: Set<string> | null = null
   /** The lower file system does not count the links of directories, and shows 1: then neither do we. */
   #uncounted: boolean
 
@@ -33,6 +33,21 @@ export class OverlayDir extends MemoryDir {
     super(sb, ino, mode)
     this.lower = lower
     this.#uncounted = lower !== null && lower.nlink < 2
+  }
+
+  /** Whether `name` is gone from the lower layer, or hidden by a name above. */
+  isHidden(name: string): boolean {
+    return this.entries.has(name) || this.#whiteouts?.has(name) === true
+  }
+
+  /** Lower names that will never show again. */
+  get whiteoutCount(): number {
+    return this.#whiteouts?.size ?? 0
+  }
+
+  #hide(name: string): void {
+    this.#whiteouts ??= new Set()
+    this.#whiteouts.add(name)
   }
 
   get #overlay(): OverlaySuperBlock {
@@ -46,14 +61,14 @@ export class OverlayDir extends MemoryDir {
   override lookup(name: string, task: Task | null): Inode | number {
     const upper = this.entries.get(name)
     if (upper !== undefined) return upper.inode
-    if (this.lower === null || this.whiteouts.has(name)) return -ENOENT
+    if (this.lower === null || this.#whiteouts?.has(name)) return -ENOENT
     const found = this.lower.lookup(name, task)
     return typeof found === 'number' ? found : this.#overlay.inodeOver(found)
   }
 
   override lookupChain(path: string, at: number): readonly (Inode | null)[] | null {
     const first = nameAt(path, at)
-    if (this.lower === null || this.entries.has(first) || this.whiteouts.has(first)) return null
+    if (this.lower === null || this.isHidden(first)) return null
     const chain = this.lower.lookupChain(path, at)
     if (chain === null) return null
     const result: (Inode | null)[] = []
@@ -67,11 +82,7 @@ export class OverlayDir extends MemoryDir {
         const next = nameAt(path, position)
         position += next.length
         // Names below may be different here: leave them to a lookup of their own.
-        open =
-          inode instanceof OverlayDir &&
-          inode.lower !== null &&
-          !inode.entries.has(next) &&
-          !inode.whiteouts.has(next)
+        open = inode instanceof OverlayDir && inode.lower !== null && !inode.isHidden(next)
       } else if (lower !== null && lower.pins === 0) lower.evict()
     }
     return result
@@ -168,7 +179,7 @@ export class OverlayDir extends MemoryDir {
     if (this.entries.has(name)) return 0
     const error = this.#keepOther(inode)
     if (error < 0) return error
-    this.whiteouts.add(name)
+    this.#hide(name)
     this.addEntry(name, inode as MemoryInode)
     return 0
   }
@@ -179,7 +190,7 @@ export class OverlayDir extends MemoryDir {
       super.removeEntry(name)
       return
     }
-    this.whiteouts.add(name)
+    this.#hide(name)
     touchModified(this.sb.kernel, this)
   }
 
@@ -304,7 +315,7 @@ class VisibleNames implements DirSink {
   entry(name: string, ino: number, type: number, next: number, inode?: Inode): boolean {
     this.next = next
     if (name === '.' || name === '..') return true
-    if (this.#dir.whiteouts.has(name) || this.#dir.entries.has(name)) return true
+    if (this.#dir.isHidden(name)) return true
     this.found = true
     if (this.#sink === null) {
       this.stopped = true

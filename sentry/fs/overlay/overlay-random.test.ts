@@ -32,7 +32,9 @@ import { dropUnused, mountOver } from './test/setup.ts'
 
 const LOWER = '/lower'
 const TREES = ['/over', '/plain'] as const
-const STEPS = 120
+/** Longer walks: OVERLAY_WALKS=50 OVERLAY_STEPS=1000. */
+const STEPS = Number(process.env.OVERLAY_STEPS ?? 120)
+const WALKS = Number(process.env.OVERLAY_WALKS ?? 4)
 
 /** xorshift32: the same walk for the same seed. */
 function randomSource(seed: number): (below: number) => number {
@@ -310,24 +312,27 @@ class Walk {
   }
 }
 
-test.each([1, 2, 3, 4])('random walk %i: as a plain tmpfs, and the lower stays as it was', seed => {
-  const k = boot()
-  mountOn(k, 'tmpfs', LOWER, 'mode=755')
-  mountOn(k, 'tmpfs', '/plain', 'mode=755')
-  for (const top of [LOWER, '/plain']) fill(k, top)
-  const over = mountOver(k, LOWER, '/over')
-  const before = dump(k, LOWER)
-  expect(dump(k, '/over')).toBe(dump(k, '/plain'))
-  const walk = new Walk(k, seed * 7919)
-  const history: string[] = []
-  for (let i = 0; i < STEPS; i++) {
-    k.clock.nowNs += 1e9
-    walk.last = ''
-    walk.step()
-    history.push(walk.last)
-    if (walk.random(3) === 0) dropUnused(over)
-    expect(dump(k, '/over'), history.slice(-12).join('\n')).toBe(dump(k, '/plain'))
-  }
-  expect(dump(k, LOWER)).toBe(before)
-  expect(k.sys.open('/over/none', O_RDONLY, 0)).toBe(-ENOENT)
-})
+test.each(Array.from({ length: WALKS }, (_, i) => i + 1))(
+  'random walk %i: as a plain tmpfs, and the lower stays as it was',
+  seed => {
+    const k = boot()
+    mountOn(k, 'tmpfs', LOWER, 'mode=755')
+    mountOn(k, 'tmpfs', '/plain', 'mode=755')
+    for (const top of [LOWER, '/plain']) fill(k, top)
+    const over = mountOver(k, LOWER, '/over')
+    const before = dump(k, LOWER)
+    expect(dump(k, '/over')).toBe(dump(k, '/plain'))
+    const walk = new Walk(k, seed * 7919)
+    const history: string[] = []
+    for (let i = 0; i < STEPS; i++) {
+      k.clock.nowNs += 1e9
+      walk.last = ''
+      walk.step()
+      history.push(walk.last)
+      if (walk.random(3) === 0) dropUnused(over)
+      expect(dump(k, '/over'), history.slice(-12).join('\n')).toBe(dump(k, '/plain'))
+    }
+    expect(dump(k, LOWER)).toBe(before)
+    expect(k.sys.open('/over/none', O_RDONLY, 0)).toBe(-ENOENT)
+  },
+)

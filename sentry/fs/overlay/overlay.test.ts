@@ -14,6 +14,7 @@ import {
 import { boot, type TestTask } from '../../../test/kernel.ts'
 import type { SuperBlock } from '../../vfs/inode.ts'
 import { mountTmpfs } from '../tmpfs/mount.ts'
+import type { OverlayDir } from './directory.ts'
 import { mountOverlay } from './mount.ts'
 
 let k: TestTask
@@ -142,10 +143,8 @@ test('names that were never below leave no whiteouts', () => {
     write(k, `/d/tmp${i}`, 'x', O_CREAT | O_WRONLY)
     k.sys.unlink(`/d/tmp${i}`)
   }
-  const dir = k.kernel.mounts.root.root.children.get('d')!.inode as unknown as {
-    whiteouts: Set<string>
-  }
-  expect(dir.whiteouts.size).toBe(0)
+  const dir = k.kernel.mounts.root.root.children.get('d')!.inode as OverlayDir
+  expect(dir.whiteoutCount).toBe(0)
 })
 
 test('a large file is copied up through the host', () => {
