@@ -300,6 +300,9 @@ int main(int argc, char **argv) {
   if (argc > 1 && strncmp(argv[1], "helper-", 7) == 0) return test_helper(argc, argv), 3;
 #endif
   setvbuf(stdout, NULL, _IOLBF, 0);
+  // The tests see the same descriptor 0 wherever they run: it may be a socket, a terminal or nothing.
+  close(0);
+  if (open("/dev/null", O_RDWR) != 0) return perror("/dev/null"), 2;
   const char *tmp = getenv("TMPDIR");
   char root[256], directory[320], report[600];
   snprintf(root, sizeof root, "%s/syscalls.XXXXXX", tmp ? tmp : "/tmp");
