@@ -10,8 +10,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createSystrapPlatform, exitNow } from '../native/index.ts'
-import { createInit } from '../sentry/boot/init.ts'
 import { cpuFeatures, hostClock } from '../sentry/boot/host.ts'
+import { createInit } from '../sentry/boot/init.ts'
 import '../sentry/fs/dev/devtmpfs.ts'
 import { hostFile } from '../sentry/fs/host/host-file.ts'
 import '../sentry/fs/proc/proc.ts'
@@ -21,9 +21,9 @@ import { Kernel } from '../sentry/kernel/kernel.ts'
 import { run } from '../sentry/kernel/run-loop.ts'
 import type { Task } from '../sentry/kernel/task.ts'
 import { KernelIo } from '../sentry/mm/io.ts'
-import { mountRoot } from '../sentry/vfs/mounting.ts'
+import { mountNew, mountRoot } from '../sentry/vfs/mounting.ts'
 import { makeDirectory } from '../sentry/vfs/names.ts'
-import { openPath } from '../sentry/vfs/vfs.ts'
+import { openPath, WALK_FOLLOW, walk, walkPath } from '../sentry/vfs/vfs.ts'
 import { AT_FDCWD, O_CREAT, O_RDONLY, O_WRONLY } from '../syscall-table/flags.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -61,6 +61,9 @@ for (const { name, bytes } of files) {
   makeParents(init, name)
   writeFile(init, name, bytes)
 }
+makeDirectory(init, AT_FDCWD, '/tmp', 0o1777)
+mountAt(init, 'proc', '/proc')
+mountAt(init, 'devtmpfs', '/dev')
 const modes = [O_RDONLY, O_WRONLY, O_WRONLY]
 modes.forEach((mode, fd) => {
   const file = hostFile(kernel, fd, mode)
@@ -74,6 +77,14 @@ if (spawned < 0) throw new Error(`spawn: ${spawned}`)
 run(kernel)
 const status = kernel.init.exitStatus
 exitNow((status & 0x7f) === 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f))
+
+function mountAt(task: Task, type: string, at: string): void {
+  makeDirectory(task, AT_FDCWD, at, 0o755)
+  const n = walkPath(task, AT_FDCWD, at, WALK_FOLLOW)
+  const { mount, dentry } = walk
+  const made = n < 0 ? n : mountNew(task, { mount, dentry }, type, type, '', 0)
+  if (made < 0) throw new Error(`mount ${type}: ${made}`)
+}
 
 function makeParents(task: Task, name: string): void {
   const parts = name.split('/').slice(1, -1)

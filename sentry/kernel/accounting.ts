@@ -3,7 +3,7 @@
 // counts as user time.
 
 import { CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID } from '../../syscall-table/flags.ts'
-import { DEAD, STARTING, type Task, ZOMBIE } from './task.ts'
+import { DEAD, RUNNING, STARTING, type Task, ZOMBIE } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
 
 export interface CpuTimes {
@@ -40,4 +40,21 @@ export function cpuClockNs(task: Task, clock: number): number {
     return userNs + systemNs
   }
   return 0
+}
+
+/** A thread that has used no CPU time for this long sleeps in the host: it waits for a futex. */
+const ASLEEP_NS = 1e6
+
+/**
+ * Whether a task in program code sleeps there, as far as can be told: the kernel does not see futex waits.
+ * The first look always says no.
+ */
+export function looksAsleep(task: Task): boolean {
+  if (task.state !== RUNNING || task.syscallNr >= 0) return false
+  const cpu = taskCpuNs(task)
+  const now = task.kernel.clock.monotonicNs()
+  if (cpu === task.seenCpuNs) return now - task.seenAtNs >= ASLEEP_NS
+  task.seenCpuNs = cpu
+  task.seenAtNs = now
+  return false
 }

@@ -7,7 +7,7 @@ import {
   FUTEX_WAITERS,
   ROBUST_LIST_LIMIT,
 } from '../../syscall-table/flags.ts'
-import type { Task } from './task.ts'
+import { RUNNING, type Task } from './task.ts'
 
 /** struct robust_list_head { next, futex_offset, list_op_pending }. */
 const HEAD_SIZE = 24
@@ -44,6 +44,19 @@ function handleFutexDeath(task: Task, addr: number): void {
   if ((value & FUTEX_TID_MASK) !== task.tid) return
   scratchView.setUint32(0, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0, true)
   if (task.mm.copyOut(task, addr, scratch, 0, 4) < 0) return
-  if ((value & FUTEX_WAITERS) !== 0 && !task.group.exiting)
-    platform.ops(task.thread).futexWake(addr, 1, true)
+  if ((value & FUTEX_WAITERS) === 0) return
+  if (task.group.exiting) nudgeWaiters(task)
+  else platform.ops(task.thread).futexWake(addr, 1, true)
+}
+
+/**
+ * A process that is being killed cannot wake anybody. Interrupting those who may wait makes the host repeat
+ * their waits, which end at once because the word has changed.
+ */
+function nudgeWaiters(task: Task): void {
+  const { kernel, group } = task
+  for (const other of kernel.tasks.values()) {
+    if (other.group === group || other.state !== RUNNING || other.syscallNr >= 0) continue
+    kernel.platform.interrupt(other.thread)
+  }
 }

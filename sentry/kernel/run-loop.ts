@@ -64,7 +64,6 @@ function handleEvent(kernel: Kernel, id: number): void {
       const start = task.onStart
       task.onStart = null
       task.state = RUNNING
-      task.startQueue?.wake(0)
       finish(task, start === null ? 0 : start.started(task))
       break
     }

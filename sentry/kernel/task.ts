@@ -156,6 +156,9 @@ export class Task {
   seccomp: SeccompState | null = null
   /** CPU time used by earlier host threads of this task (before exec). */
   earlierCpuNs = 0
+  /** What `looksAsleep` saw last: CPU time, and when it was first seen so. */
+  seenCpuNs = -1
+  seenAtNs = 0
   /** CLOCK_MONOTONIC ns. */
   startNs = 0
   readonly #waiter: TaskWaiter

@@ -10,6 +10,9 @@ import {
   CLOCK_REALTIME_ALARM,
   CLOCK_TAI,
   CLOCK_THREAD_CPUTIME_ID,
+  CLOCKFD,
+  CPUCLOCK_CLOCK_MASK,
+  CPUCLOCK_PERTHREAD_MASK,
   ITIMER_PROF,
   ITIMER_REAL,
   NSIG,
@@ -74,14 +77,29 @@ export function sys_alarm(task: Task, seconds: number): number {
   return left < 1 ? 1 : Math.floor(left + 0.5)
 }
 
+/**
+ * The clock that a timer runs on: the C library names the caller's CPU clocks by the numbers that
+ * clock_getcpuclockid(3) makes. -EINVAL for none, or one of another process.
+ */
+function timerClock(task: Task, clock: number): number {
+  if (clock >= 0) return TIMER_CLOCKS.includes(clock) ? clock : -EINVAL
+  if ((clock & CPUCLOCK_CLOCK_MASK) === CLOCKFD) return -EINVAL
+  const pid = ~(clock >> 3)
+  if ((clock & CPUCLOCK_PERTHREAD_MASK) !== 0) {
+    return pid === 0 || pid === task.tid ? CLOCK_THREAD_CPUTIME_ID : -EINVAL
+  }
+  return pid === 0 || pid === task.group.tgid ? CLOCK_PROCESS_CPUTIME_ID : -EINVAL
+}
+
 /** timer_create(2). */
 export function sys_timer_create(
   task: Task,
-  clock: number,
+  clockId: number,
   eventAddr: number,
   idAddr: number,
 ): number {
-  if (!TIMER_CLOCKS.includes(clock)) return -EINVAL
+  const clock = timerClock(task, clockId)
+  if (clock < 0) return clock
   const { scratch, scratchView } = task.kernel
   let notify = SIGEV_SIGNAL
   let signo = SIGALRM

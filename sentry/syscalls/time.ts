@@ -23,6 +23,12 @@ import { NS_PER_SEC, readTimespec, spec, writeTimespec } from './time-values.ts'
 
 export { sys_timerfd_create, sys_timerfd_gettime, sys_timerfd_settime } from './time-fd.ts'
 export {
+  sys_adjtimex,
+  sys_clock_adjtime,
+  sys_clock_settime,
+  sys_settimeofday,
+} from './time-set.ts'
+export {
   sys_alarm,
   sys_getitimer,
   sys_setitimer,

@@ -19,7 +19,7 @@ import {
   RLIMIT_SIGPENDING,
   RLIMIT_STACK,
 } from '../../../syscall-table/flags.ts'
-import { groupCpu, taskCpuNs } from '../../kernel/accounting.ts'
+import { groupCpu, looksAsleep, taskCpuNs } from '../../kernel/accounting.ts'
 import type { CapSet } from '../../kernel/creds.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
 import { SigSet } from '../../kernel/signal-state.ts'
@@ -49,7 +49,7 @@ export function stateOf(task: Task): readonly [string, string] {
     case BLOCKED:
       return task.unsignalable ? ['D', 'disk sleep'] : ['S', 'sleeping']
     default:
-      return ['R', 'running']
+      return looksAsleep(task) ? ['S', 'sleeping'] : ['R', 'running']
   }
 }
 

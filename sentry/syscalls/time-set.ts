@@ -1,0 +1,65 @@
+// Setting and tuning the time of day, which only the host may: settimeofday(2), adjtimex(2). Arguments are
+// checked as Linux checks them, so that a program sees the errors it would see without CAP_SYS_TIME.
+
+import { EFAULT, EINVAL, EOPNOTSUPP, EPERM } from '../../syscall-table/errno.ts'
+import { CLOCK_REALTIME } from '../../syscall-table/flags.ts'
+import { SIZEOF_TIMEX, type Timex, writeTimex } from '../../syscall-table/structs.gen.ts'
+import { isCpuClock, readClock, type Timespec } from '../kernel/clocks.ts'
+import type { Task } from '../kernel/task.ts'
+import { readTimespec } from './time-values.ts'
+
+/** STA_UNSYNC with TIME_ERROR: nobody tells this kernel how good the host's clock is. */
+const STA_UNSYNC = 0x40
+const TIME_ERROR = 5
+/** USER_TICK_USEC. */
+const TICK_USEC = 10_000
+/** NTP's largest error, in µs. */
+const MAX_ERROR = 16_000_000
+/** ADJ_OFFSET_SS_READ: a mode that reads. */
+const OFFSET_SS_READ = 0xa001
+
+const now: Timespec = { sec: 0, nsec: 0 }
+
+/** settimeofday(2). */
+export function sys_settimeofday(task: Task, tv: number, tz: number): number {
+  const { scratch, scratchView } = task.kernel
+  if (tv !== 0) {
+    if (task.mm.copyIn(task, tv, scratch, 0, 16) < 0) return -EFAULT
+    const usec = scratchView.getUint32(12, true) * 2 ** 32 + scratchView.getUint32(8, true)
+    if (usec >= 1e6 || scratchView.getInt32(4, true) < 0) return -EINVAL
+  }
+  if (tz !== 0 && task.mm.copyIn(task, tz, scratch, 0, 8) < 0) return -EFAULT
+  return -EPERM
+}
+
+/** clock_settime(2). Only the time of day can be set at all. */
+export function sys_clock_settime(task: Task, clock: number, addr: number): number {
+  if (clock !== CLOCK_REALTIME) {
+    return isCpuClock(clock) && readClock(task, clock, now) ? -EPERM : -EINVAL
+  }
+  const error = readTimespec(task, addr)
+  return error < 0 ? error : -EPERM
+}
+
+/** adjtimex(2). */
+export function sys_adjtimex(task: Task, addr: number): number {
+  return sys_clock_adjtime(task, CLOCK_REALTIME, addr)
+}
+
+/** clock_adjtime(2). Modes that change something need CAP_SYS_TIME over the host. */
+export function sys_clock_adjtime(task: Task, clock: number, addr: number): number {
+  if (clock !== CLOCK_REALTIME) return readClock(task, clock, now) ? -EOPNOTSUPP : -EINVAL
+  const { kernel } = task
+  if (task.mm.copyIn(task, addr, kernel.scratch, 0, SIZEOF_TIMEX) < 0) return -EFAULT
+  const modes = kernel.scratchView.getUint32(0, true)
+  if (modes !== 0 && modes !== OFFSET_SS_READ) return -EPERM
+  kernel.clock.realtime(now)
+  const timex: Timex = {
+    ...{ modes, offset: 0, freq: 0, maxerror: MAX_ERROR, esterror: MAX_ERROR, status: STA_UNSYNC },
+    ...{ constant: 2, precision: 1, tolerance: 32768000, tick: TICK_USEC, ppsfreq: 0, jitter: 0 },
+    ...{ shift: 0, stabil: 0, jitcnt: 0, calcnt: 0, errcnt: 0, stbcnt: 0, tai: 0 },
+    time: { sec: now.sec, usec: Math.floor(now.nsec / 1000) },
+  }
+  writeTimex(kernel.scratchView, 0, timex)
+  return task.mm.copyOut(task, addr, kernel.scratch, 0, SIZEOF_TIMEX) < 0 ? -EFAULT : TIME_ERROR
+}
