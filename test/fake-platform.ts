@@ -1,8 +1,8 @@
 // A platform without a host: program memory is an array per address space, and nothing runs by itself.
 
-import { EFAULT } from '../syscall-table/errno.ts'
 import type { OpList, Platform, ThreadContext } from '../sentry/platform.ts'
 import { REG_COUNT, WAIT_TIMEOUT } from '../sentry/platform.ts'
+import { EFAULT } from '../syscall-table/errno.ts'
 
 /** Where the memory of every fake program lies. */
 export const MEMORY_START = 0x10000
@@ -81,7 +81,13 @@ export class FakePlatform implements Platform {
   kill(): void {}
   release(): void {}
 
-  readMemory(thread: ThreadContext, addr: number, into: Uint8Array, at: number, length: number): number {
+  readMemory(
+    thread: ThreadContext,
+    addr: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+  ): number {
     const start = addr - MEMORY_START
     const n = Math.min(length, MEMORY_SIZE - start)
     if (start < 0 || n <= 0) return -EFAULT
@@ -89,7 +95,13 @@ export class FakePlatform implements Platform {
     return n
   }
 
-  writeMemory(thread: ThreadContext, addr: number, from: Uint8Array, at: number, length: number): number {
+  writeMemory(
+    thread: ThreadContext,
+    addr: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+  ): number {
     const start = addr - MEMORY_START
     const n = Math.min(length, MEMORY_SIZE - start)
     if (start < 0 || n <= 0) return -EFAULT
@@ -113,8 +125,10 @@ export class FakePlatform implements Platform {
 
 function recorder(into: RecordedOp[]): OpList {
   return new Proxy({} as OpList, {
-    get: (_target, name) => (...args: unknown[]) => {
-      into.push([String(name), ...args])
-    },
+    get:
+      (_target, name) =>
+      (...args: unknown[]) => {
+        into.push([String(name), ...args])
+      },
   })
 }

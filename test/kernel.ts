@@ -39,7 +39,9 @@ export class TestClock implements Clock {
 type Arg = number | string | Uint8Array
 type Handler = (task: Task, ...args: number[]) => number
 type HandlerName<T> = Extract<keyof T, `sys_${string}`>
-type Unprefixed<T> = { [K in HandlerName<T> as K extends `sys_${infer N}` ? N : never]: (...args: Arg[]) => number }
+type Unprefixed<T> = {
+  [K in HandlerName<T> as K extends `sys_${infer N}` ? N : never]: (...args: Arg[]) => number
+}
 type Sys = Unprefixed<typeof fileCalls> & Unprefixed<typeof pathCalls>
 
 export interface BootOptions {
@@ -60,7 +62,10 @@ export class TestTask {
     this.kernel = kernel
     this.task = task
     this.sys = new Proxy({} as Sys, {
-      get: (_target, name) => (...args: Arg[]) => this.callByName(String(name), args),
+      get:
+        (_target, name) =>
+        (...args: Arg[]) =>
+          this.callByName(String(name), args),
     })
   }
 
@@ -151,7 +156,12 @@ export function userCreds(uid: number, gid: number = uid): Creds {
 export function boot(options: BootOptions = {}): TestTask & { clock: TestClock } {
   const clock = new TestClock()
   const kernel = new Kernel(new FakePlatform(), clock, {
-    sysname: 'Linux', release: '6.6.0', version: '#1 SMP', machine: 'x86_64', nodename: 'test', domainname: '(none)',
+    sysname: 'Linux',
+    release: '6.6.0',
+    version: '#1 SMP',
+    machine: 'x86_64',
+    nodename: 'test',
+    domainname: '(none)',
   })
   kernel.memoryBytes = 1 << 30
   const made = options.root?.(kernel) ?? mountTmpfs(kernel, 'mode=755')
@@ -166,7 +176,11 @@ export function boot(options: BootOptions = {}): TestTask & { clock: TestClock }
 }
 
 function newTask(
-  kernel: Kernel, files: FdTable, fs: FsContext, creds: Creds, parent: ThreadGroup | null,
+  kernel: Kernel,
+  files: FdTable,
+  fs: FsContext,
+  creds: Creds,
+  parent: ThreadGroup | null,
 ): Task {
   const pid = kernel.allocPid()
   const pgrp = parent?.pgrp ?? new ProcessGroup(pid, new Session(pid))

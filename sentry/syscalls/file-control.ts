@@ -1,14 +1,63 @@
 // fcntl(2) and ioctl(2).
 
 import {
-  EAGAIN, EBADF, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM, ESRCH,
+  EAGAIN,
+  EBADF,
+  EFAULT,
+  EINVAL,
+  ENOTTY,
+  EOVERFLOW,
+  EPERM,
+  ESRCH,
 } from '../../syscall-table/errno.ts'
 import {
-  F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK,
-  F_GETOWN, F_GETOWN_EX, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_OWNER_PGRP,
-  F_OWNER_PID, F_OWNER_TID, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETOWN_EX, F_SETPIPE_SZ,
-  F_SETSIG, F_UNLCK, F_WRLCK, F_RDLCK, FASYNC, FD_CLOEXEC, FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX,
-  FIONREAD, FIOQSIZE, O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK, O_PATH, RLIMIT_NOFILE, SEEK_CUR, SEEK_END,
+  F_ADD_SEALS,
+  F_DUPFD,
+  F_DUPFD_CLOEXEC,
+  F_DUPFD_QUERY,
+  F_GET_SEALS,
+  F_GETFD,
+  F_GETFL,
+  F_GETLEASE,
+  F_GETLK,
+  F_GETOWN,
+  F_GETOWN_EX,
+  F_GETPIPE_SZ,
+  F_GETSIG,
+  F_OFD_GETLK,
+  F_OFD_SETLK,
+  F_OFD_SETLKW,
+  F_OWNER_PGRP,
+  F_OWNER_PID,
+  F_OWNER_TID,
+  F_RDLCK,
+  F_SETFD,
+  F_SETFL,
+  F_SETLK,
+  F_SETLKW,
+  F_SETOWN,
+  F_SETOWN_EX,
+  F_SETPIPE_SZ,
+  F_SETSIG,
+  F_UNLCK,
+  F_WRLCK,
+  FASYNC,
+  FD_CLOEXEC,
+  FIGETBSZ,
+  FIOASYNC,
+  FIOCLEX,
+  FIONBIO,
+  FIONCLEX,
+  FIONREAD,
+  FIOQSIZE,
+  O_APPEND,
+  O_DIRECT,
+  O_NOATIME,
+  O_NONBLOCK,
+  O_PATH,
+  RLIMIT_NOFILE,
+  SEEK_CUR,
+  SEEK_END,
   SEEK_SET,
 } from '../../syscall-table/flags.ts'
 import { newFlock, readFlock, SIZEOF_FLOCK, writeFlock } from '../../syscall-table/structs.gen.ts'
@@ -17,7 +66,12 @@ import { MemoryFile } from '../fs/tmpfs/regular.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import {
-  conflictingLock, isLockType, type RecordLock, setRecordLock, stopWaitingForLock, waitForRecordLock,
+  conflictingLock,
+  isLockType,
+  type RecordLock,
+  setRecordLock,
+  stopWaitingForLock,
+  waitForRecordLock,
 } from '../vfs/locks.ts'
 import { mountWritable, ownerOrCapable } from '../vfs/permission.ts'
 import { installDup } from './file-table.ts'
@@ -91,7 +145,8 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
 
 function setFlags(_task: Task, file: File, flags: number): number {
   const wanted = (file.flags & ~SETTABLE) | (flags & SETTABLE)
-  if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(_task.creds, file.inode)) return -EPERM
+  if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(_task.creds, file.inode))
+    return -EPERM
   const error = file.ops.setFlags(file, wanted)
   if (error < 0) return error
   file.flags = wanted
@@ -113,9 +168,11 @@ function setOwner(task: Task, file: File, id: number): number {
 function assignOwner(task: Task, file: File, type: number, id: number): number {
   const { kernel } = task
   const known =
-    type === F_OWNER_PGRP ? kernel.processGroups.has(id)
-    : type === F_OWNER_PID ? kernel.groups.has(id)
-    : kernel.tasks.has(id)
+    type === F_OWNER_PGRP
+      ? kernel.processGroups.has(id)
+      : type === F_OWNER_PID
+        ? kernel.groups.has(id)
+        : kernel.tasks.has(id)
   if (id !== 0 && !known) return -ESRCH
   file.ownerType = type
   file.owner = id
@@ -160,7 +217,9 @@ function readLock(task: Task, file: File, ofd: boolean, addr: number): RecordLoc
   if (start < 0) return -EINVAL
   if (len > 0 && end - 1 >= 2 ** 63) return -EOVERFLOW
   return {
-    type: flock.type, start, end,
+    type: flock.type,
+    start,
+    end,
     owner: ofd ? file : task.files,
     pid: ofd ? -1 : task.group.tgid,
   }
@@ -210,7 +269,13 @@ export function sys_ioctl(task: Task, fd: number, request: number, arg: number):
       return setFlagFromUser(task, file, arg, FASYNC)
     case FIOQSIZE:
       if (!file.inode.isRegular && !file.inode.isDir && !file.inode.isSymlink) return -ENOTTY
-      return copyOutWords(task, arg, file.inode.size >>> 0, Math.floor(file.inode.size / 2 ** 32), 8)
+      return copyOutWords(
+        task,
+        arg,
+        file.inode.size >>> 0,
+        Math.floor(file.inode.size / 2 ** 32),
+        8,
+      )
     case FIGETBSZ:
       if (!file.inode.isRegular) break
       return copyOutWords(task, arg, file.inode.blksize, 0, 4)

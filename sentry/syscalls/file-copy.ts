@@ -4,7 +4,14 @@
 
 import { EAGAIN, EBADF, EINVAL, EISDIR, EPIPE, ESPIPE } from '../../syscall-table/errno.ts'
 import {
-  O_APPEND, POLLIN, POLLOUT, SIGPIPE, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK,
+  O_APPEND,
+  POLLIN,
+  POLLOUT,
+  SIGPIPE,
+  SPLICE_F_GIFT,
+  SPLICE_F_MORE,
+  SPLICE_F_MOVE,
+  SPLICE_F_NONBLOCK,
 } from '../../syscall-table/flags.ts'
 import { type Pipe, pipeOf } from '../fs/pipe.ts'
 import { sendSignal } from '../kernel/signal-send.ts'
@@ -42,10 +49,17 @@ function storeOffset(task: Task, file: File, addr: number, offset: number): numb
   return task.mm.copyOut(task, addr, scratch, 0, 8)
 }
 
-export function sys_sendfile(task: Task, outFd: number, inFd: number, offset: number, count: number): number {
+export function sys_sendfile(
+  task: Task,
+  outFd: number,
+  inFd: number,
+  offset: number,
+  count: number,
+): number {
   const input = task.files.get(inFd)
   const output = task.files.get(outFd)
-  if (input === undefined || !input.readable || output === undefined || !output.writable) return -EBADF
+  if (input === undefined || !input.readable || output === undefined || !output.writable)
+    return -EBADF
   const start = readOffset(task, offset)
   if (start < -1) return start
   if (start >= 0 && !input.ops.seekable) return -ESPIPE
@@ -62,12 +76,19 @@ export function sys_sendfile(task: Task, outFd: number, inFd: number, offset: nu
 }
 
 export function sys_copy_file_range(
-  task: Task, inFd: number, offIn: number, outFd: number, offOut: number, len: number, flags: number,
+  task: Task,
+  inFd: number,
+  offIn: number,
+  outFd: number,
+  offOut: number,
+  len: number,
+  flags: number,
 ): number {
   if (flags !== 0) return -EINVAL
   const input = task.files.get(inFd)
   const output = task.files.get(outFd)
-  if (input === undefined || !input.readable || output === undefined || !output.writable) return -EBADF
+  if (input === undefined || !input.readable || output === undefined || !output.writable)
+    return -EBADF
   if ((output.flags & O_APPEND) !== 0) return -EBADF
   if (input.inode.isDir || output.inode.isDir) return -EISDIR
   if (!input.inode.isRegular || !output.inode.isRegular) return -EINVAL
@@ -80,12 +101,20 @@ export function sys_copy_file_range(
   if (input.inode === output.inode && from < to + len && to < from + len) return -EINVAL
   const n = copyRange(task, input, from, output, to, len)
   if (n <= 0) return n
-  const error = storeOffset(task, input, offIn, from + n) || storeOffset(task, output, offOut, to + n)
+  const error =
+    storeOffset(task, input, offIn, from + n) || storeOffset(task, output, offOut, to + n)
   return error < 0 ? error : n
 }
 
 /** Copy from a position of `input` to a position of `output`, or to a stream (`to` < 0). */
-function copyRange(task: Task, input: File, from: number, output: File, to: number, length: number): number {
+function copyRange(
+  task: Task,
+  input: File,
+  from: number,
+  output: File,
+  to: number,
+  length: number,
+): number {
   const most = Math.min(length, MOVE_MAX)
   let done = 0
   while (done < most) {
@@ -94,9 +123,12 @@ function copyRange(task: Task, input: File, from: number, output: File, to: numb
     if (got <= 0) return done > 0 ? done : got
     target.reset(buffer, 0, got)
     const put =
-      to >= 0 ? writeFile(task, output, target, to + done) : output.ops.write(output, target, 0, task)
+      to >= 0
+        ? writeFile(task, output, target, to + done)
+        : output.ops.write(output, target, 0, task)
     if (put <= 0) {
-      if (put === -EAGAIN && done === 0 && !output.nonblocking) return task.block(output.ops.queue, POLLOUT)
+      if (put === -EAGAIN && done === 0 && !output.nonblocking)
+        return task.block(output.ops.queue, POLLOUT)
       return done > 0 ? done : put
     }
     done += put
@@ -108,13 +140,20 @@ function copyRange(task: Task, input: File, from: number, output: File, to: numb
 const SPLICE_KNOWN = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT
 
 export function sys_splice(
-  task: Task, fdIn: number, offIn: number, fdOut: number, offOut: number, len: number, flags: number,
+  task: Task,
+  fdIn: number,
+  offIn: number,
+  fdOut: number,
+  offOut: number,
+  len: number,
+  flags: number,
 ): number {
   if (len === 0) return 0
   if ((flags & ~SPLICE_KNOWN) !== 0) return -EINVAL
   const input = task.files.get(fdIn)
   const output = task.files.get(fdOut)
-  if (input === undefined || !input.readable || output === undefined || !output.writable) return -EBADF
+  if (input === undefined || !input.readable || output === undefined || !output.writable)
+    return -EBADF
   const pipeIn = pipeOf(input)
   const pipeOut = pipeOf(output)
   if ((pipeIn !== null && offIn !== 0) || (pipeOut !== null && offOut !== 0)) return -ESPIPE
@@ -128,16 +167,32 @@ export function sys_splice(
   return pipeOut === null ? -EINVAL : fileToPipe(task, input, offIn, output, pipeOut, len, waits)
 }
 
-export function sys_tee(task: Task, fdIn: number, fdOut: number, len: number, flags: number): number {
+export function sys_tee(
+  task: Task,
+  fdIn: number,
+  fdOut: number,
+  len: number,
+  flags: number,
+): number {
   if ((flags & ~SPLICE_KNOWN) !== 0) return -EINVAL
   if (len === 0) return 0
   const input = task.files.get(fdIn)
   const output = task.files.get(fdOut)
-  if (input === undefined || !input.readable || output === undefined || !output.writable) return -EBADF
+  if (input === undefined || !input.readable || output === undefined || !output.writable)
+    return -EBADF
   const pipeIn = pipeOf(input)
   const pipeOut = pipeOf(output)
   if (pipeIn === null || pipeOut === null || pipeIn === pipeOut) return -EINVAL
-  return pipeToPipe(task, input, pipeIn, output, pipeOut, len, (flags & SPLICE_F_NONBLOCK) === 0, false)
+  return pipeToPipe(
+    task,
+    input,
+    pipeIn,
+    output,
+    pipeOut,
+    len,
+    (flags & SPLICE_F_NONBLOCK) === 0,
+    false,
+  )
 }
 
 /** An empty pipe: its end, or a reason to wait. */
@@ -156,7 +211,14 @@ function brokenPipe(task: Task): number {
 }
 
 function pipeToPipe(
-  task: Task, input: File, from: Pipe, output: File, to: Pipe, len: number, waits: boolean, take: boolean,
+  task: Task,
+  input: File,
+  from: Pipe,
+  output: File,
+  to: Pipe,
+  len: number,
+  waits: boolean,
+  take: boolean,
 ): number {
   if (to.readers === 0) return brokenPipe(task)
   if (from.used === 0) return waitReadable(task, input, from, waits)
@@ -168,7 +230,13 @@ function pipeToPipe(
 }
 
 function pipeToFile(
-  task: Task, input: File, pipe: Pipe, output: File, offOut: number, len: number, waits: boolean,
+  task: Task,
+  input: File,
+  pipe: Pipe,
+  output: File,
+  offOut: number,
+  len: number,
+  waits: boolean,
 ): number {
   const start = readOffset(task, offOut)
   if (start < -1) return start
@@ -179,7 +247,9 @@ function pipeToFile(
   source.reset(buffer, 0, got)
   const { seekable } = output.ops
   const to = start < 0 ? output.pos : start
-  const put = seekable ? writeFile(task, output, source, to) : output.ops.write(output, source, 0, task)
+  const put = seekable
+    ? writeFile(task, output, source, to)
+    : output.ops.write(output, source, 0, task)
   if (put === -EAGAIN && waits && !output.nonblocking) return task.block(output.ops.queue, POLLOUT)
   if (put <= 0) return put
   pipe.consume(put)
@@ -189,7 +259,13 @@ function pipeToFile(
 }
 
 function fileToPipe(
-  task: Task, input: File, offIn: number, output: File, pipe: Pipe, len: number, waits: boolean,
+  task: Task,
+  input: File,
+  offIn: number,
+  output: File,
+  pipe: Pipe,
+  len: number,
+  waits: boolean,
 ): number {
   const start = readOffset(task, offIn)
   if (start < -1) return start

@@ -1,11 +1,20 @@
 // read(2), write(2) and their relatives with positions and vectors: fs/read_write.c.
 
+import { EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE } from '../../syscall-table/errno.ts'
 import {
-  EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE,
-} from '../../syscall-table/errno.ts'
-import {
-  MS_NOATIME, O_DSYNC, O_NOATIME, POLLIN, POLLOUT, RLIMIT_FSIZE, RWF_APPEND, RWF_DSYNC, RWF_HIPRI,
-  RWF_NOAPPEND, RWF_NOWAIT, RWF_SYNC, SIGXFSZ,
+  MS_NOATIME,
+  O_DSYNC,
+  O_NOATIME,
+  POLLIN,
+  POLLOUT,
+  RLIMIT_FSIZE,
+  RWF_APPEND,
+  RWF_DSYNC,
+  RWF_HIPRI,
+  RWF_NOAPPEND,
+  RWF_NOWAIT,
+  RWF_SYNC,
+  SIGXFSZ,
 } from '../../syscall-table/flags.ts'
 import { sendSignal } from '../kernel/signal-send.ts'
 import { orBlock, type Task } from '../kernel/task.ts'
@@ -27,7 +36,13 @@ export function sys_write(task: Task, fd: number, buf: number, count: number): n
   return writeAtPosition(task, file, task.io.single(buf, count))
 }
 
-export function sys_pread64(task: Task, fd: number, buf: number, count: number, offset: number): number {
+export function sys_pread64(
+  task: Task,
+  fd: number,
+  buf: number,
+  count: number,
+  offset: number,
+): number {
   const file = task.files.get(fd)
   if (offset < 0) return -EINVAL
   if (file === undefined || !file.readable) return -EBADF
@@ -36,7 +51,13 @@ export function sys_pread64(task: Task, fd: number, buf: number, count: number, 
 }
 
 /** pwrite64(2). With O_APPEND Linux appends, whatever the offset says. */
-export function sys_pwrite64(task: Task, fd: number, buf: number, count: number, offset: number): number {
+export function sys_pwrite64(
+  task: Task,
+  fd: number,
+  buf: number,
+  count: number,
+  offset: number,
+): number {
   const file = task.files.get(fd)
   if (offset < 0) return -EINVAL
   if (file === undefined || !file.writable) return -EBADF
@@ -60,32 +81,59 @@ export function sys_writev(task: Task, fd: number, iov: number, iovcnt: number):
 
 /** preadv(2). The high half of the offset is ignored where a long has 64 bits. */
 export function sys_preadv(
-  task: Task, fd: number, iov: number, iovcnt: number, offset: number, _high: number,
+  task: Task,
+  fd: number,
+  iov: number,
+  iovcnt: number,
+  offset: number,
+  _high: number,
 ): number {
   return offset < 0 ? -EINVAL : vectorRead(task, fd, iov, iovcnt, offset, 0)
 }
 
 export function sys_pwritev(
-  task: Task, fd: number, iov: number, iovcnt: number, offset: number, _high: number,
+  task: Task,
+  fd: number,
+  iov: number,
+  iovcnt: number,
+  offset: number,
+  _high: number,
 ): number {
   return offset < 0 ? -EINVAL : vectorWrite(task, fd, iov, iovcnt, offset, 0)
 }
 
 /** preadv2(2): offset -1 means the file's own position. */
 export function sys_preadv2(
-  task: Task, fd: number, iov: number, iovcnt: number, offset: number, _high: number, flags: number,
+  task: Task,
+  fd: number,
+  iov: number,
+  iovcnt: number,
+  offset: number,
+  _high: number,
+  flags: number,
 ): number {
   return offset < -1 ? -EINVAL : vectorRead(task, fd, iov, iovcnt, offset, flags)
 }
 
 export function sys_pwritev2(
-  task: Task, fd: number, iov: number, iovcnt: number, offset: number, _high: number, flags: number,
+  task: Task,
+  fd: number,
+  iov: number,
+  iovcnt: number,
+  offset: number,
+  _high: number,
+  flags: number,
 ): number {
   return offset < -1 ? -EINVAL : vectorWrite(task, fd, iov, iovcnt, offset, flags)
 }
 
 function vectorRead(
-  task: Task, fd: number, iov: number, iovcnt: number, offset: number, flags: number,
+  task: Task,
+  fd: number,
+  iov: number,
+  iovcnt: number,
+  offset: number,
+  flags: number,
 ): number {
   const file = task.files.get(fd)
   if (file === undefined || !file.readable) return -EBADF
@@ -106,7 +154,12 @@ function readNow(task: Task, file: File, offset: number): number {
 }
 
 function vectorWrite(
-  task: Task, fd: number, iov: number, iovcnt: number, offset: number, flags: number,
+  task: Task,
+  fd: number,
+  iov: number,
+  iovcnt: number,
+  offset: number,
+  flags: number,
 ): number {
   const file = task.files.get(fd)
   if (file === undefined || !file.writable) return -EBADF

@@ -1,12 +1,35 @@
 // memfd_create(2), fallocate(2), and advice about files.
 
 import {
-  EBADF, EFBIG, EINVAL, EISDIR, ENAMETOOLONG, ENODEV, EOPNOTSUPP, ESPIPE,
+  EBADF,
+  EFBIG,
+  EINVAL,
+  EISDIR,
+  ENAMETOOLONG,
+  ENODEV,
+  EOPNOTSUPP,
+  ESPIPE,
 } from '../../syscall-table/errno.ts'
 import {
-  F_SEAL_EXEC, F_SEAL_SEAL, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE,
-  FALLOC_FL_PUNCH_HOLE, FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_ZERO_RANGE, MFD_ALLOW_SEALING, MFD_CLOEXEC,
-  MFD_EXEC, MFD_NOEXEC_SEAL, O_CLOEXEC, O_LARGEFILE, O_PATH, O_RDWR, POSIX_FADV_NOREUSE, RLIMIT_FSIZE, S_IFIFO,
+  F_SEAL_EXEC,
+  F_SEAL_SEAL,
+  FALLOC_FL_COLLAPSE_RANGE,
+  FALLOC_FL_INSERT_RANGE,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_UNSHARE_RANGE,
+  FALLOC_FL_ZERO_RANGE,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+  MFD_EXEC,
+  MFD_NOEXEC_SEAL,
+  O_CLOEXEC,
+  O_LARGEFILE,
+  O_PATH,
+  O_RDWR,
+  POSIX_FADV_NOREUSE,
+  RLIMIT_FSIZE,
+  S_IFIFO,
   S_IFMT,
 } from '../../syscall-table/flags.ts'
 import { unnamedFile } from '../fs/tmpfs/mount.ts'
@@ -22,7 +45,8 @@ const MEMFD_NAME_MAX = 249
 
 /** memfd_create(2). Huge pages are not there, as without CONFIG_HUGETLBFS. */
 export function sys_memfd_create(task: Task, nameAddr: number, flags: number): number {
-  if ((flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC)) !== 0) return -EINVAL
+  if ((flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC)) !== 0)
+    return -EINVAL
   if ((flags & MFD_EXEC) !== 0 && (flags & MFD_NOEXEC_SEAL) !== 0) return -EINVAL
   const name = task.mm.readString(task, nameAddr, MEMFD_NAME_MAX + 1)
   if (typeof name === 'number') return name === -ENAMETOOLONG ? -EINVAL : name
@@ -37,10 +61,20 @@ export function sys_memfd_create(task: Task, nameAddr: number, flags: number): n
 }
 
 const FALLOC_KNOWN =
-  FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_ZERO_RANGE |
-  FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE
+  FALLOC_FL_KEEP_SIZE |
+  FALLOC_FL_PUNCH_HOLE |
+  FALLOC_FL_COLLAPSE_RANGE |
+  FALLOC_FL_ZERO_RANGE |
+  FALLOC_FL_INSERT_RANGE |
+  FALLOC_FL_UNSHARE_RANGE
 
-export function sys_fallocate(task: Task, fd: number, mode: number, offset: number, len: number): number {
+export function sys_fallocate(
+  task: Task,
+  fd: number,
+  mode: number,
+  offset: number,
+  len: number,
+): number {
   const file = task.files.get(fd)
   if (file === undefined || !file.writable) return -EBADF
   if (offset < 0 || len <= 0) return -EINVAL
@@ -59,7 +93,13 @@ export function sys_fallocate(task: Task, fd: number, mode: number, offset: numb
 }
 
 /** posix_fadvise(2): the host's page cache decides by itself; the arguments are checked. */
-export function sys_fadvise64(task: Task, fd: number, _offset: number, len: number, advice: number): number {
+export function sys_fadvise64(
+  task: Task,
+  fd: number,
+  _offset: number,
+  len: number,
+  advice: number,
+): number {
   const file = task.files.get(fd)
   if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF
   if ((file.inode.mode & S_IFMT) === S_IFIFO) return -ESPIPE

@@ -2,8 +2,19 @@
 
 import { EAGAIN, EBADF, EINVAL, ENOENT, ENOTDIR, ESPIPE } from '../../syscall-table/errno.ts'
 import {
-  CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_CLOEXEC, O_PATH,
-  RLIMIT_NOFILE, SEEK_HOLE, SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE,
+  CLOSE_RANGE_CLOEXEC,
+  CLOSE_RANGE_UNSHARE,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  LOCK_UN,
+  O_CLOEXEC,
+  O_PATH,
+  RLIMIT_NOFILE,
+  SEEK_HOLE,
+  SYNC_FILE_RANGE_WAIT_AFTER,
+  SYNC_FILE_RANGE_WAIT_BEFORE,
+  SYNC_FILE_RANGE_WRITE,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { touchAccessed } from '../vfs/attributes.ts'
@@ -171,7 +182,11 @@ export function sys_syncfs(task: Task, fd: number): number {
 
 /** sync_file_range(2): more is written than was asked for, which is allowed. */
 export function sys_sync_file_range(
-  task: Task, fd: number, offset: number, nbytes: number, flags: number,
+  task: Task,
+  fd: number,
+  offset: number,
+  nbytes: number,
+  flags: number,
 ): number {
   const known = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER
   if ((flags & ~known) !== 0 || offset < 0 || nbytes < 0) return -EINVAL

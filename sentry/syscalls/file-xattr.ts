@@ -12,13 +12,26 @@ function realFile(task: Task, fd: number): File | undefined {
 }
 
 export function sys_fsetxattr(
-  task: Task, fd: number, name: number, value: number, size: number, flags: number,
+  task: Task,
+  fd: number,
+  name: number,
+  value: number,
+  size: number,
+  flags: number,
 ): number {
   const file = realFile(task, fd)
-  return file === undefined ? -EBADF : setUserXattr(task, file.mount, file.inode, name, value, size, flags)
+  return file === undefined
+    ? -EBADF
+    : setUserXattr(task, file.mount, file.inode, name, value, size, flags)
 }
 
-export function sys_fgetxattr(task: Task, fd: number, name: number, value: number, size: number): number {
+export function sys_fgetxattr(
+  task: Task,
+  fd: number,
+  name: number,
+  value: number,
+  size: number,
+): number {
   const file = realFile(task, fd)
   return file === undefined ? -EBADF : getUserXattr(task, file.inode, name, value, size)
 }

@@ -2,11 +2,46 @@
 
 import { beforeEach, expect, test } from 'vitest'
 import '../fs/pipe.ts'
-import { EAGAIN, EBADF, EBLOCKED, EBUSY, EDEADLK, EINVAL, EMFILE, EPERM } from '../../syscall-table/errno.ts'
 import {
-  F_ADD_SEALS, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_OFD_SETLK, F_RDLCK, F_SEAL_GROW, F_SEAL_SHRINK,
-  F_SEAL_WRITE, F_SETFL, F_SETLK, F_SETLKW, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, MFD_ALLOW_SEALING,
-  O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY, RLIMIT_NOFILE, SPLICE_F_NONBLOCK,
+  EAGAIN,
+  EBADF,
+  EBLOCKED,
+  EBUSY,
+  EDEADLK,
+  EINVAL,
+  EMFILE,
+  EPERM,
+} from '../../syscall-table/errno.ts'
+import {
+  F_ADD_SEALS,
+  F_DUPFD_CLOEXEC,
+  F_GET_SEALS,
+  F_GETFD,
+  F_GETFL,
+  F_GETLK,
+  F_OFD_SETLK,
+  F_RDLCK,
+  F_SEAL_GROW,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+  F_SETFL,
+  F_SETLK,
+  F_SETLKW,
+  F_UNLCK,
+  F_WRLCK,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  LOCK_UN,
+  MFD_ALLOW_SEALING,
+  O_APPEND,
+  O_CREAT,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  RLIMIT_NOFILE,
+  SPLICE_F_NONBLOCK,
 } from '../../syscall-table/flags.ts'
 import { newFlock, readFlock, SIZEOF_FLOCK, writeFlock } from '../../syscall-table/structs.gen.ts'
 import { boot, type TestTask } from '../../test/kernel.ts'
@@ -42,7 +77,9 @@ test('duplicates share the position; flags', () => {
   k.sys.write(fd, Buffer.from('abc'), 3)
   expect(k.sys.lseek(dup, 0, 1)).toBe(3)
   expect(k.sys.fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK)).toBe(0)
-  expect(k.sys.fcntl(dup, F_GETFL, 0) & (O_APPEND | O_NONBLOCK | 3)).toBe(O_APPEND | O_NONBLOCK | O_RDWR)
+  expect(k.sys.fcntl(dup, F_GETFL, 0) & (O_APPEND | O_NONBLOCK | 3)).toBe(
+    O_APPEND | O_NONBLOCK | O_RDWR,
+  )
   expect(k.sys.dup2(fd, 5)).toBe(5)
   expect(k.sys.dup3(fd, fd, 0)).toBe(-EINVAL)
   expect(k.sys.close_range(5, 100, 0)).toBe(0)

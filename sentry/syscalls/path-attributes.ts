@@ -1,12 +1,23 @@
 // chmod, chown, utimes and truncate, by path and by descriptor; umask.
 
-import { EBADF, EFBIG, EFAULT, EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
+import { EBADF, EFAULT, EFBIG, EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_PATH, RLIMIT_FSIZE, UTIME_NOW, UTIME_OMIT,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  O_PATH,
+  RLIMIT_FSIZE,
+  UTIME_NOW,
+  UTIME_OMIT,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import {
-  changeMode, changeOwner, changeTimes, setSize, type TimeChange, truncateInode,
+  changeMode,
+  changeOwner,
+  changeTimes,
+  setSize,
+  type TimeChange,
+  truncateInode,
 } from '../vfs/attributes.ts'
 import type { File } from '../vfs/file.ts'
 import { walk } from '../vfs/path-walk.ts'
@@ -21,7 +32,13 @@ export function sys_fchmodat(task: Task, dfd: number, path: number, mode: number
   return chmodPath(task, dfd, path, mode, 0)
 }
 
-export function sys_fchmodat2(task: Task, dfd: number, path: number, mode: number, flags: number): number {
+export function sys_fchmodat2(
+  task: Task,
+  dfd: number,
+  path: number,
+  mode: number,
+  flags: number,
+): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
   return chmodPath(task, dfd, path, mode, flags)
 }
@@ -55,14 +72,24 @@ export function sys_lchown(task: Task, path: number, owner: number, group: numbe
 }
 
 export function sys_fchownat(
-  task: Task, dfd: number, path: number, owner: number, group: number, flags: number,
+  task: Task,
+  dfd: number,
+  path: number,
+  owner: number,
+  group: number,
+  flags: number,
 ): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
   return chownPath(task, dfd, path, owner, group, flags)
 }
 
 function chownPath(
-  task: Task, dfd: number, path: number, owner: number, group: number, flags: number,
+  task: Task,
+  dfd: number,
+  path: number,
+  owner: number,
+  group: number,
+  flags: number,
 ): number {
   const n = walkUser(task, dfd, path, flags)
   return n < 0 ? n : changeOwner(task, walk.mount, walk.dentry.inode!, owner, group)
@@ -147,7 +174,13 @@ function setTimesOfPath(task: Task, dfd: number, path: number, flags: number): n
 }
 
 /** utimensat(2): a null path means the descriptor itself. */
-export function sys_utimensat(task: Task, dfd: number, path: number, times: number, flags: number): number {
+export function sys_utimensat(
+  task: Task,
+  dfd: number,
+  path: number,
+  times: number,
+  flags: number,
+): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
   const n = readTimes(task, times, 1)
   if (n < 0) return n

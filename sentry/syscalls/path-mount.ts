@@ -2,8 +2,21 @@
 
 import { EFAULT, EINVAL, ENAMETOOLONG, EPERM } from '../../syscall-table/errno.ts'
 import {
-  AT_FDCWD, CAP_SYS_ADMIN, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MGC_MSK, MS_MGC_VAL, MS_MOVE,
-  MS_PRIVATE, MS_REMOUNT, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, UMOUNT_NOFOLLOW,
+  AT_FDCWD,
+  CAP_SYS_ADMIN,
+  MNT_DETACH,
+  MNT_EXPIRE,
+  MNT_FORCE,
+  MS_BIND,
+  MS_MGC_MSK,
+  MS_MGC_VAL,
+  MS_MOVE,
+  MS_PRIVATE,
+  MS_REMOUNT,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+  UMOUNT_NOFOLLOW,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Path } from '../vfs/mount.ts'
@@ -15,10 +28,15 @@ const OPTIONS_MAX = 4096
 const PROPAGATION = MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE
 
 export function sys_mount(
-  task: Task, sourceAddr: number, targetAddr: number, typeAddr: number, allFlags: number, dataAddr: number,
+  task: Task,
+  sourceAddr: number,
+  targetAddr: number,
+  typeAddr: number,
+  allFlags: number,
+  dataAddr: number,
 ): number {
-  let flags = allFlags % 2 ** 32 | 0
-  if (((flags & MS_MGC_MSK) >>> 0) === MS_MGC_VAL >>> 0) flags &= ~MS_MGC_MSK
+  let flags = (allFlags % 2 ** 32) | 0
+  if ((flags & MS_MGC_MSK) >>> 0 === MS_MGC_VAL >>> 0) flags &= ~MS_MGC_MSK
   const source = optionalString(task, sourceAddr)
   if (typeof source === 'number') return source
   const at = findPath(task, targetAddr, WALK_FOLLOW)

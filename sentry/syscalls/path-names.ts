@@ -4,7 +4,13 @@ import { EINVAL } from '../../syscall-table/errno.ts'
 import { AT_FDCWD, AT_REMOVEDIR } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import {
-  makeDirectory, makeLink, makeNode, makeSymlink, removeDirectory, renameName, unlinkName,
+  makeDirectory,
+  makeLink,
+  makeNode,
+  makeSymlink,
+  removeDirectory,
+  renameName,
+  unlinkName,
 } from '../vfs/names.ts'
 
 export function sys_mkdir(task: Task, path: number, mode: number): number {
@@ -20,7 +26,13 @@ export function sys_mknod(task: Task, path: number, mode: number, dev: number): 
   return sys_mknodat(task, AT_FDCWD, path, mode, dev)
 }
 
-export function sys_mknodat(task: Task, dfd: number, pathAddr: number, mode: number, dev: number): number {
+export function sys_mknodat(
+  task: Task,
+  dfd: number,
+  pathAddr: number,
+  mode: number,
+  dev: number,
+): number {
   const path = task.mm.readString(task, pathAddr)
   return typeof path === 'number' ? path : makeNode(task, dfd, path, mode, dev)
 }
@@ -29,7 +41,12 @@ export function sys_symlink(task: Task, target: number, linkpath: number): numbe
   return sys_symlinkat(task, target, AT_FDCWD, linkpath)
 }
 
-export function sys_symlinkat(task: Task, targetAddr: number, dfd: number, pathAddr: number): number {
+export function sys_symlinkat(
+  task: Task,
+  targetAddr: number,
+  dfd: number,
+  pathAddr: number,
+): number {
   const target = task.mm.readString(task, targetAddr)
   if (typeof target === 'number') return target
   const path = task.mm.readString(task, pathAddr)
@@ -41,7 +58,12 @@ export function sys_link(task: Task, oldpath: number, newpath: number): number {
 }
 
 export function sys_linkat(
-  task: Task, oldDfd: number, oldAddr: number, newDfd: number, newAddr: number, flags: number,
+  task: Task,
+  oldDfd: number,
+  oldAddr: number,
+  newDfd: number,
+  newAddr: number,
+  flags: number,
 ): number {
   const oldPath = task.mm.readString(task, oldAddr)
   if (typeof oldPath === 'number') return oldPath
@@ -70,13 +92,22 @@ export function sys_rename(task: Task, oldpath: number, newpath: number): number
 }
 
 export function sys_renameat(
-  task: Task, oldDfd: number, oldpath: number, newDfd: number, newpath: number,
+  task: Task,
+  oldDfd: number,
+  oldpath: number,
+  newDfd: number,
+  newpath: number,
 ): number {
   return sys_renameat2(task, oldDfd, oldpath, newDfd, newpath, 0)
 }
 
 export function sys_renameat2(
-  task: Task, oldDfd: number, oldAddr: number, newDfd: number, newAddr: number, flags: number,
+  task: Task,
+  oldDfd: number,
+  oldAddr: number,
+  newDfd: number,
+  newAddr: number,
+  flags: number,
 ): number {
   const oldPath = task.mm.readString(task, oldAddr)
   if (typeof oldPath === 'number') return oldPath

@@ -1,10 +1,37 @@
 // open(2), openat2(2) and the task's directories: fs/open.c.
 
-import { E2BIG, EBADF, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE } from '../../syscall-table/errno.ts'
 import {
-  __O_TMPFILE, AT_FDCWD, CAP_SYS_CHROOT, FASYNC, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT,
-  O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_SYNC, O_TRUNC,
-  O_WRONLY, RLIMIT_NOFILE,
+  E2BIG,
+  EBADF,
+  EINVAL,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  EPERM,
+  ERANGE,
+} from '../../syscall-table/errno.ts'
+import {
+  __O_TMPFILE,
+  AT_FDCWD,
+  CAP_SYS_CHROOT,
+  FASYNC,
+  O_ACCMODE,
+  O_APPEND,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_LARGEFILE,
+  O_NOATIME,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_SYNC,
+  O_TRUNC,
+  O_WRONLY,
+  RLIMIT_NOFILE,
 } from '../../syscall-table/flags.ts'
 import { newOpenHow, readOpenHow, SIZEOF_OPEN_HOW } from '../../syscall-table/structs.gen.ts'
 import type { Task } from '../kernel/task.ts'
@@ -15,15 +42,36 @@ import { checkResolve, WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vf
 import { MAY_EXEC, permission } from '../vfs/permission.ts'
 
 const KNOWN_FLAGS =
-  O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | FASYNC | O_DIRECT |
-  O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | __O_TMPFILE
+  O_ACCMODE |
+  O_CREAT |
+  O_EXCL |
+  O_NOCTTY |
+  O_TRUNC |
+  O_APPEND |
+  O_NONBLOCK |
+  O_SYNC |
+  FASYNC |
+  O_DIRECT |
+  O_LARGEFILE |
+  O_DIRECTORY |
+  O_NOFOLLOW |
+  O_NOATIME |
+  O_CLOEXEC |
+  O_PATH |
+  __O_TMPFILE
 
 export function sys_open(task: Task, path: number, flags: number, mode: number): number {
   return openUser(task, AT_FDCWD, path, flags & KNOWN_FLAGS, mode, 0)
 }
 
 /** openat(2). Unknown flags are ignored, as they always were; openat2 refuses them. */
-export function sys_openat(task: Task, dfd: number, path: number, flags: number, mode: number): number {
+export function sys_openat(
+  task: Task,
+  dfd: number,
+  path: number,
+  flags: number,
+  mode: number,
+): number {
   return openUser(task, dfd, path, flags & KNOWN_FLAGS, mode, 0)
 }
 
@@ -32,7 +80,12 @@ export function sys_creat(task: Task, path: number, mode: number): number {
 }
 
 function openUser(
-  task: Task, dfd: number, pathAddr: number, flags: number, mode: number, resolve: number,
+  task: Task,
+  dfd: number,
+  pathAddr: number,
+  flags: number,
+  mode: number,
+  resolve: number,
 ): number {
   const path = task.mm.readString(task, pathAddr)
   if (typeof path === 'number') return path
@@ -51,7 +104,13 @@ export function installFile(task: Task, file: File, flags: number): number {
 const how = newOpenHow()
 
 /** openat2(2): an extensible struct, and every unknown bit is an error. */
-export function sys_openat2(task: Task, dfd: number, path: number, howAddr: number, size: number): number {
+export function sys_openat2(
+  task: Task,
+  dfd: number,
+  path: number,
+  howAddr: number,
+  size: number,
+): number {
   if (size < SIZEOF_OPEN_HOW) return -EINVAL
   const error = copyInExtensible(task, howAddr, size, SIZEOF_OPEN_HOW)
   if (error < 0) return error
@@ -61,7 +120,8 @@ export function sys_openat2(task: Task, dfd: number, path: number, howAddr: numb
   if ((flags & ~KNOWN_FLAGS) !== 0 || (mode & ~0o7777) !== 0) return -EINVAL
   const creates = (flags & (O_CREAT | __O_TMPFILE)) !== 0
   if (!creates && mode !== 0) return -EINVAL
-  if ((flags & O_PATH) !== 0 && (flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) !== 0) return -EINVAL
+  if ((flags & O_PATH) !== 0 && (flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) !== 0)
+    return -EINVAL
   const bad = checkResolve(resolve)
   return bad < 0 ? bad : openUser(task, dfd, path, flags, mode, resolve)
 }

@@ -2,8 +2,17 @@
 
 import { EACCES, EBADF, EINVAL, ENOENT, EROFS } from '../../syscall-table/errno.ts'
 import {
-  AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, MS_NOEXEC,
-  R_OK, STATX__RESERVED, W_OK, X_OK,
+  AT_EACCESS,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_NO_AUTOMOUNT,
+  AT_STATX_SYNC_TYPE,
+  AT_SYMLINK_NOFOLLOW,
+  MS_NOEXEC,
+  R_OK,
+  STATX__RESERVED,
+  W_OK,
+  X_OK,
 } from '../../syscall-table/flags.ts'
 import { SIZEOF_STAT, SIZEOF_STATFS, SIZEOF_STATX } from '../../syscall-table/structs.gen.ts'
 import type { Creds } from '../kernel/creds.ts'
@@ -32,7 +41,13 @@ export function sys_lstat(task: Task, path: number, statbuf: number): number {
   return statPath(task, AT_FDCWD, path, statbuf, AT_SYMLINK_NOFOLLOW)
 }
 
-export function sys_newfstatat(task: Task, dfd: number, path: number, statbuf: number, flags: number): number {
+export function sys_newfstatat(
+  task: Task,
+  dfd: number,
+  path: number,
+  statbuf: number,
+  flags: number,
+): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) !== 0) return -EINVAL
   return statPath(task, dfd, path, statbuf, flags)
 }
@@ -56,7 +71,12 @@ function copyOutStat(task: Task, inode: Inode, statbuf: number): number {
 }
 
 export function sys_statx(
-  task: Task, dfd: number, path: number, flags: number, mask: number, statxbuf: number,
+  task: Task,
+  dfd: number,
+  path: number,
+  flags: number,
+  mask: number,
+  statxbuf: number,
 ): number {
   const known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE
   if ((mask & STATX__RESERVED) !== 0 || (flags & ~known) !== 0) return -EINVAL
@@ -79,12 +99,24 @@ export function sys_faccessat(task: Task, dfd: number, path: number, mode: numbe
   return accessPath(task, dfd, path, mode, 0)
 }
 
-export function sys_faccessat2(task: Task, dfd: number, path: number, mode: number, flags: number): number {
+export function sys_faccessat2(
+  task: Task,
+  dfd: number,
+  path: number,
+  mode: number,
+  flags: number,
+): number {
   return accessPath(task, dfd, path, mode, flags)
 }
 
 /** Judged by the real ids unless AT_EACCESS asks for the effective ones. */
-function accessPath(task: Task, dfd: number, pathAddr: number, mode: number, flags: number): number {
+function accessPath(
+  task: Task,
+  dfd: number,
+  pathAddr: number,
+  mode: number,
+  flags: number,
+): number {
   if ((mode & ~(R_OK | W_OK | X_OK)) !== 0) return -EINVAL
   if ((flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
   const { creds } = task
@@ -102,7 +134,13 @@ function realDiffers(creds: Creds): boolean {
   return effective.lo !== 0 || effective.hi !== 0
 }
 
-function accessWalked(task: Task, dfd: number, pathAddr: number, mode: number, flags: number): number {
+function accessWalked(
+  task: Task,
+  dfd: number,
+  pathAddr: number,
+  mode: number,
+  flags: number,
+): number {
   const n = walkUser(task, dfd, pathAddr, flags & ~AT_EACCESS)
   if (n < 0) return n
   const { mount, dentry } = walk
@@ -118,7 +156,13 @@ export function sys_readlink(task: Task, path: number, buf: number, bufsiz: numb
 }
 
 /** readlinkat(2): an empty path reads the link that an O_PATH descriptor holds. */
-export function sys_readlinkat(task: Task, dfd: number, pathAddr: number, buf: number, bufsiz: number): number {
+export function sys_readlinkat(
+  task: Task,
+  dfd: number,
+  pathAddr: number,
+  buf: number,
+  bufsiz: number,
+): number {
   if (bufsiz <= 0) return -EINVAL
   const path = task.mm.readString(task, pathAddr)
   if (typeof path === 'number') return path

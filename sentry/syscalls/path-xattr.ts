@@ -2,7 +2,12 @@
 
 import { E2BIG, EFAULT, EINVAL, ERANGE } from '../../syscall-table/errno.ts'
 import {
-  AT_FDCWD, AT_SYMLINK_NOFOLLOW, XATTR_CREATE, XATTR_NAME_MAX, XATTR_REPLACE, XATTR_SIZE_MAX,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  XATTR_CREATE,
+  XATTR_NAME_MAX,
+  XATTR_REPLACE,
+  XATTR_SIZE_MAX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Inode } from '../vfs/inode.ts'
@@ -12,25 +17,47 @@ import { getXattr, listXattr, removeXattr, setXattr } from '../vfs/xattr.ts'
 import { walkUser } from './path-stat.ts'
 
 export function sys_setxattr(
-  task: Task, path: number, name: number, value: number, size: number, flags: number,
+  task: Task,
+  path: number,
+  name: number,
+  value: number,
+  size: number,
+  flags: number,
 ): number {
   const n = walkUser(task, AT_FDCWD, path, 0)
   return n < 0 ? n : setUserXattr(task, walk.mount, walk.dentry.inode!, name, value, size, flags)
 }
 
 export function sys_lsetxattr(
-  task: Task, path: number, name: number, value: number, size: number, flags: number,
+  task: Task,
+  path: number,
+  name: number,
+  value: number,
+  size: number,
+  flags: number,
 ): number {
   const n = walkUser(task, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)
   return n < 0 ? n : setUserXattr(task, walk.mount, walk.dentry.inode!, name, value, size, flags)
 }
 
-export function sys_getxattr(task: Task, path: number, name: number, value: number, size: number): number {
+export function sys_getxattr(
+  task: Task,
+  path: number,
+  name: number,
+  value: number,
+  size: number,
+): number {
   const n = walkUser(task, AT_FDCWD, path, 0)
   return n < 0 ? n : getUserXattr(task, walk.dentry.inode!, name, value, size)
 }
 
-export function sys_lgetxattr(task: Task, path: number, name: number, value: number, size: number): number {
+export function sys_lgetxattr(
+  task: Task,
+  path: number,
+  name: number,
+  value: number,
+  size: number,
+): number {
   const n = walkUser(task, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)
   return n < 0 ? n : getUserXattr(task, walk.dentry.inode!, name, value, size)
 }
@@ -64,7 +91,13 @@ function readName(task: Task, addr: number): string | number {
 
 /** fsetxattr and its kin, after the file has been found. */
 export function setUserXattr(
-  task: Task, mount: Mount, inode: Inode, nameAddr: number, value: number, size: number, flags: number,
+  task: Task,
+  mount: Mount,
+  inode: Inode,
+  nameAddr: number,
+  value: number,
+  size: number,
+  flags: number,
 ): number {
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) return -EINVAL
   const name = readName(task, nameAddr)
@@ -77,12 +110,17 @@ export function setUserXattr(
 
 /** With size 0 only the length of the value is asked for. */
 export function getUserXattr(
-  task: Task, inode: Inode, nameAddr: number, value: number, size: number,
+  task: Task,
+  inode: Inode,
+  nameAddr: number,
+  value: number,
+  size: number,
 ): number {
   const name = readName(task, nameAddr)
   if (typeof name === 'number') return name
   const bytes = getXattr(task, inode, name)
-  if (typeof bytes === 'number' || size === 0) return typeof bytes === 'number' ? bytes : bytes.length
+  if (typeof bytes === 'number' || size === 0)
+    return typeof bytes === 'number' ? bytes : bytes.length
   if (bytes.length > size) return -ERANGE
   const error = task.mm.copyOut(task, value, bytes, 0, bytes.length)
   return error < 0 ? error : bytes.length
@@ -90,7 +128,8 @@ export function getUserXattr(
 
 export function listUserXattr(task: Task, inode: Inode, list: number, size: number): number {
   const names = listXattr(task, inode)
-  if (typeof names === 'number' || size === 0) return typeof names === 'number' ? names : names.length
+  if (typeof names === 'number' || size === 0)
+    return typeof names === 'number' ? names : names.length
   if (names.length > size) return -ERANGE
   const bytes = Buffer.from(names, 'latin1')
   const error = task.mm.copyOut(task, list, bytes, 0, bytes.length)

@@ -2,12 +2,44 @@
 
 import { beforeEach, expect, test } from 'vitest'
 import {
-  EACCES, EEXIST, EFBIG, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV, EROFS,
+  EACCES,
+  EEXIST,
+  EFBIG,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  EROFS,
+  EXDEV,
 } from '../../syscall-table/errno.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, MS_BIND, MS_RDONLY, MS_REMOUNT, O_APPEND, O_CREAT,
-  O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY, RENAME_EXCHANGE,
-  RENAME_NOREPLACE, RLIMIT_FSIZE, SEEK_END, SEEK_SET,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
+  MS_BIND,
+  MS_RDONLY,
+  MS_REMOUNT,
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_TMPFILE,
+  O_TRUNC,
+  O_WRONLY,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RLIMIT_FSIZE,
+  SEEK_END,
+  SEEK_SET,
 } from '../../syscall-table/flags.ts'
 import { boot, type TestTask, userCreds } from '../../test/kernel.ts'
 import { dPath } from '../vfs/d-path.ts'
@@ -56,7 +88,10 @@ const statOf = (path: string, flags = 0) => {
   const n = k.sys.newfstatat(AT_FDCWD, path, at, flags)
   const v = k.view(at, 144)
   return {
-    n, ino: v.getUint32(8, true), nlink: v.getUint32(16, true), mode: v.getUint32(24, true),
+    n,
+    ino: v.getUint32(8, true),
+    nlink: v.getUint32(16, true),
+    mode: v.getUint32(24, true),
     size: v.getUint32(48, true),
   }
 }
@@ -105,7 +140,9 @@ test('directories, listing in small pieces, removal', () => {
   expect(k.sys.mkdir('/d/', 0o777)).toBe(-EEXIST)
   expect(k.sys.mkdir('/d/sub/', 0o777)).toBe(0)
   for (let i = 0; i < 20; i++) put(`/d/file${i}`, 'x')
-  expect(list('/d').sort()).toEqual(['.', '..', 'sub', ...Array.from({ length: 20 }, (_, i) => `file${i}`)].sort())
+  expect(list('/d').sort()).toEqual(
+    ['.', '..', 'sub', ...Array.from({ length: 20 }, (_, i) => `file${i}`)].sort(),
+  )
   expect(statOf('/d')).toMatchObject({ mode: 0o40755, nlink: 3 })
   expect(k.sys.rmdir('/d')).toBe(-ENOTEMPTY)
   expect(k.sys.rmdir('/d/.')).toBe(-EINVAL)

@@ -1,9 +1,7 @@
 // Changing attributes: notify_change and setattr_prepare (fs/attr.c), utimes, truncate.
 
 import { EINVAL, EISDIR, EPERM } from '../../syscall-table/errno.ts'
-import {
-  CAP_CHOWN, CAP_FSETID, S_ISGID, S_ISUID, S_IXGRP,
-} from '../../syscall-table/flags.ts'
+import { CAP_CHOWN, CAP_FSETID, S_ISGID, S_ISUID, S_IXGRP } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
@@ -27,13 +25,20 @@ export function changeMode(task: Task, mount: Mount, inode: Inode, mode: number)
 }
 
 /** chown(2) on an inode; an id of -1 stays. Set-id bits of files are lost. */
-export function changeOwner(task: Task, mount: Mount, inode: Inode, uid: number, gid: number): number {
+export function changeOwner(
+  task: Task,
+  mount: Mount,
+  inode: Inode,
+  uid: number,
+  gid: number,
+): number {
   const error = mountWritable(mount)
   if (error < 0) return error
   const { creds } = task
   const attr: SetAttr = {}
   if (uid !== NO_ID) {
-    if (!(creds.fsuid === inode.uid && uid === inode.uid) && !creds.capable(CAP_CHOWN)) return -EPERM
+    if (!(creds.fsuid === inode.uid && uid === inode.uid) && !creds.capable(CAP_CHOWN))
+      return -EPERM
     attr.uid = uid
   }
   if (gid !== NO_ID) {
@@ -76,7 +81,11 @@ const present = { sec: 0, nsec: 0 }
 
 /** Set access and modification time. Setting both to the present needs write access only. */
 export function changeTimes(
-  task: Task, mount: Mount, inode: Inode, atime: TimeChange, mtime: TimeChange,
+  task: Task,
+  mount: Mount,
+  inode: Inode,
+  atime: TimeChange,
+  mtime: TimeChange,
 ): number {
   if (atime.omit && mtime.omit) return 0
   const error = mountWritable(mount)

@@ -28,7 +28,8 @@ export function pathInFilesystem(dentry: Dentry): string {
 function pathFrom(mount: Mount, dentry: Dentry, root: Path | null): string | null {
   let path = ''
   for (;;) {
-    if (root !== null && mount === root.mount && dentry === root.dentry) return path === '' ? '/' : path
+    if (root !== null && mount === root.mount && dentry === root.dentry)
+      return path === '' ? '/' : path
     if (dentry === mount.root) {
       if (mount.parent === null) {
         if (root !== null) return null

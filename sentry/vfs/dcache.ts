@@ -152,8 +152,11 @@ function sweepTree(top: Dentry, held: Set<Dentry>): void {
   for (let i = order.length - 1; i > 0; i--) {
     const dentry = order[i]!
     const evictable =
-      dentry.children.size === 0 && dentry.opens === 0 && dentry.mounted === null &&
-      !held.has(dentry) && !holdsState(dentry.inode)
+      dentry.children.size === 0 &&
+      dentry.opens === 0 &&
+      dentry.mounted === null &&
+      !held.has(dentry) &&
+      !holdsState(dentry.inode)
     if (evictable && !dentry.used) forgetDentry(dentry)
     dentry.used = false
   }

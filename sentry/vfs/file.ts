@@ -1,13 +1,23 @@
 // Open files: struct file and file_operations. File systems, pipes, sockets and the anonymous files derive
 // from FileOps; the defaults give Linux's errors for an absent operation.
 
+import type { HostFd } from '../../native/index.ts'
 import { EBADF, EINVAL, EISDIR, ENODEV, ENOTTY, ESPIPE } from '../../syscall-table/errno.ts'
 import {
-  O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM,
+  O_ACCMODE,
+  O_APPEND,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  POLLIN,
+  POLLOUT,
+  POLLRDNORM,
+  POLLWRNORM,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { WaitQueue } from '../kernel/wait-queue.ts'
-import type { HostFd } from '../../native/index.ts'
+import type { WaitQueue } from '../kernel/wait-queue.ts'
 import type { Io } from '../mm/io.ts'
 import type { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
@@ -52,7 +62,13 @@ export abstract class FileOps {
     return -ENOTTY
   }
   /** A source for mmap(2), or -ENODEV. `shared` with `writable` needs a source that takes writes. */
-  map(_file: File, _offset: number, _length: number, _shared: boolean, _writable: boolean): MapSource | number {
+  map(
+    _file: File,
+    _offset: number,
+    _length: number,
+    _shared: boolean,
+    _writable: boolean,
+  ): MapSource | number {
     return -ENODEV
   }
   fsync(_file: File, _dataOnly: boolean): number {

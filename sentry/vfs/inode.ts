@@ -2,7 +2,14 @@
 // overrides what it supports; the defaults give the errors Linux gives for an absent operation.
 
 import {
-  EINVAL, EISDIR, ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, EPERM,
+  EINVAL,
+  EISDIR,
+  ENODATA,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EOPNOTSUPP,
+  EPERM,
 } from '../../syscall-table/errno.ts'
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
@@ -149,7 +156,11 @@ export abstract class Inode {
    * `flags`: RENAME_EXCHANGE or 0.
    */
   rename(
-    _name: string, _newDir: Inode, _newName: string, _flags: number, _inode: Inode,
+    _name: string,
+    _newDir: Inode,
+    _newName: string,
+    _flags: number,
+    _inode: Inode,
     _replaced: Inode | null,
   ): number {
     return -EPERM

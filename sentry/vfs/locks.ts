@@ -80,7 +80,8 @@ export function setFlock(file: File, type: number): number {
 export function conflictingLock(locks: InodeLocks | null, wanted: RecordLock): RecordLock | null {
   if (locks === null) return null
   for (const lock of locks.records) {
-    if (lock.owner === wanted.owner || lock.start >= wanted.end || lock.end <= wanted.start) continue
+    if (lock.owner === wanted.owner || lock.start >= wanted.end || lock.end <= wanted.start)
+      continue
     if (lock.type === F_WRLCK || wanted.type === F_WRLCK) return lock
   }
   return null

@@ -19,7 +19,13 @@ export class Mount {
   readonly source: string
   readonly namespace: MountNamespace
 
-  constructor(namespace: MountNamespace, sb: SuperBlock, root: Dentry, flags: number, source: string) {
+  constructor(
+    namespace: MountNamespace,
+    sb: SuperBlock,
+    root: Dentry,
+    flags: number,
+    source: string,
+  ) {
     this.id = namespace.nextId++
     this.namespace = namespace
     this.sb = sb

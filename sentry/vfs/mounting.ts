@@ -1,10 +1,25 @@
 // Changing the mount tree: fs/namespace.c with private propagation.
 
 import {
-  EBUSY, EINVAL, ELOOP, ENODEV, ENOENT, ENOSPC, ENOTDIR, EPERM,
+  EBUSY,
+  EINVAL,
+  ELOOP,
+  ENODEV,
+  ENOENT,
+  ENOSPC,
+  ENOTDIR,
+  EPERM,
 } from '../../syscall-table/errno.ts'
 import {
-  MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_REC, MS_RELATIME,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_RDONLY,
+  MS_REC,
+  MS_RELATIME,
   MS_STRICTATIME,
 } from '../../syscall-table/flags.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -18,7 +33,14 @@ import { fileSystemType } from './super.ts'
 
 /** Flags that belong to a mount. */
 const MOUNT_FLAGS =
-  MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_NOSYMFOLLOW
+  MS_RDONLY |
+  MS_NOSUID |
+  MS_NODEV |
+  MS_NOEXEC |
+  MS_NOATIME |
+  MS_NODIRATIME |
+  MS_RELATIME |
+  MS_NOSYMFOLLOW
 /** Mounts of one namespace: fs.mount-max would allow 100000; each costs the kernel memory. */
 const MOUNTS_MAX = 10_000
 
@@ -61,7 +83,12 @@ export function mountOn(at: Path, sb: SuperBlock, flags: number, source: string)
 
 /** mount(2) of a new file system by its type's name. */
 export function mountNew(
-  task: Task, at: Path, type: string, source: string, data: string, flags: number,
+  task: Task,
+  at: Path,
+  type: string,
+  source: string,
+  data: string,
+  flags: number,
 ): number {
   const factory = fileSystemType(type)
   if (factory === undefined) return -ENODEV
@@ -81,7 +108,8 @@ export function bindMount(from: Path, at: Path, flags: number): number {
   if ((flags & MS_REC) !== 0) {
     for (const mount of namespace.mounts) {
       if (mount.parent === null || !sources.includes(mount.parent)) continue
-      if (mount.parent !== from.mount || from.dentry.contains(mount.mountpoint!)) sources.push(mount)
+      if (mount.parent !== from.mount || from.dentry.contains(mount.mountpoint!))
+        sources.push(mount)
     }
   }
   if (namespace.mounts.length + sources.length > MOUNTS_MAX) return -ENOSPC
@@ -91,7 +119,10 @@ export function bindMount(from: Path, at: Path, flags: number): number {
     const copy = new Mount(namespace, source.sb, root, source.flags, source.source)
     copies.set(source, copy)
     const parent = source === from.mount ? undefined : copies.get(source.parent!)
-    namespace.attach(copy, parent === undefined ? at : { mount: parent, dentry: source.mountpoint! })
+    namespace.attach(
+      copy,
+      parent === undefined ? at : { mount: parent, dentry: source.mountpoint! },
+    )
   }
   return 0
 }

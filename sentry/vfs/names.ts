@@ -2,26 +2,69 @@
 // All checks are made here; file systems only carry out.
 
 import {
-  EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV,
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOTDIR,
+  ENOTEMPTY,
+  EPERM,
+  EXDEV,
 } from '../../syscall-table/errno.ts'
 import {
-  AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, CAP_DAC_READ_SEARCH, CAP_MKNOD, RENAME_EXCHANGE, RENAME_NOREPLACE,
-  S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_FOLLOW,
+  CAP_DAC_READ_SEARCH,
+  CAP_MKNOD,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+  S_ISUID,
+  S_ISVTX,
+  S_IXGRP,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Task } from '../kernel/task.ts'
 import {
-  deleteDentry, forgetDentry, instantiate, lookupDentry, moveDentry, unhashDentry,
+  deleteDentry,
+  forgetDentry,
+  instantiate,
+  lookupDentry,
+  moveDentry,
+  unhashDentry,
 } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
 import {
-  LAST_DOT, LAST_DOTDOT, LAST_NORMAL, LAST_ROOT, WALK_EMPTY, WALK_FOLLOW, WALK_PARENT, walk, walkPath,
+  LAST_DOT,
+  LAST_DOTDOT,
+  LAST_NORMAL,
+  LAST_ROOT,
+  WALK_EMPTY,
+  WALK_FOLLOW,
+  WALK_PARENT,
+  walk,
+  walkPath,
 } from './path-walk.ts'
 import {
-  MAY_READ, MAY_WRITE, mayCreate, mayDelete, mountWritable, ownerOrCapable, permission,
+  MAY_READ,
+  MAY_WRITE,
+  mayCreate,
+  mayDelete,
+  mountWritable,
+  ownerOrCapable,
+  permission,
 } from './permission.ts'
 
 /** Where the last `lookupNew` found room for a name. */
@@ -55,9 +98,22 @@ export function makeDirectory(task: Task, dfd: number, path: string, mode: numbe
 }
 
 /** mknodat(2); `mode` carries the type. */
-export function makeNode(task: Task, dfd: number, path: string, mode: number, rdev: number): number {
+export function makeNode(
+  task: Task,
+  dfd: number,
+  path: string,
+  mode: number,
+  rdev: number,
+): number {
   const type = mode & S_IFMT
-  if (type !== 0 && type !== S_IFREG && type !== S_IFCHR && type !== S_IFBLK && type !== S_IFIFO && type !== S_IFSOCK) {
+  if (
+    type !== 0 &&
+    type !== S_IFREG &&
+    type !== S_IFCHR &&
+    type !== S_IFBLK &&
+    type !== S_IFIFO &&
+    type !== S_IFSOCK
+  ) {
     return type === S_IFDIR ? -EPERM : -EINVAL
   }
   const n = lookupNew(task, dfd, path, false)
@@ -65,7 +121,9 @@ export function makeNode(task: Task, dfd: number, path: string, mode: number, rd
   const isDevice = type === S_IFCHR || type === S_IFBLK
   if (isDevice && !task.creds.capable(CAP_MKNOD)) return -EPERM
   const bits = (type || S_IFREG) | (mode & 0o7777 & ~task.fs.umask)
-  return added(newDentry.parent!.inode!.mknod(newDentry.name, bits, isDevice ? rdev : 0, task.creds))
+  return added(
+    newDentry.parent!.inode!.mknod(newDentry.name, bits, isDevice ? rdev : 0, task.creds),
+  )
 }
 
 /** symlinkat(2). */
@@ -91,13 +149,21 @@ export function makeSocketNode(task: Task, path: string): Inode | number {
 
 /** linkat(2). `flags`: AT_SYMLINK_FOLLOW, AT_EMPTY_PATH. */
 export function makeLink(
-  task: Task, oldDfd: number, oldPath: string, newDfd: number, newPath: string, flags: number,
+  task: Task,
+  oldDfd: number,
+  oldPath: string,
+  newDfd: number,
+  newPath: string,
+  flags: number,
 ): number {
   if ((flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
   // A descriptor of unknown origin must not become a name: only for those who could open anything.
-  const mayName = (flags & AT_EMPTY_PATH) === 0 || oldPath !== '' || task.creds.capable(CAP_DAC_READ_SEARCH)
+  const mayName =
+    (flags & AT_EMPTY_PATH) === 0 || oldPath !== '' || task.creds.capable(CAP_DAC_READ_SEARCH)
   if (!mayName) return -ENOENT
-  const how = ((flags & AT_SYMLINK_FOLLOW) !== 0 ? WALK_FOLLOW : 0) | ((flags & AT_EMPTY_PATH) !== 0 ? WALK_EMPTY : 0)
+  const how =
+    ((flags & AT_SYMLINK_FOLLOW) !== 0 ? WALK_FOLLOW : 0) |
+    ((flags & AT_EMPTY_PATH) !== 0 ? WALK_EMPTY : 0)
   const n = walkPath(task, oldDfd, oldPath, how)
   if (n < 0) return n
   const { mount, dentry } = walk
@@ -174,7 +240,12 @@ export function removeDirectory(task: Task, dfd: number, path: string): number {
 
 /** renameat2(2). */
 export function renameName(
-  task: Task, oldDfd: number, oldPath: string, newDfd: number, newPath: string, flags: number,
+  task: Task,
+  oldDfd: number,
+  oldPath: string,
+  newDfd: number,
+  newPath: string,
+  flags: number,
 ): number {
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return -EINVAL
   if (flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) return -EINVAL
@@ -196,7 +267,8 @@ export function renameName(
   if (from.inode === null) return -ENOENT
   if ((flags & RENAME_NOREPLACE) !== 0 && to.inode !== null) return -EEXIST
   if ((flags & RENAME_EXCHANGE) !== 0 && to.inode === null) return -ENOENT
-  if (!from.inode.isDir && (oldSlash || ((flags & RENAME_EXCHANGE) === 0 && newSlash))) return -ENOTDIR
+  if (!from.inode.isDir && (oldSlash || ((flags & RENAME_EXCHANGE) === 0 && newSlash)))
+    return -ENOTDIR
   if ((flags & RENAME_EXCHANGE) !== 0 && !to.inode!.isDir && newSlash) return -ENOTDIR
   // A directory must not become its own descendant; nor can an ancestor be replaced.
   if (from.contains(newDir)) return -EINVAL
@@ -214,7 +286,12 @@ function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): numb
   const name = from.name
   const newName = to.name
   const n = oldDir.inode!.rename(
-    name, newDir.inode!, newName, flags & RENAME_EXCHANGE, from.inode!, to.inode,
+    name,
+    newDir.inode!,
+    newName,
+    flags & RENAME_EXCHANGE,
+    from.inode!,
+    to.inode,
   )
   if (n < 0) return n
   if ((flags & RENAME_EXCHANGE) !== 0) {

@@ -1,23 +1,65 @@
 // Opening files by path: do_filp_open, may_open (fs/namei.c) and do_dentry_open (fs/open.c).
 
 import {
-  EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM,
+  EACCES,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  EPERM,
 } from '../../syscall-table/errno.ts'
 import {
-  __O_TMPFILE, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, MS_NODEV, MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT,
-  O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE,
-  O_TRUNC, S_IFBLK, S_IFCHR, S_IFMT, S_IFREG,
+  __O_TMPFILE,
+  AT_EMPTY_PATH,
+  AT_SYMLINK_NOFOLLOW,
+  MS_NODEV,
+  MS_NOEXEC,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_LARGEFILE,
+  O_NOATIME,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_TMPFILE,
+  O_TRUNC,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFMT,
+  S_IFREG,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { removePrivileges } from './attributes.ts'
 import { instantiate } from './dcache.ts'
 import { Dentry } from './dentry.ts'
 import { File, PathOnlyOps } from './file.ts'
 import type { Inode, SetAttr } from './inode.ts'
 import type { Mount } from './mount.ts'
-import { removePrivileges } from './attributes.ts'
-import { resolveFlags, WALK_CREATE, WALK_DIRECTORY, WALK_EMPTY, WALK_FOLLOW, walk, walkPath } from './path-walk.ts'
 import {
-  MAY_EXEC, MAY_READ, MAY_WRITE, mayCreate, mountWritable, openWritable, ownerOrCapable, permission,
+  resolveFlags,
+  WALK_CREATE,
+  WALK_DIRECTORY,
+  WALK_EMPTY,
+  WALK_FOLLOW,
+  walk,
+  walkPath,
+} from './path-walk.ts'
+import {
+  MAY_EXEC,
+  MAY_READ,
+  MAY_WRITE,
+  mayCreate,
+  mountWritable,
+  openWritable,
+  ownerOrCapable,
+  permission,
 } from './permission.ts'
 
 /** Flags that act at the open only, and are not kept. */
@@ -33,7 +75,12 @@ const truncateToZero: SetAttr = { size: 0 }
  * task waits for the other end of a FIFO and the call is to be run again.
  */
 export function openPath(
-  task: Task, dfd: number, path: string, flags: number, mode: number, resolve: number,
+  task: Task,
+  dfd: number,
+  path: string,
+  flags: number,
+  mode: number,
+  resolve: number,
 ): File | number {
   if ((flags & O_PATH) !== 0) return openPathOnly(task, dfd, path, flags & PATH_FLAGS, resolve)
   const error = checkFlags(flags)
@@ -42,7 +89,8 @@ export function openPath(
   let how = resolveFlags(resolve)
   if ((flags & O_DIRECTORY) !== 0) how |= WALK_DIRECTORY
   if ((flags & O_CREAT) !== 0) how |= WALK_CREATE
-  if ((flags & O_NOFOLLOW) === 0 && (flags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL)) how |= WALK_FOLLOW
+  if ((flags & O_NOFOLLOW) === 0 && (flags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL))
+    how |= WALK_FOLLOW
   const n = walkPath(task, dfd, path, how)
   if (n < 0) return n
   const { mount, dentry } = walk
@@ -62,7 +110,13 @@ function checkFlags(flags: number): number {
   return 0
 }
 
-function openPathOnly(task: Task, dfd: number, path: string, flags: number, resolve: number): File | number {
+function openPathOnly(
+  task: Task,
+  dfd: number,
+  path: string,
+  flags: number,
+  resolve: number,
+): File | number {
   let how = resolveFlags(resolve)
   if ((flags & O_NOFOLLOW) === 0) how |= WALK_FOLLOW
   if ((flags & O_DIRECTORY) !== 0) how |= WALK_DIRECTORY
@@ -72,7 +126,11 @@ function openPathOnly(task: Task, dfd: number, path: string, flags: number, reso
 }
 
 function createAndOpen(
-  task: Task, mount: Mount, dentry: Dentry, flags: number, mode: number,
+  task: Task,
+  mount: Mount,
+  dentry: Dentry,
+  flags: number,
+  mode: number,
 ): File | number {
   const dir = dentry.parent!.inode!
   const error = mountWritable(mount) || mayCreate(task.creds, dir)
@@ -131,7 +189,12 @@ function openInode(task: Task, mount: Mount, dentry: Dentry, flags: number): Fil
 }
 
 function openTmpfile(
-  task: Task, dfd: number, path: string, flags: number, mode: number, resolve: number,
+  task: Task,
+  dfd: number,
+  path: string,
+  flags: number,
+  mode: number,
+  resolve: number,
 ): File | number {
   const n = walkPath(task, dfd, path, resolveFlags(resolve) | WALK_FOLLOW | WALK_DIRECTORY)
   if (n < 0) return n

@@ -25,7 +25,12 @@ class CachedWalk {
   readonly name: string
 
   constructor(
-    fromMount: Mount, fromDentry: Dentry, rootDentry: Dentry, flags: number, mount: Mount, dentry: Dentry,
+    fromMount: Mount,
+    fromDentry: Dentry,
+    rootDentry: Dentry,
+    flags: number,
+    mount: Mount,
+    dentry: Dentry,
   ) {
     this.fromMount = fromMount
     this.fromDentry = fromDentry
@@ -49,24 +54,38 @@ export function walksChanged(): void {
 
 /** Where this walk led the last time, if it would lead there again. */
 export function cachedWalk(
-  path: string, fromMount: Mount, fromDentry: Dentry, rootDentry: Dentry, flags: number,
+  path: string,
+  fromMount: Mount,
+  fromDentry: Dentry,
+  rootDentry: Dentry,
+  flags: number,
 ): CachedWalk | undefined {
   const found = walks.get(path)
   if (
-    found === undefined || found.generation !== generation || found.fromDentry !== fromDentry ||
-    found.fromMount !== fromMount || found.rootDentry !== rootDentry || found.flags !== flags
+    found === undefined ||
+    found.generation !== generation ||
+    found.fromDentry !== fromDentry ||
+    found.fromMount !== fromMount ||
+    found.rootDentry !== rootDentry ||
+    found.flags !== flags
   ) {
     return undefined
   }
   const { dentry } = found
   // Gone, evicted, or renamed since.
-  if (dentry.parent !== found.parent || dentry.name !== found.name || !dentry.cached) return undefined
+  if (dentry.parent !== found.parent || dentry.name !== found.name || !dentry.cached)
+    return undefined
   return found
 }
 
 /** Keep the result of a walk. */
 export function keepWalk(
-  path: string, fromMount: Mount, fromDentry: Dentry, rootDentry: Dentry, flags: number, mount: Mount,
+  path: string,
+  fromMount: Mount,
+  fromDentry: Dentry,
+  rootDentry: Dentry,
+  flags: number,
+  mount: Mount,
   dentry: Dentry,
 ): void {
   if (path.length > PATH_LENGTH_MAX) return

@@ -5,11 +5,28 @@
 // link (/proc/PID/fd/N) is an object: the walk goes on from there.
 
 import {
-  EACCES, EAGAIN, EBADF, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV,
+  EACCES,
+  EAGAIN,
+  EBADF,
+  EINVAL,
+  ELOOP,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  EXDEV,
 } from '../../syscall-table/errno.ts'
 import {
-  AT_FDCWD, MAXSYMLINKS, MS_NOSYMFOLLOW, NAME_MAX, RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT,
-  RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, S_ISVTX,
+  AT_FDCWD,
+  MAXSYMLINKS,
+  MS_NOSYMFOLLOW,
+  NAME_MAX,
+  RESOLVE_BENEATH,
+  RESOLVE_CACHED,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+  S_ISVTX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { attachDentry, lookupDentry, trimDcache } from './dcache.ts'
@@ -364,7 +381,11 @@ function mayFollow(link: Dentry): number {
 /** openat2(2): unknown or contradicting bits of `resolve`. */
 export function checkResolve(resolve: number): number {
   const known =
-    RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT |
+    RESOLVE_NO_XDEV |
+    RESOLVE_NO_MAGICLINKS |
+    RESOLVE_NO_SYMLINKS |
+    RESOLVE_BENEATH |
+    RESOLVE_IN_ROOT |
     RESOLVE_CACHED
   if ((resolve & ~known) !== 0) return -EINVAL
   if ((resolve & RESOLVE_BENEATH) !== 0 && (resolve & RESOLVE_IN_ROOT) !== 0) return -EINVAL

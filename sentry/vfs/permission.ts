@@ -2,8 +2,20 @@
 
 import { EACCES, EPERM, EROFS } from '../../syscall-table/errno.ts'
 import {
-  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, MS_RDONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO,
-  S_IFMT, S_IFSOCK, S_ISGID, S_ISVTX, S_IXGRP,
+  CAP_DAC_OVERRIDE,
+  CAP_DAC_READ_SEARCH,
+  CAP_FOWNER,
+  CAP_FSETID,
+  MS_RDONLY,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFSOCK,
+  S_ISGID,
+  S_ISVTX,
+  S_IXGRP,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Inode } from './inode.ts'
@@ -23,7 +35,7 @@ export function permission(creds: Creds, inode: Inode, mask: number): number {
   const { mode } = inode
   if (creds.fsuid === inode.uid) {
     if (((mode >> 6) & mask) === mask) return 0
-  } else if ((mode & 0o77) === ((mode & 7) * 9)) {
+  } else if ((mode & 0o77) === (mode & 7) * 9) {
     // Group and others have the same rights: no need to look the group up.
     if ((mode & mask) === mask) return 0
   } else if (((creds.inGroup(inode.gid) ? mode >> 3 : mode) & mask) === mask) return 0
@@ -33,7 +45,10 @@ export function permission(creds: Creds, inode: Inode, mask: number): number {
 /** CAP_DAC_*: everything on directories; on files execution only when somebody may execute. */
 function overridden(creds: Creds, mode: number, mask: number): boolean {
   const isDir = (mode & S_IFMT) === S_IFDIR
-  if (creds.capable(CAP_DAC_OVERRIDE) && (isDir || (mask & MAY_EXEC) === 0 || (mode & 0o111) !== 0)) {
+  if (
+    creds.capable(CAP_DAC_OVERRIDE) &&
+    (isDir || (mask & MAY_EXEC) === 0 || (mode & 0o111) !== 0)
+  ) {
     return true
   }
   const reading = isDir ? (mask & MAY_WRITE) === 0 : mask === MAY_READ
@@ -81,7 +96,11 @@ export function initOwner(inode: Inode, dir: Inode, creds: Creds): void {
   if ((dir.mode & S_ISGID) === 0) return
   inode.gid = dir.gid
   if (inode.isDir) inode.mode |= S_ISGID
-  else if ((inode.mode & SETGID_EXEC) === SETGID_EXEC && !creds.inGroup(dir.gid) && !creds.capable(CAP_FSETID)) {
+  else if (
+    (inode.mode & SETGID_EXEC) === SETGID_EXEC &&
+    !creds.inGroup(dir.gid) &&
+    !creds.capable(CAP_FSETID)
+  ) {
     // Else a directory's group could be borrowed by whoever may create files in it.
     inode.mode &= ~S_ISGID
   }

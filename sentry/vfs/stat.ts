@@ -1,12 +1,35 @@
 // What stat(2), statx(2) and statfs(2) report, written straight into a DataView in the user's layout.
 
 import {
-  MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_RDONLY, MS_RELATIME,
-  ST_NOATIME, ST_NODEV, ST_NODIRATIME, ST_NOEXEC, ST_NOSUID, ST_NOSYMFOLLOW, ST_RDONLY, ST_RELATIME,
-  ST_VALID, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_NOSYMFOLLOW,
+  MS_RDONLY,
+  MS_RELATIME,
+  ST_NOATIME,
+  ST_NODEV,
+  ST_NODIRATIME,
+  ST_NOEXEC,
+  ST_NOSUID,
+  ST_NOSYMFOLLOW,
+  ST_RDONLY,
+  ST_RELATIME,
+  ST_VALID,
+  STATX_ATTR_MOUNT_ROOT,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+  STATX_MNT_ID,
 } from '../../syscall-table/flags.ts'
 import {
-  SIZEOF_STAT, SIZEOF_STATFS, SIZEOF_STATX, STAT_FIELD as S, STATFS_FIELD as F, STATX_FIELD as X,
+  STATFS_FIELD as F,
+  STAT_FIELD as S,
+  SIZEOF_STAT,
+  SIZEOF_STATFS,
+  SIZEOF_STATX,
+  STATX_FIELD as X,
 } from '../../syscall-table/structs.gen.ts'
 import type { Dentry } from './dentry.ts'
 import type { Inode, StatFs } from './inode.ts'
@@ -74,7 +97,15 @@ function putTime(v: DataView, at: number, sec: number, nsec: number): void {
 }
 
 const statFs: StatFs = {
-  type: 0, bsize: 0, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0, namelen: 0, frsize: 0,
+  type: 0,
+  bsize: 0,
+  blocks: 0,
+  bfree: 0,
+  bavail: 0,
+  files: 0,
+  ffree: 0,
+  namelen: 0,
+  frsize: 0,
 }
 
 /** Fill struct statfs of the file system shown by `mount`. Returns 0 or -errno. */
@@ -98,8 +129,13 @@ export function fillStatFs(v: DataView, inode: Inode, mount: Mount): number {
 
 /** Pairs of a mount's flag and what statfs(2) calls it. */
 const FLAG_PAIRS = [
-  [MS_RDONLY, ST_RDONLY], [MS_NOSUID, ST_NOSUID], [MS_NODEV, ST_NODEV], [MS_NOEXEC, ST_NOEXEC],
-  [MS_NOATIME, ST_NOATIME], [MS_NODIRATIME, ST_NODIRATIME], [MS_RELATIME, ST_RELATIME],
+  [MS_RDONLY, ST_RDONLY],
+  [MS_NOSUID, ST_NOSUID],
+  [MS_NODEV, ST_NODEV],
+  [MS_NOEXEC, ST_NOEXEC],
+  [MS_NOATIME, ST_NOATIME],
+  [MS_NODIRATIME, ST_NODIRATIME],
+  [MS_RELATIME, ST_RELATIME],
   [MS_NOSYMFOLLOW, ST_NOSYMFOLLOW],
 ] as const
 

@@ -42,7 +42,10 @@ export function touchCreated(kernel: Kernel, inode: Inode): void {
 
 /** Makes a file system for mount(2). `data` is the option string. */
 export type FileSystemFactory = (
-  kernel: Kernel, task: Task | null, source: string, data: string,
+  kernel: Kernel,
+  task: Task | null,
+  source: string,
+  data: string,
 ) => SuperBlock | number
 
 const types = new Map<string, FileSystemFactory>()

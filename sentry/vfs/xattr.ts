@@ -1,9 +1,7 @@
 // Extended attributes: fs/xattr.c, xattr(7). The rules of the name spaces; inodes only store.
 
 import { ENODATA, EOPNOTSUPP, EPERM, ERANGE } from '../../syscall-table/errno.ts'
-import {
-  CAP_SETFCAP, CAP_SYS_ADMIN, S_ISVTX, XATTR_LIST_MAX,
-} from '../../syscall-table/flags.ts'
+import { CAP_SETFCAP, CAP_SYS_ADMIN, S_ISVTX, XATTR_LIST_MAX } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
@@ -35,7 +33,12 @@ export function getXattr(task: Task, inode: Inode, name: string): Uint8Array | n
 }
 
 export function setXattr(
-  task: Task, mount: Mount, inode: Inode, name: string, value: Uint8Array, flags: number,
+  task: Task,
+  mount: Mount,
+  inode: Inode,
+  name: string,
+  value: Uint8Array,
+  flags: number,
 ): number {
   const denied = mountWritable(mount) || xattrPermission(task, inode, name, MAY_WRITE)
   return denied < 0 ? denied : inode.setxattr(name, value, flags)

@@ -1,9 +1,14 @@
 // Directories behind the gofer.
 
 import { FileAttr, WALK_MAX } from '../../../gofer/protocol.ts'
-import { EIO, EINVAL, ENOENT, EXDEV } from '../../../syscall-table/errno.ts'
+import { EINVAL, EIO, ENOENT, EXDEV } from '../../../syscall-table/errno.ts'
 import {
-  AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, S_IFMT, S_IFREG, S_ISGID,
+  AT_REMOVEDIR,
+  O_RDWR,
+  RENAME_EXCHANGE,
+  S_IFMT,
+  S_IFREG,
+  S_ISGID,
 } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
@@ -37,7 +42,14 @@ interface Listing {
   complete: boolean
 }
 
+/** A directory with at most so many entries keeps its listing, until its names change. */
+const KEPT_ENTRIES_MAX = 1000
+
 export class GoferDir extends GoferInode {
+  /** The whole listing, as it was at `#keptVersion`. */
+  #kept: Listing | null = null
+  #keptVersion = 0
+
   override lookup(name: string, _task: Task | null): Inode | number {
     const chain = this.#walk([name])
     if (typeof chain === 'number') return chain
@@ -83,9 +95,20 @@ export class GoferDir extends GoferInode {
     const { client, newFile } = this.sb.connection
     const regular = (mode & S_IFMT) === S_IFREG
     const gid = this.#groupFor(creds)
-    const n = this.#retry(() => regular
-      ? client.create(this.handle, name, O_RDWR, mode & 0o7777, creds.fsuid, gid, newFile)
-      : client.mknod(this.handle, name, mode, creds.fsuid, gid, devMajor(rdev), devMinor(rdev), newFile))
+    const n = this.#retry(() =>
+      regular
+        ? client.create(this.handle, name, O_RDWR, mode & 0o7777, creds.fsuid, gid, newFile)
+        : client.mknod(
+            this.handle,
+            name,
+            mode,
+            creds.fsuid,
+            gid,
+            devMajor(rdev),
+            devMinor(rdev),
+            newFile,
+          ),
+    )
     if (n < 0) return n
     const inode = this.#added(name)
     if (regular) (inode as GoferFile).adoptFd(newFile.fd)
@@ -109,7 +132,9 @@ export class GoferDir extends GoferInode {
     if (handle < 0) return handle
     const { client, newFile } = this.sb.connection
     const gid = this.#groupFor(creds)
-    const n = this.#retry(() => client.symlink(this.handle, name, target, creds.fsuid, gid, newFile))
+    const n = this.#retry(() =>
+      client.symlink(this.handle, name, target, creds.fsuid, gid, newFile),
+    )
     return n < 0 ? n : this.#added(name)
   }
 
@@ -170,7 +195,12 @@ export class GoferDir extends GoferInode {
   }
 
   override rename(
-    name: string, newDir: Inode, newName: string, flags: number, inode: Inode, target: Inode | null,
+    name: string,
+    newDir: Inode,
+    newName: string,
+    flags: number,
+    inode: Inode,
+    target: Inode | null,
   ): number {
     if (!(newDir instanceof GoferDir)) return -EINVAL
     const moved = inode as GoferInode
@@ -195,7 +225,12 @@ export class GoferDir extends GoferInode {
     return 0
   }
 
-  #countMoved(moved: GoferInode, newDir: GoferDir, replaced: GoferInode | null, flags: number): void {
+  #countMoved(
+    moved: GoferInode,
+    newDir: GoferDir,
+    replaced: GoferInode | null,
+    flags: number,
+  ): void {
     const away = moved.isDir ? 1 : 0
     const back = (flags & RENAME_EXCHANGE) !== 0 && replaced?.isDir ? 1 : 0
     const gone = (flags & RENAME_EXCHANGE) === 0 && replaced?.isDir ? 1 : 0
@@ -232,10 +267,8 @@ export class GoferDir extends GoferInode {
   #listingAt(file: File, at: number, dentry: Dentry): Listing | number {
     let listing = file.data as Listing | null
     if (listing === null || at < listing.start || at === FIRST_COOKIE) {
-      listing = {
-        names: [], inodes: [], inos: [], types: [], start: FIRST_COOKIE, cookieLow: 0, cookieHigh: 0,
-        complete: false,
-      }
+      listing =
+        this.#kept !== null && this.#keptVersion === this.version ? this.#kept : emptyListing()
       file.data = listing
     }
     while (at >= listing.start + listing.names.length && !listing.complete) {
@@ -268,6 +301,11 @@ export class GoferDir extends GoferInode {
     listing.cookieLow = page.cookieLow
     listing.cookieHigh = page.cookieHigh
     listing.complete = page.complete
+    const whole = page.complete && listing.start === FIRST_COOKIE
+    if (whole && listing.names.length <= KEPT_ENTRIES_MAX && this.sb.cacheable) {
+      this.#kept = { ...listing, inodes: [] }
+      this.#keptVersion = this.version
+    }
     return 0
   }
 
@@ -279,6 +317,19 @@ export class GoferDir extends GoferInode {
     const inode = this.sb.inodeFor(found.attr, 0, this, found.name)
     if (own) attachDentry(dentry, found.name, inode)
     return inode
+  }
+}
+
+function emptyListing(): Listing {
+  return {
+    names: [],
+    inodes: [],
+    inos: [],
+    types: [],
+    start: FIRST_COOKIE,
+    cookieLow: 0,
+    cookieHigh: 0,
+    complete: false,
   }
 }
 

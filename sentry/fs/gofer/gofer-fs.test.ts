@@ -1,7 +1,16 @@
 // The gofer file system against a real gofer process, through the handlers.
 
 import {
-  existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +19,16 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { close } from '../../../native/index.ts'
 import { EEXIST, ENODATA, ENOENT, ENOTEMPTY } from '../../../syscall-table/errno.ts'
 import {
-  AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
   RENAME_EXCHANGE,
 } from '../../../syscall-table/flags.ts'
 import { boot, type TestTask } from '../../../test/kernel.ts'
@@ -83,12 +101,18 @@ function list(path: string): string[] {
   return names.sort()
 }
 
-function stat(path: string, flags = 0): { n: number; size: number; mode: number; nlink: number; mtime: number } {
+function stat(
+  path: string,
+  flags = 0,
+): { n: number; size: number; mode: number; nlink: number; mtime: number } {
   const at = k.room(144)
   const n = k.sys.newfstatat(AT_FDCWD, path, at, flags)
   const v = k.view(at, 144)
   return {
-    n, size: v.getUint32(48, true), mode: v.getUint32(24, true), nlink: v.getUint32(16, true),
+    n,
+    size: v.getUint32(48, true),
+    mode: v.getUint32(24, true),
+    nlink: v.getUint32(16, true),
     mtime: v.getUint32(88, true) + v.getUint32(96, true) / 1e9,
   }
 }
@@ -182,4 +206,15 @@ test('extended attributes and file system figures', () => {
   const n = k.sys.setxattr('/top', 'user.x', Buffer.from('1'), 1, 0)
   if (n === 0) expect(k.sys.getxattr('/top', 'user.x', at, 16)).toBe(1)
   expect(k.sys.statfs('/top', at)).toBe(0)
+})
+
+test('a kept listing follows changes', () => {
+  start()
+  expect(list('/a/b')).toEqual(['.', '..', 'c'])
+  expect(list('/a/b')).toEqual(['.', '..', 'c'])
+  put('/a/b/new', 'x')
+  expect(list('/a/b')).toEqual(['.', '..', 'c', 'new'])
+  k.sys.rename('/a/b/new', '/a/newer')
+  expect(list('/a/b')).toEqual(['.', '..', 'c'])
+  expect(list('/a')).toEqual(['.', '..', 'b', 'newer'])
 })

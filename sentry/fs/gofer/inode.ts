@@ -2,7 +2,13 @@
 // knows the file.
 
 import {
-  FileAttr, SET_ATIME, SET_GID, SET_MODE, SET_MTIME, SET_SIZE, SET_UID,
+  FileAttr,
+  SET_ATIME,
+  SET_GID,
+  SET_MODE,
+  SET_MTIME,
+  SET_SIZE,
+  SET_UID,
 } from '../../../gofer/protocol.ts'
 import { latin1 } from '../../../native/index.ts'
 import { EIO, ELOOP, ENODATA, ENOENT, EOPNOTSUPP, ESTALE } from '../../../syscall-table/errno.ts'
@@ -92,7 +98,8 @@ export class GoferInode extends Inode {
     const result = connection.walkResult
     const names = [this.name]
     let n = connection.client.walk(parent, names, 0, 1, result)
-    if (n === 0 && connection.makeRoom(result.stop)) n = connection.client.walk(parent, names, 0, 1, result)
+    if (n === 0 && connection.makeRoom(result.stop))
+      n = connection.client.walk(parent, names, 0, 1, result)
     if (n < 0) return n
     if (n === 0) return result.stop || -ENOENT
     this.handle = result.handles[0]!
@@ -209,7 +216,9 @@ export class GoferInode extends Inode {
     const n = this.sb.connection.client.listxattr(handle, xattrBuffer)
     if (n < 0) return n
     if (n === 0) this.#noXattrs = this.sb.cacheable
-    return latin1(xattrBuffer, 0, n).split('\0').filter(name => name !== '')
+    return latin1(xattrBuffer, 0, n)
+      .split('\0')
+      .filter(name => name !== '')
   }
 
   override evict(): void {

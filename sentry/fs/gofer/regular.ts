@@ -2,13 +2,23 @@
 // open files of the inode share; reads, writes and mappings never pass the gofer.
 
 import {
-  type HostFd, fallocate, fdatasync, fsync, ftruncate, lseek, STAT_BLOCKS, STAT_CTIME, STAT_CTIME_NSEC,
-  STAT_MTIME, STAT_MTIME_NSEC, STAT_RECORD_SIZE, STAT_SIZE, statFd,
+  fallocate,
+  fdatasync,
+  fsync,
+  ftruncate,
+  type HostFd,
+  lseek,
+  STAT_BLOCKS,
+  STAT_CTIME,
+  STAT_CTIME_NSEC,
+  STAT_MTIME,
+  STAT_MTIME_NSEC,
+  STAT_RECORD_SIZE,
+  STAT_SIZE,
+  statFd,
 } from '../../../native/index.ts'
 import { EFBIG, EINVAL, ENXIO } from '../../../syscall-table/errno.ts'
-import {
-  O_ACCMODE, O_RDONLY, O_RDWR, SEEK_DATA, SEEK_HOLE,
-} from '../../../syscall-table/flags.ts'
+import { O_ACCMODE, O_RDONLY, O_RDWR, SEEK_DATA, SEEK_HOLE } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
@@ -19,7 +29,8 @@ import { GoferInode } from './inode.ts'
 
 const record = new Uint8Array(STAT_RECORD_SIZE)
 const view = new DataView(record.buffer)
-const u64 = (at: number): number => view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)
+const u64 = (at: number): number =>
+  view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)
 const i64 = (at: number): number => view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)
 
 export class GoferFile extends GoferInode {
@@ -161,7 +172,8 @@ class GoferFileOps extends FileOps {
   override seek(file: File, offset: number, whence: number): number {
     const { inode } = this
     if (inode.mapped || !inode.sb.cacheable) inode.refresh()
-    if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return seekRegular(file, offset, whence, inode.size)
+    if (whence !== SEEK_DATA && whence !== SEEK_HOLE)
+      return seekRegular(file, offset, whence, inode.size)
     if (offset < 0) return -ENXIO
     const pos = lseek(inode.readableFd(), offset, whence)
     if (pos >= 0) file.pos = pos
@@ -169,7 +181,11 @@ class GoferFileOps extends FileOps {
   }
 
   override map(
-    _file: File, _offset: number, _length: number, shared: boolean, writable: boolean,
+    _file: File,
+    _offset: number,
+    _length: number,
+    shared: boolean,
+    writable: boolean,
   ): MapSource | number {
     const { inode } = this
     const fd = shared && writable ? inode.writableFd() : inode.readOnlyFd()

@@ -4,8 +4,16 @@
 
 import { FileAttr } from '../../../gofer/protocol.ts'
 import {
-  STATFS_BAVAIL, STATFS_BFREE, STATFS_BLOCKS, STATFS_BSIZE, STATFS_COUNT, STATFS_FFREE, STATFS_FILES,
-  STATFS_FRSIZE, STATFS_NAMELEN, STATFS_TYPE,
+  STATFS_BAVAIL,
+  STATFS_BFREE,
+  STATFS_BLOCKS,
+  STATFS_BSIZE,
+  STATFS_COUNT,
+  STATFS_FFREE,
+  STATFS_FILES,
+  STATFS_FRSIZE,
+  STATFS_NAMELEN,
+  STATFS_TYPE,
 } from '../../../native/index.ts'
 import { S_IFDIR, S_IFMT, S_IFREG } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -82,7 +90,11 @@ export class GoferSuperBlock extends SuperBlock {
 
   /** Most files are on one device, and their numbers are exact: then the number is the key. */
   #key(attr: FileAttr): number | string {
-    if (attr.devMajor === this.#devMajor && attr.devMinor === this.#devMinor && attr.inoHigh < 2 ** 21) {
+    if (
+      attr.devMajor === this.#devMajor &&
+      attr.devMinor === this.#devMinor &&
+      attr.inoHigh < 2 ** 21
+    ) {
       return attr.ino
     }
     return `${attr.devMajor}:${attr.devMinor}:${attr.inoHigh}:${attr.inoLow}`
@@ -120,7 +132,10 @@ export class GoferSuperBlock extends SuperBlock {
 
 /** Make the file system of attach point `index`. */
 export function mountGofer(
-  kernel: Kernel, connection: GoferConnection, index: number, options: GoferOptions,
+  kernel: Kernel,
+  connection: GoferConnection,
+  index: number,
+  options: GoferOptions,
 ): SuperBlock | number {
   const sb = new GoferSuperBlock(kernel, connection, options)
   const error = sb.attach(index)

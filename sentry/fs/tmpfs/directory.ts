@@ -1,11 +1,15 @@
 // Directories in memory, and the inodes that need no contents: symlinks, FIFOs, sockets, device nodes.
 
 import {
-  EINVAL, ELOOP, EMLINK, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY,
+  EINVAL,
+  ELOOP,
+  EMLINK,
+  ENOENT,
+  ENOSPC,
+  ENOTDIR,
+  ENOTEMPTY,
 } from '../../../syscall-table/errno.ts'
-import {
-  RENAME_EXCHANGE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG,
-} from '../../../syscall-table/flags.ts'
+import { RENAME_EXCHANGE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
@@ -162,7 +166,12 @@ export class MemoryDir extends MemoryInode {
   }
 
   override rename(
-    name: string, newDir: Inode, newName: string, flags: number, _inode: Inode, _replaced: Inode | null,
+    name: string,
+    newDir: Inode,
+    newName: string,
+    flags: number,
+    _inode: Inode,
+    _replaced: Inode | null,
   ): number {
     const inode = this.entries.get(name)?.inode
     if (inode === undefined) return -ENOENT
@@ -188,7 +197,13 @@ export class MemoryDir extends MemoryInode {
     return 0
   }
 
-  #exchange(name: string, inode: MemoryInode, newDir: MemoryDir, newName: string, old: MemoryInode): void {
+  #exchange(
+    name: string,
+    inode: MemoryInode,
+    newDir: MemoryDir,
+    newName: string,
+    old: MemoryInode,
+  ): void {
     this.removeEntry(name)
     newDir.removeEntry(newName)
     this.addEntry(name, old)

@@ -6,8 +6,8 @@ import type { Creds } from '../../kernel/creds.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 import { Dentry } from '../../vfs/dentry.ts'
-import { Mount, MountNamespace } from '../../vfs/mount.ts'
 import type { SuperBlock } from '../../vfs/inode.ts'
+import { Mount, MountNamespace } from '../../vfs/mount.ts'
 import { registerFileSystem, touchCreated } from '../../vfs/super.ts'
 import { MemoryDir } from './directory.ts'
 import { MemoryFile } from './regular.ts'
@@ -18,7 +18,11 @@ const UNITS: Record<string, number> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2
 /** A new tmpfs instance. Options as in tmpfs(5); -EINVAL for those that are unknown. */
 export function mountTmpfs(kernel: Kernel, data: string): SuperBlock | number {
   const options: TmpfsOptions = {
-    size: Math.floor(kernel.memoryBytes / 2), inodes: 0, mode: 0o1777, uid: 0, gid: 0,
+    size: Math.floor(kernel.memoryBytes / 2),
+    inodes: 0,
+    mode: 0o1777,
+    uid: 0,
+    gid: 0,
   }
   for (const option of data.split(',')) {
     if (option !== '' && !parseOption(kernel, option, options)) return -EINVAL
@@ -61,11 +65,19 @@ function parseOption(kernel: Kernel, option: string, into: TmpfsOptions): boolea
       into.mode = Number.parseInt(value, 8) & 0o7777
       return true
     case 'uid':
-      return setId(value, id => { into.uid = id })
+      return setId(value, id => {
+        into.uid = id
+      })
     case 'gid':
-      return setId(value, id => { into.gid = id })
+      return setId(value, id => {
+        into.gid = id
+      })
     // Where pages come from and how they are grouped is the host's business.
-    case 'huge': case 'mpol': case 'inode32': case 'inode64': case 'noswap':
+    case 'huge':
+    case 'mpol':
+    case 'inode32':
+    case 'inode64':
+    case 'noswap':
       return true
     default:
       return false
@@ -94,7 +106,11 @@ function parseAmount(value: string): number {
 let unnamed: { kernel: Kernel; mount: Mount } | null = null
 
 /** An inode that only its open file names, on the kernel's own tmpfs: memfd_create(2), shared memory. */
-export function unnamedFile(kernel: Kernel, mode: number, creds: Creds): { inode: MemoryFile; mount: Mount } {
+export function unnamedFile(
+  kernel: Kernel,
+  mode: number,
+  creds: Creds,
+): { inode: MemoryFile; mount: Mount } {
   if (unnamed === null || unnamed.kernel !== kernel) {
     const sb = mountMemoryRoot(kernel, 'tmpfs', 0o1777)
     const root = new Dentry('/', null, sb.root)
@@ -112,4 +128,5 @@ export function unnamedFile(kernel: Kernel, mode: number, creds: Creds): { inode
 }
 
 registerFileSystem('tmpfs', (kernel: Kernel, _task: Task | null, _source: string, data: string) =>
-  mountTmpfs(kernel, data))
+  mountTmpfs(kernel, data),
+)

@@ -2,16 +2,47 @@
 // call. It moves to a memfd when it grows or is mapped, and stays there.
 
 import {
-  EBUSY, EFBIG, EINVAL, EIO, ENODEV, ENOSPC, ENXIO, EOPNOTSUPP, EPERM,
+  close,
+  fallocate,
+  ftruncate,
+  lseek,
+  memfdCreate,
+  pread,
+  pwrite,
+  STAT_BLOCKS,
+  STAT_RECORD_SIZE,
+  statFd,
+} from '../../../native/index.ts'
+import {
+  EBUSY,
+  EFBIG,
+  EINVAL,
+  EIO,
+  ENODEV,
+  ENOSPC,
+  ENXIO,
+  EOPNOTSUPP,
+  EPERM,
 } from '../../../syscall-table/errno.ts'
 import {
-  FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE,
-  FALLOC_FL_ZERO_RANGE, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE,
-  O_ACCMODE, O_RDONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
+  F_SEAL_FUTURE_WRITE,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+  FALLOC_FL_COLLAPSE_RANGE,
+  FALLOC_FL_INSERT_RANGE,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  O_ACCMODE,
+  O_RDONLY,
+  SEEK_CUR,
+  SEEK_DATA,
+  SEEK_END,
+  SEEK_HOLE,
+  SEEK_SET,
 } from '../../../syscall-table/flags.ts'
-import {
-  close, fallocate, ftruncate, lseek, memfdCreate, pread, pwrite, STAT_BLOCKS, STAT_RECORD_SIZE, statFd,
-} from '../../../native/index.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
@@ -58,7 +89,8 @@ export class MemoryFile extends MemoryInode {
 
   override refresh(): number {
     if (this.hostFd >= 0 && statFd(this.hostFd, statRecord, 0) === 0) {
-      this.blocks = statView.getUint32(STAT_BLOCKS, true) + statView.getUint32(STAT_BLOCKS + 4, true) * 2 ** 32
+      this.blocks =
+        statView.getUint32(STAT_BLOCKS, true) + statView.getUint32(STAT_BLOCKS + 4, true) * 2 ** 32
       this.#recharge(Math.ceil(this.blocks / 8))
     } else this.blocks = this.charged * 8
     return 0
@@ -72,7 +104,8 @@ export class MemoryFile extends MemoryInode {
       touchModified(this.sb.kernel, this)
       return 0
     }
-    const error = this.hostFd < 0 && size <= SMALL_FILE_MAX ? this.#resizeSmall(size) : this.#resizeHost(size)
+    const error =
+      this.hostFd < 0 && size <= SMALL_FILE_MAX ? this.#resizeSmall(size) : this.#resizeHost(size)
     if (error < 0) return error
     if (size < this.size) this.#recharge(Math.min(this.charged, Math.ceil(size / PAGE_SIZE)))
     this.size = size
@@ -100,7 +133,9 @@ export class MemoryFile extends MemoryInode {
   /** Make room for `size` bytes in the array. */
   reserve(size: number): void {
     if (size <= this.data.length) return
-    const grown = new Uint8Array(Math.min(SMALL_FILE_MAX, Math.max(size, 2 * this.data.length, 256)))
+    const grown = new Uint8Array(
+      Math.min(SMALL_FILE_MAX, Math.max(size, 2 * this.data.length, 256)),
+    )
     grown.set(this.data)
     this.data = grown
   }
@@ -229,10 +264,15 @@ export class MemoryFileOps extends FileOps {
   }
 
   override map(
-    _file: File, _offset: number, _length: number, shared: boolean, writable: boolean,
+    _file: File,
+    _offset: number,
+    _length: number,
+    shared: boolean,
+    writable: boolean,
   ): MapSource | number {
     const { inode } = this
-    if (shared && writable && (inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM
+    if (shared && writable && (inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0)
+      return -EPERM
     const error = inode.spill()
     if (error < 0) return -ENODEV
     if (shared && writable) inode.writablyMapped = true
@@ -246,7 +286,8 @@ export class MemoryFileOps extends FileOps {
   override fallocate(_file: File, mode: number, offset: number, length: number): number {
     const { inode } = this
     const known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
-    if ((mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_ZERO_RANGE)) !== 0) return -EOPNOTSUPP
+    if ((mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_ZERO_RANGE)) !== 0)
+      return -EOPNOTSUPP
     if ((mode & ~known) !== 0) return -EOPNOTSUPP
     const end = offset + length
     const punching = (mode & FALLOC_FL_PUNCH_HOLE) !== 0
@@ -283,7 +324,13 @@ export function seekRegular(file: File, offset: number, whence: number, size: nu
 }
 
 /** Read `length` bytes of a host file at `pos` through the kernel's buffer. */
-export function readHost(fd: number, io: Io, pos: number, length: number, bounce: Uint8Array): number {
+export function readHost(
+  fd: number,
+  io: Io,
+  pos: number,
+  length: number,
+  bounce: Uint8Array,
+): number {
   let done = 0
   while (done < length) {
     const want = Math.min(length - done, bounce.length)
@@ -298,7 +345,13 @@ export function readHost(fd: number, io: Io, pos: number, length: number, bounce
 }
 
 /** Write `length` bytes to a host file at `pos` through the kernel's buffer. */
-export function writeHost(fd: number, io: Io, pos: number, length: number, bounce: Uint8Array): number {
+export function writeHost(
+  fd: number,
+  io: Io,
+  pos: number,
+  length: number,
+  bounce: Uint8Array,
+): number {
   let done = 0
   while (done < length) {
     const taken = io.take(bounce, 0, Math.min(length - done, bounce.length))

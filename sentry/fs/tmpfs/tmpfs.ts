@@ -1,7 +1,7 @@
 // tmpfs: files in memory (mm/shmem.c, tmpfs(5)). The superblock, with its limits, and what all its inodes
 // have in common.
 
-import { EINVAL, ENODATA, ENOSPC, EEXIST, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
+import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
 import { S_IFMT, TMPFS_MAGIC, XATTR_CREATE, XATTR_REPLACE } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { Inode, type SetAttr, type StatFs, SuperBlock } from '../../vfs/inode.ts'
@@ -138,7 +138,8 @@ export class MemoryInode extends Inode {
     if (old === undefined && (flags & XATTR_REPLACE) !== 0) return -ENODATA
     let space = name.length + value.length + XATTR_OVERHEAD
     if (this.xattrs !== null) {
-      for (const [k, v] of this.xattrs) if (k !== name) space += k.length + v.length + XATTR_OVERHEAD
+      for (const [k, v] of this.xattrs)
+        if (k !== name) space += k.length + v.length + XATTR_OVERHEAD
     }
     if (space > XATTR_SPACE) return -ENOSPC
     this.xattrs ??= new Map()
