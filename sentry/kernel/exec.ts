@@ -224,6 +224,8 @@ function readProgram(
   envp: string[],
   fileName: string,
 ): Program | number {
+  const busy = file.denyWrites()
+  if (busy < 0) return busy
   const image = readElf(task, file, false)
   if (typeof image === 'number') return image
   const fits = checkPlace(task, image)

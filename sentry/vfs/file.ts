@@ -2,7 +2,15 @@
 // from FileOps; the defaults give Linux's errors for an absent operation.
 
 import type { HostFd } from '../../native/index.ts'
-import { EBADF, EINVAL, EISDIR, ENODEV, ENOTTY, ESPIPE } from '../../syscall-table/errno.ts'
+import {
+  EBADF,
+  EINVAL,
+  EISDIR,
+  ENODEV,
+  ENOTTY,
+  ESPIPE,
+  ETXTBSY,
+} from '../../syscall-table/errno.ts'
 import {
   O_ACCMODE,
   O_APPEND,
@@ -157,6 +165,7 @@ export class File {
   /** Bytes of read-ahead and such are the file system's business. */
   data: unknown = null
   #refs = 1
+  #executed = false
 
   constructor(ops: FileOps, inode: Inode, dentry: Dentry, mount: Mount, flags: number) {
     this.ops = ops
@@ -166,6 +175,15 @@ export class File {
     this.flags = flags
     dentry.opens++
     inode.pins++
+    if (this.writable) inode.writers++
+  }
+
+  /** A program runs from this file: nobody may write to it until the last reference goes. -ETXTBSY while somebody may. */
+  denyWrites(): number {
+    if (this.inode.writers > 0) return -ETXTBSY
+    if (!this.#executed) this.inode.executions++
+    this.#executed = true
+    return 0
   }
 
   get readable(): boolean {
@@ -197,6 +215,8 @@ export class File {
     const { inode } = this
     if (inode.locks !== null) inode.locks.releaseFile(this)
     this.ops.release(this)
+    if (this.writable) inode.writers--
+    if (this.#executed) inode.executions--
     this.dentry.opens--
     if (--inode.pins === 0) inode.evict()
   }

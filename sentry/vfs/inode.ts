@@ -103,6 +103,9 @@ export abstract class Inode {
   locks: InodeLocks | null = null
   /** Cached dentries plus open files that refer to this inode; at zero `evict` is called. */
   pins = 0
+  /** Open files that may write to this regular file, and programs that are being executed from it: ETXTBSY. */
+  writers = 0
+  executions = 0
   /** The bound AF_UNIX socket of a socket inode, the pipe of a FIFO; made on first use by their owners. */
   endpoint: unknown = null
 

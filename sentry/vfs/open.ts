@@ -9,6 +9,7 @@ import {
   ENOENT,
   ENOTDIR,
   EPERM,
+  ETXTBSY,
 } from '../../syscall-table/errno.ts'
 import {
   __O_TMPFILE,
@@ -170,6 +171,7 @@ function mayOpen(task: Task, mount: Mount, inode: Inode, flags: number): number 
   }
   const denied = permission(task.creds, inode, want)
   if (denied < 0) return denied
+  if ((want & MAY_WRITE) !== 0 && inode.executions > 0) return -ETXTBSY
   if ((flags & O_NOATIME) !== 0 && !ownerOrCapable(task.creds, inode)) return -EPERM
   return 0
 }
