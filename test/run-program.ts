@@ -55,7 +55,8 @@ const root = mountTmpfs(kernel, 'mode=755')
 if (typeof root === 'number') throw new Error(`tmpfs: ${root}`)
 mountRoot(kernel, root, 0, 'none')
 const init = createInit(kernel)
-const path = `/${basename(program)}`
+const path = `/test/${basename(program)}`
+makeParents(init, path)
 writeFile(init, path, image)
 for (const { name, bytes } of files) {
   makeParents(init, name)

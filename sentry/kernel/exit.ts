@@ -133,7 +133,10 @@ function endGroup(group: ThreadGroup): void {
   deletePosixTimers(group)
   dropPending(group, group.pending)
   if (group.session.leader === group) endSession(group.session)
-  if (group === kernel.init) return haltSandbox(group)
+  if (group === kernel.init) {
+    haltSandbox(group)
+    return
+  }
   const orphansBefore = group.parent === null ? null : pgrpToOrphan(group)
   reparentChildren(group)
   if (orphansBefore !== null && isOrphaned(orphansBefore, group)) hangUpIfStopped(orphansBefore)

@@ -55,7 +55,10 @@ class IntervalTimer extends Timer {
   override onTimer(): void {
     const now = this.now()
     if (this.expiryNs === 0) return
-    if (now < this.expiryNs) return this.schedule(now)
+    if (now < this.expiryNs) {
+      this.schedule(now)
+      return
+    }
     signalGroup(this.group, SIGNALS[this.which]!)
     if (this.group.exiting || this.intervalNs === 0) {
       this.expiryNs = 0
@@ -134,7 +137,7 @@ export function getInterval(group: ThreadGroup, which: number, into: IntervalSta
 }
 
 /** setitimer(2): `valueNs` 0 disarms. */
-export function setInterval(
+export function armInterval(
   group: ThreadGroup,
   which: number,
   valueNs: number,

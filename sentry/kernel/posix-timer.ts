@@ -101,7 +101,10 @@ export class PosixTimer extends Timer {
   override onTimer(): void {
     const now = this.now()
     if (this.expiryNs === 0) return
-    if (now < this.expiryNs) return this.#schedule(now)
+    if (now < this.expiryNs) {
+      this.#schedule(now)
+      return
+    }
     let expirations = 1
     if (this.intervalNs === 0) this.expiryNs = 0
     else {
@@ -115,7 +118,10 @@ export class PosixTimer extends Timer {
 
   #schedule(now: number): void {
     const { kernel } = this.group
-    if (!this.#onCpuClock) return kernel.timers.arm(this, this.expiryNs)
+    if (!this.#onCpuClock) {
+      kernel.timers.arm(this, this.expiryNs)
+      return
+    }
     const left = (this.expiryNs - now) / kernel.cpus
     kernel.timers.arm(this, kernel.clock.monotonicNs() + Math.max(left, MIN_CHECK_NS))
   }

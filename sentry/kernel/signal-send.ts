@@ -282,7 +282,7 @@ function willTake(task: Task, signo: number): boolean {
 
 function isWaitedFor(task: Task, signo: number): boolean {
   const { waiting } = task.signals
-  return waiting !== null && waiting.has(signo)
+  return waiting?.has(signo) === true
 }
 
 /** The main thread when it can, else any that can. */

@@ -49,7 +49,9 @@ function elf(phdrs: Phdr[], change: (v: DataView) => void = () => {}, size = 0x2
     v.setUint32(at, p.type ?? 1, true)
     v.setUint32(at + 4, p.flags ?? 5, true)
     const words = [p.offset, p.vaddr, p.vaddr, p.fileSize, p.memSize, p.align ?? 4096]
-    words.forEach((word, j) => v.setBigUint64(at + 8 + j * 8, BigInt(word ?? 0), true))
+    words.forEach((word, j) => {
+      v.setBigUint64(at + 8 + j * 8, BigInt(word ?? 0), true)
+    })
   })
   change(v)
   return bytes

@@ -264,7 +264,7 @@ export function recordLayout(mm: Mm, image: ElfImage, bias: number): void {
       mm.codeStart = Math.min(mm.codeStart, start)
       mm.codeEnd = Math.max(mm.codeEnd, start + s.fileSize)
     }
-    if (start > mm.dataStart) mm.dataStart = start
+    mm.dataStart = Math.max(mm.dataStart, start)
     mm.dataEnd = Math.max(mm.dataEnd, start + s.fileSize)
   }
   if (mm.codeStart === Number.POSITIVE_INFINITY) mm.codeStart = image.low + bias

@@ -204,10 +204,8 @@ function copyOutIds(
   scratchView.setUint32(0, x, true)
   scratchView.setUint32(4, y, true)
   scratchView.setUint32(8, z, true)
-  const failed =
-    task.mm.copyOut(task, a, scratch, 0, 4) < 0 ||
-    task.mm.copyOut(task, b, scratch, 4, 4) < 0 ||
-    task.mm.copyOut(task, c, scratch, 8, 4) < 0
+  const { mm } = task
+  const failed = [a, b, c].some((addr, i) => mm.copyOut(task, addr, scratch, i * 4, 4) < 0)
   return failed ? -EFAULT : 0
 }
 

@@ -22,7 +22,7 @@ import {
   SIGEV_THREAD_ID,
   TIMER_ABSTIME,
 } from '../../syscall-table/flags.ts'
-import { getInterval, type IntervalState, setInterval } from '../kernel/itimer.ts'
+import { armInterval, getInterval, type IntervalState } from '../kernel/itimer.ts'
 import { addPosixTimer, deletePosixTimer, PosixTimer } from '../kernel/posix-timer.ts'
 import type { Task } from '../kernel/task.ts'
 import {
@@ -63,7 +63,7 @@ export function sys_setitimer(task: Task, which: number, newAddr: number, oldAdd
   if (which < ITIMER_REAL || which > ITIMER_PROF) return -EINVAL
   const { group } = task
   getInterval(group, which, state)
-  setInterval(group, which, timer.valueSec * NS_PER_SEC + timer.valueNsec, timer.intervalNs)
+  armInterval(group, which, timer.valueSec * NS_PER_SEC + timer.valueNsec, timer.intervalNs)
   return oldAddr === 0 ? 0 : writeItimerval(task, oldAddr, state.intervalNs, state.valueNs)
 }
 
@@ -71,7 +71,7 @@ export function sys_setitimer(task: Task, which: number, newAddr: number, oldAdd
 export function sys_alarm(task: Task, seconds: number): number {
   const { group } = task
   getInterval(group, ITIMER_REAL, state)
-  setInterval(group, ITIMER_REAL, seconds * NS_PER_SEC, 0)
+  armInterval(group, ITIMER_REAL, seconds * NS_PER_SEC, 0)
   const left = state.valueNs / NS_PER_SEC
   if (left === 0) return 0
   return left < 1 ? 1 : Math.floor(left + 0.5)
