@@ -344,17 +344,19 @@ export function openFifo(inode: Inode, task: Task, flags: number): FileOps | num
     return continueOpening(task, opening)
   const pipe = inode.endpoint instanceof Pipe ? inode.endpoint : new Pipe()
   const mode = flags & O_ACCMODE
-  const nonblocking = (flags & O_NONBLOCK) !== 0
-  if (mode === O_WRONLY && nonblocking && pipe.readers === 0) return -ENXIO
+  // A pipe that is opened again through /proc/PID/fd never waits for its other side.
+  const isPipe = inode.sb.type === 'pipefs'
+  const nonblocking = isPipe || (flags & O_NONBLOCK) !== 0
+  if (mode === O_WRONLY && nonblocking && !isPipe && pipe.readers === 0) return -ENXIO
   if (mode !== O_RDONLY && mode !== O_WRONLY && mode !== O_RDWR) return -EINVAL
   inode.endpoint = pipe
   const writers = pipe.writers
   const end = new PipeEnd(pipe, inode, flags)
-  if (mode === O_RDONLY && writers === 0) {
+  if (named && mode === O_RDONLY && writers === 0) {
     if (!nonblocking) return waitForPartner(task, new FifoOpening(inode, end, pipe.writerCount))
-    end.quietUntil = pipe.writerCount
+    if (!isPipe) end.quietUntil = pipe.writerCount
   }
-  if (mode === O_WRONLY && pipe.readers === 0) {
+  if (mode === O_WRONLY && pipe.readers === 0 && !isPipe) {
     return waitForPartner(task, new FifoOpening(inode, end, pipe.readerCount))
   }
   return end
