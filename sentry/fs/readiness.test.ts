@@ -118,8 +118,17 @@ describe('pipe', () => {
     expect(write(w, bytes(1))).toBe(-EAGAIN)
   })
 
+  test('a pipe that is opened again does not wait', () => {
+    const [r, w] = createPipe(kernel, 0)
+    write(w, bytes(2))
+    w.unref()
+    const again = openFifo(r.inode, task, O_RDONLY) as FileOps
+    expect(again.poll(r) & (POLLIN | POLLHUP)).toBe(POLLIN | POLLHUP)
+  })
+
   test("a FIFO's open waits for the other side", () => {
-    const inode = pipeInode(kernel)
+    // Stands for a FIFO's: only its file system matters.
+    const inode = Object.assign(pipeInode(kernel), { sb: { type: 'tmpfs' } })
     const other = newTask()
     expect(openFifo(inode, task, O_WRONLY | O_NONBLOCK)).toBe(-ENXIO)
     expect(openFifo(inode, task, O_RDONLY)).toBe(-EBLOCKED)
