@@ -352,7 +352,7 @@ export function openFifo(inode: Inode, task: Task, flags: number): FileOps | num
   inode.endpoint = pipe
   const writers = pipe.writers
   const end = new PipeEnd(pipe, inode, flags)
-  if (named && mode === O_RDONLY && writers === 0) {
+  if (mode === O_RDONLY && writers === 0) {
     if (!nonblocking) return waitForPartner(task, new FifoOpening(inode, end, pipe.writerCount))
     if (!isPipe) end.quietUntil = pipe.writerCount
   }
