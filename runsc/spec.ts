@@ -121,6 +121,22 @@ function readBounded(file: string): string {
 
 const DEFAULT_CAPABILITIES = ['CAP_AUDIT_WRITE', 'CAP_KILL', 'CAP_NET_BIND_SERVICE']
 
+/** What every container has mounted. */
+export const SYSTEM_MOUNTS: Record<string, unknown>[] = [
+  { destination: '/proc', type: 'proc', source: 'proc' },
+  { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
+  {
+    destination: '/dev/pts', type: 'devpts', source: 'devpts',
+    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+  },
+  {
+    destination: '/dev/shm', type: 'tmpfs', source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'],
+  },
+  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
+]
+
 /** The starter configuration of `runsc spec`. */
 export function starterSpec(args: string[], cwd: string): Record<string, unknown> {
   const caps = DEFAULT_CAPABILITIES
@@ -138,11 +154,7 @@ export function starterSpec(args: string[], cwd: string): Record<string, unknown
     },
     root: { path: 'rootfs', readonly: true },
     hostname: 'runsc',
-    mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc' },
-      { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
-      { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
-    ],
+    mounts: SYSTEM_MOUNTS,
     linux: {
       namespaces: ['pid', 'network', 'ipc', 'uts', 'mount'].map(type => ({ type })),
     },

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { ALL_CAPABILITIES } from '../capabilities.ts'
 import { runOnce } from '../container.ts'
 import { integer, type GlobalOptions } from '../options.ts'
-import { OCI_VERSION, type Spec, validateSpec } from '../spec.ts'
+import { OCI_VERSION, type Spec, SYSTEM_MOUNTS, validateSpec } from '../spec.ts'
 
 interface DoOptions {
   root: string
@@ -47,11 +47,7 @@ function doSpec(args: string[], options: DoOptions, terminal: boolean): Spec {
       },
       root: { path: options.root },
       hostname: 'runsc-sandbox',
-      mounts: [
-        { destination: '/proc', type: 'proc', source: 'proc' },
-        { destination: '/dev', type: 'devtmpfs', source: 'devtmpfs' },
-        { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
-      ],
+      mounts: SYSTEM_MOUNTS,
     },
     'runsc do',
   )

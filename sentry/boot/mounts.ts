@@ -1,6 +1,7 @@
 // The sandbox's first mount tree: the root, and the mounts of the configuration in their order.
 
 import type { MountConfig, SandboxConfig } from '../config.ts'
+import { populateDev } from '../fs/dev/devtmpfs.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { errnoMessage, ENOENT } from '../../syscall-table/errno.ts'
@@ -53,7 +54,10 @@ function mountOne(task: Task, config: MountConfig, bind: BindSource): number {
   const at = mountpoint(task, config.destination, sb.root.isDir)
   if (typeof at === 'number') return at
   const mount = mountOn(at, sb, mountFlags(flags), config.source || config.type)
-  return typeof mount === 'number' ? mount : 0
+  if (typeof mount === 'number') return mount
+  // An empty /dev gets the devices that the OCI specification promises.
+  if (config.destination === '/dev' && config.type !== 'bind') populateDev(sb.root)
+  return 0
 }
 
 function makeFileSystem(

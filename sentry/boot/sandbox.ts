@@ -1,26 +1,24 @@
 // Puts a sandbox together on a fresh kernel: file systems, the first process with its standard streams, and
 // the control socket.
 
-import { MS_RDONLY, O_RDONLY, O_WRONLY } from '../../syscall-table/flags.ts'
+import { AT_FDCWD, MS_RDONLY, O_RDONLY, O_WRONLY, S_IFCHR } from '../../syscall-table/flags.ts'
 import { errnoMessage } from '../../syscall-table/errno.ts'
 import { type MountConfig, type SandboxConfig, SENTRY_FDS } from '../config.ts'
 import { ControlServer } from '../control.ts'
-import '../fs/dev/devtmpfs.ts'
-import '../fs/devpts/devpts.ts'
+import { makeDev } from '../fs/dev/registry.ts'
+import '../fs/file-systems.ts'
 import type { GoferClient } from '../fs/gofer/client.ts'
 import { GoferConnection } from '../fs/gofer/connection.ts'
 import { mountGofer } from '../fs/gofer/super.ts'
 import { hostFile } from '../fs/host/host-file.ts'
 import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
 import { mountOverlay } from '../fs/overlay/mount.ts'
-import '../fs/proc/proc.ts'
-import '../fs/sysfs/sysfs.ts'
-import '../fs/tmpfs/mount.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
+import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { mountRoot } from '../vfs/mounting.ts'
 import { BootError, createInit, startProgram } from './init.ts'
 import { mountConfigured } from './mounts.ts'
@@ -29,6 +27,8 @@ import { traceCalls } from './trace.ts'
 /** The root file system's attach point. */
 const ROOT_ATTACH = 0
 const SIGNAL_MAX = 64
+/** Device 5:1. */
+const CONSOLE_DEV = makeDev(5, 1)
 
 /** A sandbox that has been put together. */
 export interface RunningSandbox {
@@ -73,16 +73,26 @@ function openStreams(kernel: Kernel, init: Task, config: SandboxConfig): HostTer
     modes.forEach((mode, fd) => {
       const file = hostFile(kernel, fd, mode)
       // A closed descriptor stays closed.
-      if (typeof file !== 'number') install(init, file, fd)
+      if (typeof file === 'number') return
+      file.inode.uid = process.uid
+      install(init, file, fd)
     })
     return null
   }
   const terminal = attachHostTerminal(kernel, SENTRY_FDS.terminal, process.uid, process.gid, process.rows, process.columns)
   if (typeof terminal === 'number') throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
   for (let fd = 0; fd < 3; fd++) install(init, fd === 0 ? terminal.file : terminal.file.ref(), fd)
+  makeConsole(init)
   const error = terminal.control(init)
   if (error < 0) throw new BootError(`set the controlling terminal: ${errnoMessage(-error)}`)
   return terminal
+}
+
+/** /dev/console is the sandbox's terminal. */
+function makeConsole(init: Task): void {
+  const n = walkPath(init, AT_FDCWD, '/dev', WALK_FOLLOW | WALK_DIRECTORY)
+  if (n < 0) return
+  walk.dentry.inode!.mknod('console', S_IFCHR | 0o620, CONSOLE_DEV, init.creds)
 }
 
 function install(init: Task, file: File, fd: number): void {
