@@ -47,8 +47,23 @@ export function run(command: string, args: readonly string[], options: RunOption
 
 const SIGNALS = ['', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGKILL', 'SIGUSR1', 'SIGSEGV', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGTERM']
 
+/** With PORTCULLIS_NATIVE=1 the end-to-end tests run on Linux itself: that is how they are checked. */
+const native = process.env.PORTCULLIS_NATIVE === '1'
+/** What `runsc do` gives a program, built of the host's own namespaces and an overlay. */
+const NATIVE_BOX = `
+T=$(mktemp -d); mount -t tmpfs box "$T"; mkdir "$T/u" "$T/w" "$T/r"
+mount -t overlay box -o "lowerdir=$1,upperdir=$T/u,workdir=$T/w" "$T/r"; mount -t proc proc "$T/r/proc"; mount --rbind /dev "$T/r/dev"
+hostname box; C=$2; shift 2; chroot "$T/r" env -C "$C" "$@"; exit $?`
+
+function nativeBox(args: readonly string[], flags: readonly string[], options: RunOptions): Result {
+  const value = (name: string, other: string) => (flags.includes(name) ? flags[flags.indexOf(name) + 1]! : other)
+  const box = ['--mount', '--pid', '--fork', '--uts', '--ipc', '--kill-child', 'sh', '-c', NATIVE_BOX, 'box']
+  return run('unshare', [...box, value('--root', '/'), value('--cwd', options.cwd ?? '/'), ...args], options)
+}
+
 /** Runs a command in a sandbox on the host's files: `runsc do`. */
 export function sandboxed(args: readonly string[], options: RunOptions & { platform?: string; flags?: string[] } = {}): Result {
+  if (native) return nativeBox(args, options.flags ?? [], options)
   const flags = [...(options.platform ? [`--platform=${options.platform}`] : []), 'do', ...(options.flags ?? [])]
   return run(runsc, [...flags, '--', ...args], options)
 }

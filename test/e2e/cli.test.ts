@@ -1,0 +1,105 @@
+// What runsc says when it is used wrongly: one line that names what is wrong, and the exit statuses of runc.
+
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { type Config, type Result, run, runsc, sandboxed, temporary, writeBundle } from '../run.ts'
+
+const box = temporary('cli')
+afterAll(() => box.clean())
+const state = join(box.path, 'state')
+
+const cli = (...args: string[]): Result => run(runsc, [`--root=${state}`, ...args], { seconds: 60 })
+
+let bundles = 0
+function bundle(change: (config: Config) => void = () => {}): string {
+  const path = join(box.path, `bundle${bundles++}`)
+  mkdirSync(join(path, 'rootfs'), { recursive: true })
+  writeBundle(path, 'rootfs', ['/bin/true'], change)
+  return path
+}
+
+const runBundle = (change: (config: Config) => void) => cli('run', '--bundle', bundle(change), 'c')
+
+/** One line on stderr that holds all of the words. */
+function expectError(result: Result, ...words: string[]): void {
+  expect(result.status).not.toBe(0)
+  expect(result.stdout).toBe('')
+  for (const word of words) expect(result.stderr).toContain(word)
+  expect(result.stderr.trim().split('\n')).toHaveLength(1)
+}
+
+describe('runsc', () => {
+  it('needs a bundle', () => {
+    mkdirSync(join(box.path, 'nothing'))
+    expectError(cli('run', '--bundle', join(box.path, 'nothing'), 'c'), 'config.json', 'does not exist')
+    expectError(cli('run', '--bundle', join(box.path, 'none'), 'c'), 'does not exist')
+  })
+
+  it('names the field of the configuration that is wrong', () => {
+    expectError(runBundle(c => { c.process.args = [] }), 'process.args')
+    expectError(runBundle(c => { c.process.cwd = 'relative' }), 'process.cwd')
+    expectError(runBundle(c => { c.process.user.uid = -1 }), 'process.user.uid')
+    expectError(runBundle(c => { c.process.args = 'sh' }), 'process.args')
+    expectError(runBundle(c => { delete c.root }), 'root')
+    expectError(runBundle(c => { c.ociVersion = '9' }), 'ociVersion')
+    expectError(runBundle(c => { c.mounts[0].destination = 5 }), 'mounts')
+    expectError(runBundle(c => { c.process.capabilities = { bounding: ['CAP_NONE_SUCH'] } }), 'CAP_NONE_SUCH')
+    expectError(runBundle(c => { c.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 2, hard: 1 }] }), 'RLIMIT_NOFILE')
+  })
+
+  it('tells where broken JSON is broken', () => {
+    const path = bundle()
+    writeFileSync(join(path, 'config.json'), '{ "ociVersion": ')
+    expectError(cli('run', '--bundle', path, 'c'), 'config.json')
+  })
+
+  it('needs a root file system', () => {
+    expectError(runBundle(c => { c.root.path = 'missing' }), 'missing')
+  })
+
+  it('reports a program that is not there as runc does', () => {
+    const result = sandboxed(['nosuch'])
+    expect(result.stderr).toContain('exec: "nosuch": executable file not found in $PATH')
+    expect(result.status).toBe(127)
+    const path = sandboxed(['/none/such'])
+    expect(path.stderr).toContain('/none/such')
+    expect(path.stderr).toMatch(/no such file or directory/i)
+    expect(path.status).toBe(127)
+  })
+
+  it('reports a program that cannot be executed', () => {
+    const result = sandboxed(['/etc/passwd'])
+    expect(result.status).toBe(126)
+    expect(result.stderr).toMatch(/permission denied/i)
+    expect(sandboxed(['/etc']).status).toBe(126)
+  })
+
+  it('checks container names', () => {
+    for (const id of ['', '../x', 'a/b', '.', 'a b', '-x\u0000'.slice(0, 2)]) {
+      const result = cli('state', '--', id)
+      expect(result.status).not.toBe(0)
+      expect(result.stderr).not.toMatch(/\bat .*\.(m?js|ts):/)
+    }
+    expectError(cli('state', 'unknown'), 'unknown', 'does not exist')
+    expectError(cli('kill', 'unknown', 'TERM'), 'unknown', 'does not exist')
+    expectError(cli('start', 'unknown'), 'unknown', 'does not exist')
+    expectError(cli('delete', 'unknown'), 'unknown', 'does not exist')
+    expect(cli('delete', '--force', 'unknown').status).toBe(0)
+  })
+
+  it('refuses unknown commands and options', () => {
+    expect(cli('nonsense').status).not.toBe(0)
+    expect(cli('do').status).not.toBe(0)
+    expect(cli('--platform=quantum', 'do', 'true').stderr).toMatch(/platform/)
+    expect(cli('--help')).toMatchObject({ status: 0 })
+    expect(cli('--version')).toMatchObject({ status: 0 })
+  })
+
+  it('writes a starter configuration that it accepts', () => {
+    const path = join(box.path, 'starter')
+    mkdirSync(path)
+    expect(cli('spec', '--bundle', path).status).toBe(0)
+    expect(cli('spec', '--bundle', path).status).not.toBe(0)
+  })
+})
