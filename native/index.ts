@@ -3,8 +3,10 @@
 /** A file descriptor of this process, never of the sandboxed program. */
 export type HostFd = number
 
-export * from './host-file.ts'
 export * from './control.ts'
+export * from './host-file.ts'
 export * from './host-io.ts'
+export * from './ptrace.ts'
 export * from './sandbox.ts'
+export * from './stub-platform.ts'
 export * from './systrap.ts'

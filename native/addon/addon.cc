@@ -5,6 +5,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   portcullis::RegisterControl(env, exports);
   portcullis::RegisterHostFile(env, exports);
   portcullis::RegisterHostIo(env, exports);
+  portcullis::RegisterPtrace(env, exports);
   portcullis::RegisterSandbox(env, exports);
   portcullis::RegisterSystrap(env, exports);
   return exports;

@@ -78,14 +78,15 @@ const stubRules: Rules = {
 }
 
 /** Self-affecting calls that a trace of system calls can do without, or that threads cannot work without. */
-const programBase: Rules = {
+export const programBase: Rules = {
   futex: futexRules,
   rseq: allowed,
   arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS]),
   membarrier: allowedFor(0, MEMBARRIER),
 }
 
-const programMore: Rules = {
+/** Calls that every program may have answered by the host, unless a trace of its calls is wanted. */
+export const programMore: Rules = {
   ...each('sched_yield gettimeofday time getcpu mincore', allowed),
   ...each('clock_gettime clock_getres', allowedFor(0, CLOCKS)),
   madvise: allowedFor(2, ADVICE),

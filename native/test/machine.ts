@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { EV_STARTED, REG } from '../../sentry/platform.ts'
-import { createSystrapPlatform, type SystrapPlatform } from '../systrap.ts'
+import { createPtracePlatform } from '../ptrace.ts'
+import type { StubPlatform } from '../stub-platform.ts'
+import { createSystrapPlatform } from '../systrap.ts'
 import type { SystrapThread } from '../systrap-context.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -65,15 +67,20 @@ export function buildPrograms(): Uint8Array {
   }
 }
 
+/** The platforms by name. */
+export const PLATFORMS = { systrap: createSystrapPlatform, ptrace: createPtracePlatform } as const
+export type PlatformKind = keyof typeof PLATFORMS
+export const PLATFORM_KINDS: readonly PlatformKind[] = ['systrap', 'ptrace']
+
 /** A platform and the programs to run on it. */
 export class Machine {
-  readonly platform: SystrapPlatform
+  readonly platform: StubPlatform
   readonly image: Uint8Array
 
-  constructor(image: Uint8Array, traceAll = false, stub = -1) {
+  constructor(image: Uint8Array, traceAll = false, stub = -1, kind: PlatformKind = 'systrap') {
     this.image = image
     const stubFd = stub >= 0 ? stub : openSync(join(here, '../../build/stub'), 'r')
-    this.platform = createSystrapPlatform({ stubFd, traceAll })
+    this.platform = PLATFORMS[kind]({ stubFd, traceAll })
     closeSync(stubFd)
   }
 

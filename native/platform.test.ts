@@ -19,6 +19,7 @@ import {
   CODE,
   MAKE_FORK,
   Machine,
+  PLATFORM_KINDS,
   PROGRAM_REPORT,
   PROGRAMS,
   reg,
@@ -51,10 +52,10 @@ function newestChild(): number {
 const root = process.getuid?.() === 0
 if (!root) console.log('skipped: the platform tests need root')
 
-describe.runIf(root)('systrap', () => {
+describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
   let m: Machine
   beforeAll(() => {
-    m = new Machine(buildPrograms())
+    m = new Machine(buildPrograms(), false, -1, kind)
   })
   afterAll(() => m.platform.close())
 
@@ -329,7 +330,7 @@ describe.runIf(root)('systrap', () => {
     expect(m.platform.wait(Number(process.hrtime.bigint()) + 5e7)).toBe(WAIT_TIMEOUT)
   })
 
-  describe('with hostile programs', () => {
+  describe.runIf(kind === 'systrap')('with programs that attack the stub', () => {
     /** Wait until `t` is reported dead; other events of it are answered. */
     const dies = (t: SystrapThread) => {
       for (let i = 0; i < 100_000; i++) {

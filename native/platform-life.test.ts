@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { EV_DEAD, EV_OPS_FAILED, WAIT_TIMEOUT } from '../sentry/platform.ts'
 import type { SystrapThread } from './systrap-context.ts'
-import { buildPrograms, Machine, PROGRAMS } from './test/machine.ts'
+import { buildPrograms, Machine, PLATFORM_KINDS, PROGRAMS } from './test/machine.ts'
 
 const root = process.getuid?.() === 0
 if (!root) console.log('skipped: the platform tests need root')
@@ -81,9 +81,11 @@ class Lives {
       ops.cloneThread(child, what === 1, 0, 0)
       this.add(child, what === 1 ? life.group : new Set(), false)
     } else if (what === 3) {
-      ops.mmap(0x10000000, 65536, 3, 0x22, -1, 0)
-      ops.madvise(0x10000000, 65536, 4)
-      ops.munmap(0x10000000, 65536)
+      // Threads that share memory may do this at once.
+      const at = 0x10000000 + life.thread.id * 65536
+      ops.mmap(at, 65536, 3, 0x22, -1, 0)
+      ops.madvise(at, 65536, 4)
+      ops.munmap(at, 65536)
     } else if (what === 5 || what === 6) {
       ops.exitThread()
       platform.resume(life.thread, 0)
@@ -122,10 +124,10 @@ class Lives {
   }
 }
 
-describe.runIf(root)('random lives', () => {
+describe.runIf(root).each(PLATFORM_KINDS)('random lives on %s', kind => {
   let m: Machine
   beforeAll(() => {
-    m = new Machine(buildPrograms())
+    m = new Machine(buildPrograms(), false, -1, kind)
   })
   afterAll(() => m.platform.close())
 
