@@ -47,7 +47,7 @@ END
       wait $P; echo $?
       wait -n; echo "first: $?"
       wait; echo "all: $?"
-      for i in 1 2 3; do (sleep 0.$i; exit $i) & done
+      for i in 1 2 3; do (sleep $((i - 1)).5; exit $i) & done
       wait -n; echo $?; wait -n; echo $?; wait -n; echo $?; wait -n; echo $?
       coproc { read x; echo "co $x"; }; echo in >&\${COPROC[1]}; read y <&\${COPROC[0]}; echo $y`)
   })

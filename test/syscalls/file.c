@@ -363,7 +363,8 @@ TEST(memory_files_and_seals) {
   EXPECT_EQ(pread(fd, &c, 1, 0), 1);
   EXPECT_EQ(c, 'm');
   EXPECT_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
-  EXPECT_OK(munmap(map, 4096));
+  fd = EXPECT_OK(memfd_create("sealed", MFD_ALLOW_SEALING));
+  EXPECT_OK(ftruncate(fd, 4096));
   EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW));
   EXPECT_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
   EXPECT_ERRNO(write(fd, "x", 1), EPERM);
