@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import {
-  close, createSystrapPlatform, exitNow, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
+  close, createPtracePlatform, createSystrapPlatform, exitNow, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
   setIds, setNoNewPrivs, write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -81,7 +81,8 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
 }
 
 function startPlatform(config: SandboxConfig): Platform {
-  return createSystrapPlatform({ stubFd: SENTRY_FDS.stub, traceAll: config.strace })
+  const options = { stubFd: SENTRY_FDS.stub, traceAll: config.strace }
+  return config.platform === 'ptrace' ? createPtracePlatform(options) : createSystrapPlatform(options)
 }
 
 function succeed(step: string, result: number): void {
