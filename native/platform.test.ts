@@ -33,10 +33,12 @@ const SIGFPE = 8
 const SIGKILL = 9
 const SIGSEGV = 11
 const SIGSYS = 31
+const EPERM = 1
 const EACCES = 13
 const EINVAL = 22
 const ENOMEM = 12
 const NR_GETPID = 39
+const NR_CLONE = 56
 const NR_EXIT = 60
 const MAP_ANON = 0x22
 const MAP_SHARED = 1
@@ -330,29 +332,41 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
     expect(m.platform.wait(Number(process.hrtime.bigint()) + 5e7)).toBe(WAIT_TIMEOUT)
   })
 
-  describe.runIf(kind === 'systrap')('with programs that attack the stub', () => {
-    /** Wait until `t` is reported dead; other events of it are answered. */
-    const dies = (t: SystrapThread) => {
-      for (let i = 0; i < 100_000; i++) {
-        const seen = m.next()
-        if (seen === t && t.event === EV_DEAD) return m.platform.release(t)
-        m.platform.resume(seen, 0)
-      }
-      throw new Error('it lives')
-    }
-    /** The platform still serves a well-behaved program. */
-    const works = () => {
-      const t = m.run(PROGRAMS.sixArguments)
-      expect([t.event, t.nr, arg(t, 1)]).toEqual([EV_SYSCALL, PROGRAM_REPORT, -2])
-      m.kill(t)
-    }
-    /** The address of a system call instruction in the stub, followed by hlt: rt_sigreturn's. */
-    const stubSyscall = () => {
-      const stub = readFileSync(new URL('../build/stub', import.meta.url))
-      const at = stub.indexOf(Buffer.from([0x0f, 0x05, 0xf4]), 0x1000)
-      return 0x600000000000 + at - 0x1000
-    }
+  it('lets the host answer harmless calls, and reports x32 calls', () => {
+    const t = m.run(PROGRAMS.timeOfDay)
+    expect([t.event, t.nr, arg(t, 0)]).toEqual([EV_SYSCALL, PROGRAM_REPORT, 1])
+    m.platform.resume(t, 0)
+    m.next()
+    expect([t.event, t.nr]).toEqual([EV_SYSCALL, 0x40000027])
+    m.platform.resume(t, -38)
+    m.next()
+    expect([t.event, t.nr, arg(t, 0)]).toEqual([EV_SYSCALL, PROGRAM_REPORT, 2])
+    m.kill(t)
+  })
 
+  /** Wait until `t` is reported dead; other events of it are answered. */
+  const dies = (t: SystrapThread) => {
+    for (let i = 0; i < 100_000; i++) {
+      const seen = m.next()
+      if (seen === t && t.event === EV_DEAD) return m.platform.release(t)
+      m.platform.resume(seen, 0)
+    }
+    throw new Error('it lives')
+  }
+  /** The platform still serves a well-behaved program. */
+  const works = () => {
+    const t = m.run(PROGRAMS.sixArguments)
+    expect([t.event, t.nr, arg(t, 1)]).toEqual([EV_SYSCALL, PROGRAM_REPORT, -2])
+    m.kill(t)
+  }
+  /** The address of a system call instruction in the stub, followed by hlt: rt_sigreturn's. */
+  const stubSyscall = () => {
+    const stub = readFileSync(new URL('../build/stub', import.meta.url))
+    const at = stub.indexOf(Buffer.from([0x0f, 0x05, 0xf4]), 0x1000)
+    return 0x600000000000 + at - 0x1000
+  }
+
+  describe.runIf(kind === 'systrap')('with programs that attack the stub', () => {
     it('survives garbage in the slots', () => {
       const t = m.load(PROGRAMS.scribble)
       m.platform.resume(t, 0)
@@ -424,6 +438,49 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
         m.platform.release(t)
       }
       works()
+    })
+  })
+
+  describe.runIf(kind === 'ptrace')('with programs that attack their tracer', () => {
+    it('kills who rings by itself', () => {
+      const t = m.load(PROGRAMS.ringGarbage, stubSyscall())
+      m.platform.resume(t, 0)
+      dies(t)
+      works()
+    })
+
+    it('reports a clone from the stub like any other call', () => {
+      const t = m.run(PROGRAMS.wildClone, stubSyscall())
+      expect([t.event, t.nr, arg(t, 0)]).toEqual([EV_SYSCALL, NR_CLONE, 0x8011])
+      m.kill(t)
+    })
+
+    it('has nothing mapped but the text of the stub', () => {
+      const t = m.run(PROGRAMS.scribble)
+      expect([t.event, t.signo, t.code, t.trapNo]).toEqual([EV_FAULT, SIGSEGV, 1, 14])
+      m.kill(t)
+    })
+
+    it('kills a process whose stub is not there or does something else', () => {
+      for (const prot of [0, 3]) {
+        const t = m.run(PROGRAMS.pidLoop)
+        const ops = m.platform.ops(t)
+        if (prot === 0) ops.munmap(0x600000000000, 0x10000)
+        else ops.mmap(0x600000000000, 0x10000, prot, MAP_ANON, -1, 0)
+        ops.munmap(0x10000000, 4096)
+        m.platform.resume(t, 0)
+        dies(t)
+      }
+      works()
+    })
+
+    it('refuses segment bases outside of user space', () => {
+      const t = m.run(PROGRAMS.pidLoop)
+      m.platform.ops(t).setFsBase(2 ** 47)
+      m.platform.resume(t, 0)
+      m.next()
+      expect([t.event, t.failedOp, t.failedErrno]).toEqual([EV_OPS_FAILED, 0, EPERM])
+      m.kill(t)
     })
   })
 })

@@ -2,6 +2,7 @@
 // stops, notifications, host descriptors and the deadline.
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ptrace.h>
@@ -135,6 +136,7 @@ bool Platform::spin() {
       return true;
     }
     if (ringing_ > 0 && Readable(listener_.get())) return true;
+    sched_yield();
   } while (NowNs() < end);
   if (--spinScore_ < 0) spinScore_ = kSkips;
   return false;

@@ -28,6 +28,7 @@ export function ptracePolicy(options: PtraceOptions): Policy {
   const program = traceAll ? programBase : { ...programBase, ...programMore }
   return policy({
     foreignArch: TRAP,
+    x32: trace(),
     sections: [
       { from: BigInt(stubStart), to: BigInt(stubEnd), rules: { calls: bell, otherwise: trace() } },
       { from: VSYSCALL, to: VSYSCALL_END, rules: { calls: oldTime, otherwise: trace() } },

@@ -1,5 +1,5 @@
 // Run by sandbox.test.ts under the launcher: takes every step of a sentry's confinement, then runs a program
-// on the platform and prints what it saw as JSON.
+// on the platform that is named and prints what it saw as JSON.
 
 import { readFileSync } from 'node:fs'
 import { EV_STARTED } from '../../sentry/platform.ts'
@@ -11,13 +11,23 @@ import {
   setIds,
   setNoNewPrivs,
 } from '../sandbox.ts'
-import { arg, buildPrograms, MAKE_FORK, Machine, PROGRAM_REPORT, PROGRAMS } from './machine.ts'
+import {
+  arg,
+  buildPrograms,
+  MAKE_FORK,
+  Machine,
+  PLATFORM_KINDS,
+  PROGRAM_REPORT,
+  PROGRAMS,
+} from './machine.ts'
 
 const AT_FDCWD = -100
 const NOBODY = 65534
 
 const image = buildPrograms()
-const filter = readFileSync(new URL('../../build/sentry.bpf', import.meta.url))
+const kind = PLATFORM_KINDS.find(name => name === process.argv[2]) ?? 'systrap'
+const policy = kind === 'ptrace' ? 'sentry-ptrace' : 'sentry'
+const filter = readFileSync(new URL(`../../build/${policy}.bpf`, import.meta.url))
 const stub = openat(AT_FDCWD, new URL('../../build/stub', import.meta.url).pathname, 0o2000000, 0)
 // The platform's modules, loaded while there are files to load them from.
 const seen: Record<string, unknown> = { pid: process.pid }
@@ -28,7 +38,7 @@ seen.create = openat(AT_FDCWD, '/x', 0o102, 0o600)
 seen.ids = setIds(NOBODY, NOBODY)
 seen.nnp = setNoNewPrivs()
 const start = performance.now()
-const m = new Machine(image, false, stub)
+const m = new Machine(image, false, stub, kind)
 seen.startMs = performance.now() - start
 seen.filter = installFilter(filter)
 

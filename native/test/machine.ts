@@ -38,6 +38,7 @@ export const PROGRAMS = {
   wildClone: 13,
   step: 14,
   timeLoop: 15,
+  timeOfDay: 16,
 } as const
 
 /** Compile programs.c into a flat image. Must happen before the platform takes over SIGCHLD. */

@@ -1,4 +1,4 @@
-// Small programs for systrap.test.ts, run without a kernel: the test answers their system calls by hand.
+// Small programs for platform.test.ts, run without a kernel: the test answers their system calls by hand.
 // Loaded as a flat image at 0x400000; rdi selects the program.
 
 __asm__(".text\n.global start\nstart:\n call select\n ud2\n");
@@ -129,6 +129,14 @@ static void time_loop(void) {
   for (;;) n++, word = (int)n;
 }
 
+static void time_of_day(void) {
+  // A time call that the host may answer, and an x32 number.
+  long r = call(201, 0, 0, 0, 0);
+  call(REPORT, r > 0, 0, 0, 0);
+  call(0x40000027, 0, 0, 0, 0);
+  call(REPORT, 2, 0, 0, 0);
+}
+
 void select(long which, u64 argument) {
   switch (which) {
     case 0: six_arguments(); break;
@@ -147,6 +155,7 @@ void select(long which, u64 argument) {
     case 13: wild_clone(argument); break;
     case 14: step(); break;
     case 15: time_loop(); break;
+    case 16: time_of_day(); break;
   }
   for (;;) call(NR_EXIT, 0, 0, 0, 0);
 }

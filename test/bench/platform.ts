@@ -1,15 +1,16 @@
-// Round trips of the systrap platform without a kernel: what each kind of verdict costs, in µs. Run as root;
+// Round trips of a platform (systrap, or the one that is named) without a kernel: what each kind of verdict costs, in µs. Run as root;
 // prints the best and the median of several rounds, since other processes may disturb any of them.
 
 import { ftruncate, memfdCreate } from '../../native/host-file.ts'
-import { buildPrograms, Machine, PROGRAMS } from '../../native/test/machine.ts'
+import { buildPrograms, Machine, PLATFORM_KINDS, PROGRAMS } from '../../native/test/machine.ts'
 
 const ROUNDS = 7
 const US_PER_MS = 1000
 const MAP_PRIVATE_ANON = 0x22
 const MAP_SHARED = 1
 
-const m = new Machine(buildPrograms())
+const kind = PLATFORM_KINDS.find(name => name === process.argv[2]) ?? 'systrap'
+const m = new Machine(buildPrograms(), false, -1, kind)
 const { platform } = m
 
 function bench(name: string, count: number, body: () => void): void {
