@@ -77,6 +77,7 @@ function clearChildTid(task: Task): void {
 export function exitTask(task: Task): void {
   if (task.state === ZOMBIE || task.state === DEAD) return
   const { group, kernel } = task
+  kernel.tracer?.exited(task, group.exiting ? group.exitStatus : task.exitCode)
   task.stopWaiting()
   task.restart.clear()
   task.state = ZOMBIE

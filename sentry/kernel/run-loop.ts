@@ -137,6 +137,7 @@ export function finish(task: Task, n: number): void {
     task.kernel.platform.resume(task.thread, 0)
     return
   }
+  if (task.exitWork !== 0) task.kernel.syscallExit(task, result)
   const restarting = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK
   if (task.work || restarting || task.state === STOPPED) {
     result = returnToUser(task, result)
@@ -144,7 +145,6 @@ export function finish(task: Task, n: number): void {
     if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) return again(task)
   }
   task.restart.clear()
-  if (task.exitWork !== 0) task.kernel.syscallExit(task, result)
   task.syscallNr = -1
   task.state = RUNNING
   task.kernel.platform.resume(task.thread, result)

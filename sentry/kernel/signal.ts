@@ -159,6 +159,7 @@ function act(task: Task, info: SigInfo, delivery: Delivery): void {
   const action = group.handlers.actions[signo]!
   if (action.handler === SIG_IGN && (UNBLOCKABLE & (signo > 32 ? 0 : 1 << (signo - 1))) === 0)
     return
+  task.kernel.tracer?.signal(task, info)
   if (action.handler !== SIG_DFL && action.handler !== SIG_IGN) {
     deliver(task, info, action, delivery)
     return
