@@ -137,7 +137,7 @@ export function finish(task: Task, n: number): void {
     task.kernel.platform.resume(task.thread, 0)
     return
   }
-  if (task.exitWork !== 0) task.kernel.syscallExit(task, result)
+  if (task.exitWork !== 0 && !task.group.exiting) task.kernel.syscallExit(task, result)
   const restarting = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK
   if (task.work || restarting || task.state === STOPPED) {
     result = returnToUser(task, result)
