@@ -17,7 +17,8 @@ function fail(message) {
 }
 
 function checkMachine() {
-  if (process.platform !== 'linux') fail(`this is ${process.platform}; Portcullis runs on Linux only`)
+  if (process.platform !== 'linux')
+    fail(`this is ${process.platform}; Portcullis runs on Linux only`)
   if (process.arch !== 'x64') fail(`this CPU is ${process.arch}; Portcullis runs on x86-64 only`)
   const release = readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim()
   const [major = 0, minor = 0] = release.split('.').map(Number)
@@ -27,7 +28,8 @@ function checkMachine() {
 }
 
 function checkRoot() {
-  if (process.getuid() !== 0) fail('not root: namespaces and mounts need it; run the same command with sudo')
+  if (process.getuid() !== 0)
+    fail('not root: namespaces and mounts need it; run the same command with sudo')
 }
 
 function checkCompiler() {
@@ -39,7 +41,11 @@ function checkCompiler() {
 }
 
 function run(command, args, options = {}) {
-  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options })
+  const { status, signal, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    ...options,
+  })
   if (error) fail(`cannot run ${command}: ${error.message}`)
   if (status !== 0) process.exit(signal ? 1 : status)
 }
@@ -51,7 +57,9 @@ function newest(paths) {
     const stat = statSync(path)
     if (!stat.isDirectory()) time = Math.max(time, stat.mtimeMs)
     else {
-      const entries = readdirSync(path).filter(name => name !== 'node_modules' && !name.endsWith('.test.ts'))
+      const entries = readdirSync(path).filter(
+        name => name !== 'node_modules' && !name.endsWith('.test.ts'),
+      )
       time = Math.max(time, newest(entries.map(name => join(path, name))))
     }
   }
@@ -60,8 +68,11 @@ function newest(paths) {
 
 function installed() {
   const marker = join(root, 'node_modules/.package-lock.json')
-  return existsSync(pinnedNode) && existsSync(marker) &&
+  return (
+    existsSync(pinnedNode) &&
+    existsSync(marker) &&
     statSync(marker).mtimeMs >= statSync(join(root, 'package.json')).mtimeMs
+  )
 }
 
 /** Install and build; says what it does only when there is something to do. */
@@ -72,7 +83,9 @@ function prepare() {
     run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 2, 2] })
   }
   const stamp = join(root, 'build/.built')
-  const sources = ['syscall-table', 'native', 'sentry', 'gofer', 'runsc', 'package-lock.json'].map(p => join(root, p))
+  const sources = ['syscall-table', 'native', 'sentry', 'gofer', 'runsc', 'package-lock.json'].map(
+    p => join(root, p),
+  )
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= newest(sources)) return
   checkCompiler()
   process.stderr.write('portcullis: building…\n')
@@ -93,7 +106,10 @@ switch (command) {
   case 'start': {
     prepare()
     checkRoot()
-    const what = args.length > 0 ? ['do', ...args] : ['do', '/bin/sh', '-c', readFileSync(join(root, 'runsc/tour.sh'), 'utf8')]
+    const what =
+      args.length > 0
+        ? ['do', ...args]
+        : ['do', '/bin/sh', '-c', readFileSync(join(root, 'runsc/tour.sh'), 'utf8')]
     run(join(root, 'runsc/bin/runsc'), what, { cwd: process.env.INIT_CWD ?? process.cwd() })
     break
   }

@@ -32,13 +32,17 @@ export async function createContainer(options: BundleOptions, id: string): Promi
 export async function startContainer(store: StateStore, id: string): Promise<void> {
   const state = store.load(id)
   const status = statusOf(state)
-  if (status !== 'created') throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
+  if (status !== 'created')
+    throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
   await request(store.controlSocket(id), { command: 'start' })
   store.save({ ...state, started: true })
 }
 
 /** `runsc run`: returns the exit status for this process. */
-export async function runContainer(options: BundleOptions & { detach: boolean }, id: string): Promise<number> {
+export async function runContainer(
+  options: BundleOptions & { detach: boolean },
+  id: string,
+): Promise<number> {
   const sandbox = await prepare(options, id, { waitForStart: false, detached: options.detach })
   if (options.detach) {
     sandbox.abandon()
@@ -52,12 +56,22 @@ export async function runContainer(options: BundleOptions & { detach: boolean },
 }
 
 /** `runsc do`: a container without a bundle and without a state that outlives the command. */
-export async function runOnce(options: GlobalOptions, spec: Spec, overlay: boolean): Promise<number> {
+export async function runOnce(
+  options: GlobalOptions,
+  spec: Spec,
+  overlay: boolean,
+): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), 'runsc-do-'))
   try {
     const sandbox = await launchSandbox({
-      id: 'runsc-do', spec, overlay, bundle: '/', globals: options,
-      controlSocket: join(directory, 'control.sock'), waitForStart: false, detached: false,
+      id: 'runsc-do',
+      spec,
+      overlay,
+      bundle: '/',
+      globals: options,
+      controlSocket: join(directory, 'control.sock'),
+      waitForStart: false,
+      detached: false,
     })
     return await attend(sandbox)
   } finally {
@@ -75,7 +89,9 @@ async function attend(sandbox: Sandbox): Promise<number> {
 }
 
 async function prepare(
-  options: BundleOptions, id: string, how: { waitForStart: boolean; detached: boolean },
+  options: BundleOptions,
+  id: string,
+  how: { waitForStart: boolean; detached: boolean },
 ): Promise<Sandbox> {
   const bundle = resolve(options.bundle)
   const spec = readSpec(bundle)
@@ -84,10 +100,17 @@ async function prepare(
   let sandbox: Sandbox | undefined
   try {
     sandbox = await launchSandbox({
-      id, spec, bundle, overlay: false, globals: options, controlSocket: store.controlSocket(id), ...how,
+      id,
+      spec,
+      bundle,
+      overlay: false,
+      globals: options,
+      controlSocket: store.controlSocket(id),
+      ...how,
     })
     store.save({
-      id, bundle,
+      id,
+      bundle,
       pid: sandbox.pid,
       startTime: processStartTime(sandbox.pid) ?? '',
       started: !how.waitForStart,
@@ -116,7 +139,12 @@ function writePidFile(file: string, pid: number): void {
 }
 
 /** `runsc kill`. */
-export async function signalContainer(store: StateStore, id: string, signal: number, all: boolean): Promise<void> {
+export async function signalContainer(
+  store: StateStore,
+  id: string,
+  signal: number,
+  all: boolean,
+): Promise<void> {
   const state = store.load(id)
   const status = statusOf(state)
   if (status === 'stopped') throw new CliError(`container "${id}" is not running`)
@@ -126,7 +154,11 @@ export async function signalContainer(store: StateStore, id: string, signal: num
 }
 
 /** `runsc delete`. With `force`, a missing container is no error, as runc has it. */
-export async function deleteContainer(store: StateStore, id: string, force: boolean): Promise<void> {
+export async function deleteContainer(
+  store: StateStore,
+  id: string,
+  force: boolean,
+): Promise<void> {
   let state: ReturnType<StateStore['tryLoad']>
   try {
     state = force ? store.tryLoad(id) : store.load(id)
@@ -148,7 +180,8 @@ export async function deleteContainer(store: StateStore, id: string, force: bool
 async function gone(pid: number, startTime: string, id: string): Promise<void> {
   const deadline = Date.now() + KILL_TIMEOUT_MS
   while (processStartTime(pid) === startTime) {
-    if (Date.now() > deadline) throw new CliError(`container "${id}": its sandbox (pid ${pid}) does not end after SIGKILL`)
+    if (Date.now() > deadline)
+      throw new CliError(`container "${id}": its sandbox (pid ${pid}) does not end after SIGKILL`)
     await sleep(5)
   }
 }

@@ -10,11 +10,15 @@ const MAX_ANSWER_BYTES = 4 << 20
 export type Answer = { error: string } | { error?: undefined; [key: string]: unknown }
 
 /** Send one request and wait for its answer. Fails when the sandbox is gone or answers with an error. */
-export function request(socket: string, message: { command: string; [key: string]: unknown }): Promise<Answer> {
+export function request(
+  socket: string,
+  message: { command: string; [key: string]: unknown },
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
-    const failed = (why: string) => reject(new CliError(`the sandbox did not take "${message.command}": ${why}`))
+    const failed = (why: string) =>
+      reject(new CliError(`the sandbox did not take "${message.command}": ${why}`))
     const connection = createConnection(socket)
     connection.on('error', error => failed(error.message))
     connection.on('data', (chunk: Buffer) => {

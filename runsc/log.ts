@@ -9,9 +9,10 @@ export function reportFailure(message: string, options: Partial<GlobalOptions>):
   process.stderr.write(`runsc: ${message}\n`)
   if (options.log === undefined) return
   const time = new Date().toISOString()
-  const line = options.logFormat === 'json'
-    ? JSON.stringify({ level: 'error', msg: message, time })
-    : `time="${time}" level=error msg=${JSON.stringify(message)}`
+  const line =
+    options.logFormat === 'json'
+      ? JSON.stringify({ level: 'error', msg: message, time })
+      : `time="${time}" level=error msg=${JSON.stringify(message)}`
   try {
     const fd = openSync(options.log, 'a', 0o644)
     writeSync(fd, `${line}\n`)
@@ -24,12 +25,19 @@ export function reportFailure(message: string, options: Partial<GlobalOptions>):
 /** The debug log of one command; silent without --debug and --debug-log. */
 export function openDebugLog(options: GlobalOptions, command: string): pino.Logger {
   if (!options.debug || options.debugLog === undefined) return pino({ level: 'silent' })
-  return pino({ level: 'debug', base: { command } }, pino.destination({ fd: openDebugFile(options, command), sync: true }))
+  return pino(
+    { level: 'debug', base: { command } },
+    pino.destination({ fd: openDebugFile(options, command), sync: true }),
+  )
 }
 
 /** A descriptor of the debug log: a file, or one file per command in a directory ending in "/". */
 export function openDebugFile(options: GlobalOptions, command: string): number {
   const path = options.debugLog ?? '/dev/null'
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
-  return openSync(path.endsWith('/') ? `${path}runsc.${stamp}.${process.pid}.${command}.log` : path, 'a', 0o644)
+  return openSync(
+    path.endsWith('/') ? `${path}runsc.${stamp}.${process.pid}.${command}.log` : path,
+    'a',
+    0o644,
+  )
 }

@@ -2,9 +2,6 @@
 
 import { enableCompileCache } from 'node:module'
 import { Command } from 'commander'
-import { EXIT_FAILURE, CliError } from './errors.ts'
-import { reportFailure } from './log.ts'
-import { globalOptions, normalizeArguments } from './options.ts'
 import { createCommand } from './commands/create.ts'
 import { deleteCommand } from './commands/delete.ts'
 import { doCommand } from './commands/do.ts'
@@ -14,19 +11,31 @@ import { runCommand } from './commands/run.ts'
 import { specCommand } from './commands/spec.ts'
 import { startCommand } from './commands/start.ts'
 import { stateCommand } from './commands/state.ts'
+import { CliError, EXIT_FAILURE } from './errors.ts'
+import { reportFailure } from './log.ts'
+import { globalOptions, normalizeArguments } from './options.ts'
 import { OCI_VERSION } from './spec.ts'
 import { VERSION } from './version.ts'
 
 enableCompileCache?.()
 
 const COMMANDS = [
-  doCommand, runCommand, specCommand, createCommand, startCommand, stateCommand, killCommand, deleteCommand,
+  doCommand,
+  runCommand,
+  specCommand,
+  createCommand,
+  startCommand,
+  stateCommand,
+  killCommand,
+  deleteCommand,
   listCommand,
 ]
 
 function build(): Command {
   const program = new Command('runsc')
-    .description('Runs programs on a Linux kernel of their own, written in TypeScript, in user space.')
+    .description(
+      'Runs programs on a Linux kernel of their own, written in TypeScript, in user space.',
+    )
     .version(`runsc version ${VERSION}\nspec: ${OCI_VERSION}`, '-v, --version', 'print the version')
     .enablePositionalOptions()
     .showSuggestionAfterError()
@@ -34,7 +43,11 @@ function build(): Command {
     .configureOutput({ writeErr: () => {} })
   for (const option of globalOptions()) program.addOption(option)
   for (const command of COMMANDS) {
-    program.addCommand(command().exitOverride().configureOutput({ writeErr: () => {} }))
+    program.addCommand(
+      command()
+        .exitOverride()
+        .configureOutput({ writeErr: () => {} }),
+    )
   }
   return program
 }
@@ -56,7 +69,10 @@ function exitStatusOf(error: unknown, program: Command): number {
       process.stderr.write(program.helpInformation())
       return EXIT_FAILURE
     }
-    reportFailure(`${error.message.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`runsc --help\``, program.opts())
+    reportFailure(
+      `${error.message.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`runsc --help\``,
+      program.opts(),
+    )
     return EXIT_FAILURE
   }
   reportFailure(error instanceof Error ? error.message : String(error), program.opts())

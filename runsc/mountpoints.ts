@@ -3,7 +3,13 @@
 
 import { close, mkdirat, mknodat, openat2, openTree } from '../native/index.ts'
 import { EEXIST, ENOENT, errnoMessage } from '../syscall-table/errno.ts'
-import { O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, S_IFREG } from '../syscall-table/flags.ts'
+import {
+  O_DIRECTORY,
+  O_PATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  S_IFREG,
+} from '../syscall-table/flags.ts'
 import { CliError } from './errors.ts'
 
 const AT_FDCWD = -100
@@ -14,8 +20,13 @@ export function makeMountpoint(root: string, path: string, directory: boolean): 
   const rootFd = openTree(AT_FDCWD, root, 0)
   if (rootFd < 0) throw new CliError(`cannot open ${root}: ${errnoMessage(-rootFd)}`)
   try {
-    const n = makeBelow(rootFd, path.split('/').filter(part => part !== '' && part !== '.'), directory)
-    if (n < 0) throw new CliError(`cannot make the mountpoint ${path} in ${root}: ${errnoMessage(-n)}`)
+    const n = makeBelow(
+      rootFd,
+      path.split('/').filter(part => part !== '' && part !== '.'),
+      directory,
+    )
+    if (n < 0)
+      throw new CliError(`cannot make the mountpoint ${path} in ${root}: ${errnoMessage(-n)}`)
   } finally {
     close(rootFd)
   }
@@ -27,7 +38,12 @@ function makeBelow(root: number, parts: string[], directory: boolean): number {
     if (at >= 0) close(at)
     else if (at !== -ENOENT) return at
     else {
-      const made = makeLast(root, parts.slice(0, i).join('/'), parts[i]!, directory || i < parts.length - 1)
+      const made = makeLast(
+        root,
+        parts.slice(0, i).join('/'),
+        parts[i]!,
+        directory || i < parts.length - 1,
+      )
       if (made < 0 && made !== -EEXIST) return made
     }
   }

@@ -25,13 +25,19 @@ const defaultRoot = () =>
 export function globalOptions(): Option[] {
   return [
     new Option('--root <dir>', 'where the state of containers is kept').default(defaultRoot()),
-    new Option('--platform <name>', 'how system calls are intercepted').choices(['systrap', 'ptrace']).default('systrap'),
-    new Option('--network <kind>', 'the network that programs see').choices(['none', 'host']).default('none'),
+    new Option('--platform <name>', 'how system calls are intercepted')
+      .choices(['systrap', 'ptrace'])
+      .default('systrap'),
+    new Option('--network <kind>', 'the network that programs see')
+      .choices(['none', 'host'])
+      .default('none'),
     new Option('--log <file>', "where runsc's own errors go as well as to stderr"),
     new Option('--log-format <format>', 'form of --log').choices(['text', 'json']).default('text'),
     new Option('--debug', 'log what the sandbox does, to --debug-log').default(false),
     new Option('--debug-log <path>', 'debug log: a file, or a directory when it ends in /'),
-    new Option('--strace', 'log every system call, decoded, to --debug-log or stderr').default(false),
+    new Option('--strace', 'log every system call, decoded, to --debug-log or stderr').default(
+      false,
+    ),
   ]
 }
 
@@ -47,12 +53,14 @@ export function normalizeArguments(argv: readonly string[]): string[] {
     const long = /^-[a-z]{2}/.test(word) ? `-${word}` : word
     const [name = '', value] = splitOnce(long.slice(2), '=')
     if (long.startsWith('--') && BOOLEANS.has(name) && value !== undefined) {
-      if (!/^(true|false|1|0)$/.test(value)) throw new CliError(`--${name} takes true or false, not "${value}"`)
+      if (!/^(true|false|1|0)$/.test(value))
+        throw new CliError(`--${name} takes true or false, not "${value}"`)
       if (value === 'true' || value === '1') out.push(`--${name}`)
       continue
     }
     out.push(long)
-    if (long.startsWith('--') && value === undefined && takesValue(name) && i + 1 < argv.length) out.push(argv[++i]!)
+    if (long.startsWith('--') && value === undefined && takesValue(name) && i + 1 < argv.length)
+      out.push(argv[++i]!)
   }
   return out
 }
@@ -68,7 +76,8 @@ function splitOnce(text: string, separator: string): [string, string | undefined
 export function integer(min: number, max: number): (text: string) => number {
   return text => {
     const n = Number(text)
-    if (!/^\d+$/.test(text) || n < min || n > max) throw new InvalidArgumentError(`expected a number from ${min} to ${max}`)
+    if (!/^\d+$/.test(text) || n < min || n > max)
+      throw new InvalidArgumentError(`expected a number from ${min} to ${max}`)
     return n
   }
 }

@@ -13,8 +13,8 @@ import { errnoMessage } from '../syscall-table/errno.ts'
 import { capabilityConfig } from './capabilities.ts'
 import { type Answer, request } from './control.ts'
 import { CliError } from './errors.ts'
-import { makeMountpoint } from './mountpoints.ts'
 import { openDebugFile } from './log.ts'
+import { makeMountpoint } from './mountpoints.ts'
 import type { GlobalOptions } from './options.ts'
 import { rlimitConfig } from './rlimits.ts'
 import type { Spec } from './spec.ts'
@@ -64,7 +64,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const attach = [openAttach(root, 'root.path')]
   const mounts = spec.mounts.map(mount => mountConfig(mount, options.bundle, attach))
   if (!options.overlay) {
-    for (const mount of mounts) makeMountpoint(latin1(root), latin1(mount.destination), mount.directory ?? true)
+    for (const mount of mounts)
+      makeMountpoint(latin1(root), latin1(mount.destination), mount.directory ?? true)
   }
   const goferPair = pair(SOCK_SEQPACKET)
   const terminalPair = spec.process.terminal ? pair(SOCK_STREAM) : null
@@ -103,12 +104,16 @@ function openAttach(path: string, field: string): number {
 
 function mountConfig(mount: Spec['mounts'][number], bundle: string, attach: number[]): MountConfig {
   const { destination, options, source } = mount
-  const bind = mount.type === 'bind' || options.some(option => option === 'bind' || option === 'rbind')
+  const bind =
+    mount.type === 'bind' || options.some(option => option === 'bind' || option === 'rbind')
   if (!bind) return { destination, type: mount.type, source, options }
   const path = resolve(bundle, source)
   attach.push(openAttach(path, `mounts: ${destination}`))
   return {
-    destination, type: 'bind', source, options,
+    destination,
+    type: 'bind',
+    source,
+    options,
     attach: attach.length - 1,
     directory: statSync(path).isDirectory(),
   }
@@ -129,40 +134,61 @@ function listen(path: string): number {
 
 function logFile(globals: GlobalOptions): number {
   // A copy of stderr, when strace has no file to go to.
-  if (globals.strace && globals.debugLog === undefined) return openSync('/proc/self/fd/2', constants.O_WRONLY | constants.O_APPEND)
+  if (globals.strace && globals.debugLog === undefined)
+    return openSync('/proc/self/fd/2', constants.O_WRONLY | constants.O_APPEND)
   return openDebugFile(globals, 'sentry')
 }
 
 /** The launcher in front of one of our bundles. */
 function launch(
-  program: string, args: string[], namespaces: string[], stdio: ('ignore' | 'pipe' | 'inherit' | number)[],
+  program: string,
+  args: string[],
+  namespaces: string[],
+  stdio: ('ignore' | 'pipe' | 'inherit' | number)[],
   detached: boolean,
 ): ChildProcess {
   const flags = detached ? namespaces : [...namespaces, '--die-with-parent']
   const command = [...flags, '--filter', join(build, 'node-start.bpf'), '--', process.execPath]
   return spawn(join(build, 'launcher'), [...command, join(build, program), ...args], {
-    stdio, detached, env: {},
+    stdio,
+    detached,
+    env: {},
   })
 }
 
 function startGofer(socket: number, attach: number[], readonly: boolean): ChildProcess {
   const first = FIRST_INHERITED + 2
-  const gofer = launch('gofer.mjs', [String(FIRST_INHERITED)], NAMESPACES,
-    ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach], true)
+  const gofer = launch(
+    'gofer.mjs',
+    [String(FIRST_INHERITED)],
+    NAMESPACES,
+    ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach],
+    true,
+  )
   send(gofer.stdio[FIRST_INHERITED] as Writable, {
     socket: FIRST_INHERITED + 1,
-    attachPoints: attach.map((_, i) => ({ fd: first + i, flags: i === 0 && readonly ? ATTACH_READ_ONLY : 0 })),
+    attachPoints: attach.map((_, i) => ({
+      fd: first + i,
+      flags: i === 0 && readonly ? ATTACH_READ_ONLY : 0,
+    })),
   })
   gofer.unref()
   return gofer
 }
 
-function startSentry(options: LaunchOptions, [gofer, control, stub, log, terminal]: (number | null)[]): ChildProcess {
+function startSentry(
+  options: LaunchOptions,
+  [gofer, control, stub, log, terminal]: (number | null)[],
+): ChildProcess {
   const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
   const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
-  return launch('sentry.mjs', [], [...NAMESPACES, '--pid'],
+  return launch(
+    'sentry.mjs',
+    [],
+    [...NAMESPACES, '--pid'],
     [program, program, 'inherit', 'pipe', ...inherited, ...(terminal === null ? [] : [terminal!])],
-    options.detached)
+    options.detached,
+  )
 }
 
 function send(stream: Writable, value: unknown): void {
@@ -173,7 +199,9 @@ function send(stream: Writable, value: unknown): void {
 
 function exitStatus(sentry: ChildProcess): Promise<number> {
   return new Promise((done, failed) => {
-    sentry.on('error', cause => failed(new CliError(`cannot start the sentry: ${cause.message}`, { cause })))
+    sentry.on('error', cause =>
+      failed(new CliError(`cannot start the sentry: ${cause.message}`, { cause })),
+    )
     sentry.on('exit', (code, signal) => done(code ?? 128 + (signal === 'SIGKILL' ? 9 : 15)))
   })
 }
@@ -184,7 +212,9 @@ async function bootReport(sentry: ChildProcess, exited: Promise<number>): Promis
   for await (const chunk of stream) chunks.push(chunk as Buffer)
   const line = Buffer.concat(chunks).toString()
   if (line === '') {
-    throw new CliError(`the sentry ended before it was ready (exit status ${await exited}); --debug --debug-log tells more`)
+    throw new CliError(
+      `the sentry ended before it was ready (exit status ${await exited}); --debug --debug-log tells more`,
+    )
   }
   const report = JSON.parse(line) as BootReport
   if (!report.ok) throw new CliError(report.error, { exitStatus: report.exitStatus })

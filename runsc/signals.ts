@@ -19,5 +19,7 @@ export function parseSignal(text: string): number {
     const number = (realTime[1] === 'MIN' ? SIGRTMIN : SIGRTMAX) + Number(realTime[2] ?? 0)
     if (number >= SIGRTMIN && number <= SIGRTMAX) return number
   }
-  throw new CliError(`"${text}" is no signal: give a number from 0 to ${SIGRTMAX} or a name such as TERM`)
+  throw new CliError(
+    `"${text}" is no signal: give a number from 0 to ${SIGRTMAX} or a name such as TERM`,
+  )
 }

@@ -16,11 +16,16 @@ const absolutePath = v.pipe(
   v.startsWith('/', 'expected an absolute path'),
   v.check(path => !path.includes('\0'), 'expected a path without NUL'),
 )
-const text = v.pipe(v.string(), v.check(s => !s.includes('\0'), 'expected a string without NUL'))
+const text = v.pipe(
+  v.string(),
+  v.check(s => !s.includes('\0'), 'expected a string without NUL'),
+)
 const u32 = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(2 ** 32 - 1))
 const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const strings = v.array(text)
-const capabilities = v.array(v.pipe(v.string(), v.regex(/^CAP_[A-Z_]+$/, 'expected a name like CAP_CHOWN')))
+const capabilities = v.array(
+  v.pipe(v.string(), v.regex(/^CAP_[A-Z_]+$/, 'expected a name like CAP_CHOWN')),
+)
 
 const processSchema = v.object({
   terminal: v.optional(v.boolean(), false),
@@ -47,7 +52,9 @@ const processSchema = v.object({
     }),
   ),
   rlimits: v.optional(
-    v.array(v.object({ type: v.pipe(v.string(), v.regex(/^RLIMIT_[A-Z]+$/)), soft: count, hard: count })),
+    v.array(
+      v.object({ type: v.pipe(v.string(), v.regex(/^RLIMIT_[A-Z]+$/)), soft: count, hard: count }),
+    ),
     [],
   ),
   noNewPrivileges: v.optional(v.boolean(), false),
@@ -93,7 +100,9 @@ export function readSpec(bundle: string): Spec {
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT') {
-      throw new CliError(`${file} does not exist: give the bundle with --bundle, or make one with \`runsc spec\``)
+      throw new CliError(
+        `${file} does not exist: give the bundle with --bundle, or make one with \`runsc spec\``,
+      )
     }
     throw new CliError(`${file}: ${message}`, { cause })
   }
@@ -105,7 +114,8 @@ function readBounded(file: string): string {
   try {
     const stat = fstatSync(fd)
     if (!stat.isFile()) throw new Error('not a regular file')
-    if (stat.size > MAX_CONFIG_BYTES) throw new Error(`${stat.size} bytes are more than ${MAX_CONFIG_BYTES}`)
+    if (stat.size > MAX_CONFIG_BYTES)
+      throw new Error(`${stat.size} bytes are more than ${MAX_CONFIG_BYTES}`)
     const bytes = Buffer.alloc(stat.size)
     let length = 0
     while (length < bytes.length) {
@@ -124,17 +134,36 @@ const DEFAULT_CAPABILITIES = ['CAP_AUDIT_WRITE', 'CAP_KILL', 'CAP_NET_BIND_SERVI
 /** What every container has mounted. */
 export const SYSTEM_MOUNTS: Record<string, unknown>[] = [
   { destination: '/proc', type: 'proc', source: 'proc' },
-  { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
   {
-    destination: '/dev/pts', type: 'devpts', source: 'devpts',
+    destination: '/dev',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+  },
+  {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
     options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
   },
   {
-    destination: '/dev/shm', type: 'tmpfs', source: 'shm',
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
     options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'],
   },
-  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
+  {
+    destination: '/dev/mqueue',
+    type: 'mqueue',
+    source: 'mqueue',
+    options: ['nosuid', 'noexec', 'nodev'],
+  },
+  {
+    destination: '/sys',
+    type: 'sysfs',
+    source: 'sysfs',
+    options: ['nosuid', 'noexec', 'nodev', 'ro'],
+  },
 ]
 
 /** The starter configuration of `runsc spec`. */

@@ -2,7 +2,15 @@
 // also holds its control socket. A process that died half-way leaves files that every command copes with.
 
 import {
-  closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
@@ -31,7 +39,9 @@ export type Status = 'created' | 'running' | 'stopped'
 /** Refuse ids that could leave the root directory or that no engine would accept. */
 export function checkId(id: string): void {
   if (!ID_PATTERN.test(id)) {
-    throw new CliError(`container id "${id}" is invalid: letters, digits, "_", "-", "+" and "." only, not starting with a sign`)
+    throw new CliError(
+      `container id "${id}" is invalid: letters, digits, "_", "-", "+" and "." only, not starting with a sign`,
+    )
   }
 }
 
@@ -59,7 +69,8 @@ export class StateStore {
       mkdirSync(directory, { mode: 0o700 })
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException
-      if (code === 'EEXIST') throw new CliError(`container "${id}" exists already: delete it first, or take another id`)
+      if (code === 'EEXIST')
+        throw new CliError(`container "${id}" exists already: delete it first, or take another id`)
       throw new CliError(`cannot make ${directory}: ${message}`, { cause })
     }
   }
@@ -79,7 +90,8 @@ export class StateStore {
 
   load(id: string): ContainerState {
     const state = this.tryLoad(id)
-    if (state === null) throw new CliError(`container "${id}" does not exist (state is kept under ${this.root})`)
+    if (state === null)
+      throw new CliError(`container "${id}" does not exist (state is kept under ${this.root})`)
     return state
   }
 
@@ -93,10 +105,14 @@ export class StateStore {
       throw new CliError(`cannot read ${file}: ${(cause as Error).message}`, { cause })
     }
     try {
-      if (bytes.length > MAX_STATE_BYTES) throw new Error(`${bytes.length} bytes are more than ${MAX_STATE_BYTES}`)
+      if (bytes.length > MAX_STATE_BYTES)
+        throw new Error(`${bytes.length} bytes are more than ${MAX_STATE_BYTES}`)
       return v.parse(stateSchema, JSON.parse(bytes.toString()))
     } catch (cause) {
-      throw new CliError(`${file} is damaged (${(cause as Error).message}): remove it with \`runsc delete --force ${id}\``, { cause })
+      throw new CliError(
+        `${file} is damaged (${(cause as Error).message}): remove it with \`runsc delete --force ${id}\``,
+        { cause },
+      )
     }
   }
 
@@ -107,7 +123,9 @@ export class StateStore {
   /** Ids that have a directory, in order. */
   ids(): string[] {
     try {
-      return readdirSync(this.root).filter(name => ID_PATTERN.test(name)).sort()
+      return readdirSync(this.root)
+        .filter(name => ID_PATTERN.test(name))
+        .sort()
     } catch {
       return []
     }

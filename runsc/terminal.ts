@@ -5,12 +5,23 @@ import { constants } from 'node:os'
 import type { Sandbox } from './sandbox.ts'
 
 /** Signals that a foreground `runsc` passes on to the program instead of dying of them. */
-const FORWARDED = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'] as const
+const FORWARDED = [
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGTERM',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGCONT',
+] as const
 
 /** Pass signals on to the program until the returned function is called. */
 export function forwardSignals(sandbox: Sandbox): () => void {
   const handlers = FORWARDED.map(name => {
-    const handler = () => void sandbox.control({ command: 'signal', signal: constants.signals[name], all: false }).catch(() => {})
+    const handler = () =>
+      void sandbox
+        .control({ command: 'signal', signal: constants.signals[name], all: false })
+        .catch(() => {})
     process.on(name, handler)
     return [name, handler] as const
   })
@@ -23,7 +34,10 @@ export function forwardSignals(sandbox: Sandbox): () => void {
  * Join the user's terminal with the sandbox's terminal, whose bytes flow through `fd`. The user's terminal is
  * raw meanwhile: line editing and signal characters are the sandbox's business.
  */
-export function relayTerminal(fd: number, resize: (rows: number, columns: number) => void): () => Promise<void> {
+export function relayTerminal(
+  fd: number,
+  resize: (rows: number, columns: number) => void,
+): () => Promise<void> {
   const { stdin, stdout } = process
   const socket = new Socket({ fd, readable: true, writable: true })
   if (stdin.isTTY) stdin.setRawMode(true)

@@ -1,8 +1,8 @@
 // The sandbox's control socket: runsc connects, sends one request as a line of JSON, gets one object back, and
 // the connection ends. Requests come from whoever may enter runsc's directory (root), but are checked all the same.
 
-import { accept, close, read, write } from '../native/index.ts'
 import type { HostFd } from '../native/index.ts'
+import { accept, close, read, write } from '../native/index.ts'
 import { EAGAIN } from '../syscall-table/errno.ts'
 import { POLLIN, POLLOUT } from '../syscall-table/flags.ts'
 import type { HostEventSource } from './kernel/host-events.ts'
@@ -38,7 +38,12 @@ export class ControlServer implements HostEventSource {
       if (this.#connections >= MAX_CONNECTIONS) close(fd)
       else {
         this.#connections++
-        new Connection(this.#kernel, fd, line => this.#answer(line), () => this.#connections--)
+        new Connection(
+          this.#kernel,
+          fd,
+          line => this.#answer(line),
+          () => this.#connections--,
+        )
       }
     }
   }
@@ -55,7 +60,9 @@ export class ControlServer implements HostEventSource {
     }
     const name = String(request.command)
     const command = Object.hasOwn(this.#commands, name) ? this.#commands[name] : undefined
-    return command === undefined ? { error: `there is no command "${name}"` } : command(this.#kernel, request as ControlRequest)
+    return command === undefined
+      ? { error: `there is no command "${name}"` }
+      : command(this.#kernel, request as ControlRequest)
   }
 }
 
@@ -70,7 +77,12 @@ class Connection implements HostEventSource {
   #output: Uint8Array | null = null
   #sent = 0
 
-  constructor(kernel: Kernel, fd: HostFd, handle: (line: string) => ControlAnswer, closed: () => void) {
+  constructor(
+    kernel: Kernel,
+    fd: HostFd,
+    handle: (line: string) => ControlAnswer,
+    closed: () => void,
+  ) {
     this.#kernel = kernel
     this.#fd = fd
     this.#handle = handle

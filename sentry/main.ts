@@ -3,12 +3,21 @@
 
 import { readFileSync } from 'node:fs'
 import {
-  close, createPtracePlatform, createSystrapPlatform, exitNow, type HostFd, installFilter, pivotToEmptyRoot, setDumpable,
-  setIds, setNoNewPrivs, write,
+  close,
+  createPtracePlatform,
+  createSystrapPlatform,
+  exitNow,
+  type HostFd,
+  installFilter,
+  pivotToEmptyRoot,
+  setDumpable,
+  setIds,
+  setNoNewPrivs,
+  write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
-import { BootError } from './boot/init.ts'
 import { type CpuFeatures, cpuFeatures, hostClock, readFilter, systemName } from './boot/host.ts'
+import { BootError } from './boot/init.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
 import { GoferClient } from './fs/gofer/client.ts'
@@ -82,7 +91,9 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
 
 function startPlatform(config: SandboxConfig): Platform {
   const options = { stubFd: SENTRY_FDS.stub, traceAll: config.strace }
-  return config.platform === 'ptrace' ? createPtracePlatform(options) : createSystrapPlatform(options)
+  return config.platform === 'ptrace'
+    ? createPtracePlatform(options)
+    : createSystrapPlatform(options)
 }
 
 function succeed(step: string, result: number): void {

@@ -26,8 +26,24 @@ export const WAIT_HOST = -2
 
 /** Indices into `ThreadContext.regs`, in pairs of u32 (low, high), in the order of user_regs_struct. */
 export const REG = {
-  r15: 0, r14: 1, r13: 2, r12: 3, rbp: 4, rbx: 5, r11: 6, r10: 7, r9: 8, r8: 9, rax: 10, rcx: 11,
-  rdx: 12, rsi: 13, rdi: 14, rip: 15, eflags: 16, rsp: 17,
+  r15: 0,
+  r14: 1,
+  r13: 2,
+  r12: 3,
+  rbp: 4,
+  rbx: 5,
+  r11: 6,
+  r10: 7,
+  r9: 8,
+  r8: 9,
+  rax: 10,
+  rcx: 11,
+  rdx: 12,
+  rsi: 13,
+  rdi: 14,
+  rip: 15,
+  eflags: 16,
+  rsp: 17,
 } as const
 /** u64 registers in `ThreadContext.regs`. */
 export const REG_COUNT = 18
@@ -157,8 +173,20 @@ export interface Platform {
    * Copy between sentry memory and the program's. Both return the bytes copied, which is less than asked
    * where memory ends, or -EFAULT if nothing could be copied. `at` is an offset into the array.
    */
-  readMemory(thread: ThreadContext, addr: number, into: Uint8Array, at: number, length: number): number
-  writeMemory(thread: ThreadContext, addr: number, from: Uint8Array, at: number, length: number): number
+  readMemory(
+    thread: ThreadContext,
+    addr: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+  ): number
+  writeMemory(
+    thread: ThreadContext,
+    addr: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+  ): number
 
   /** CPU time that the host thread has used so far, in ns. Absent: CPU clocks stand still. */
   cpuTimeNs?(thread: ThreadContext): number

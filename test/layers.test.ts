@@ -9,11 +9,27 @@ import { describe, expect, it } from 'vitest'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
 /** Each layer may import from itself and from those before it. */
-const LAYERS = ['syscall-table', 'native/seccomp-bpf-compiler', 'native', 'gofer/protocol.ts', 'sentry', 'gofer', 'runsc', 'test']
+const LAYERS = [
+  'syscall-table',
+  'native/seccomp-bpf-compiler',
+  'native',
+  'gofer/protocol.ts',
+  'sentry',
+  'gofer',
+  'runsc',
+  'test',
+]
 /** Layers that may not see each other although the list orders them. */
-const FORBIDDEN = [['gofer', 'sentry'], ['sentry', 'gofer']]
+const FORBIDDEN = [
+  ['gofer', 'sentry'],
+  ['sentry', 'gofer'],
+]
 /** Where a lower layer needs a type of a higher one: the platform implements the kernel's interface. */
-const ALLOWED = new Set(['native -> sentry/platform.ts', 'sentry -> gofer/protocol.ts', 'gofer -> sentry/config.ts'])
+const ALLOWED = new Set([
+  'native -> sentry/platform.ts',
+  'sentry -> gofer/protocol.ts',
+  'gofer -> sentry/config.ts',
+])
 
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap(entry => {
@@ -28,11 +44,13 @@ const files = ['syscall-table', 'native', 'sentry', 'gofer', 'runsc'].flatMap(so
 const product = files.filter(file => !file.endsWith('.test.ts') && !file.includes('/test/'))
 
 const layerOf = (file: string) =>
-  LAYERS.filter(layer => file === layer || file.startsWith(`${layer}/`)).sort((a, b) => b.length - a.length)[0]!
+  LAYERS.filter(layer => file === layer || file.startsWith(`${layer}/`)).sort(
+    (a, b) => b.length - a.length,
+  )[0]!
 
 const importsOf = (file: string) =>
-  [...readFileSync(join(root, file), 'utf8').matchAll(/(?:from|import)\s*\(?'(\.[^']+)'/g)].map(match =>
-    relative(root, join(root, dirname(file), match[1]!)),
+  [...readFileSync(join(root, file), 'utf8').matchAll(/(?:from|import)\s*\(?'(\.[^']+)'/g)].map(
+    match => relative(root, join(root, dirname(file), match[1]!)),
   )
 
 function violations(file: string): string[] {
@@ -42,7 +60,10 @@ function violations(file: string): string[] {
       if (target === 'package.json') return false
       const to = layerOf(target)
       if (ALLOWED.has(`${from} -> ${target}`)) return false
-      return LAYERS.indexOf(to) > LAYERS.indexOf(from) || FORBIDDEN.some(([a, b]) => a === from && b === to)
+      return (
+        LAYERS.indexOf(to) > LAYERS.indexOf(from) ||
+        FORBIDDEN.some(([a, b]) => a === from && b === to)
+      )
     })
     .map(target => `${file} imports ${target}`)
 }
@@ -51,12 +72,15 @@ const linesOf = (file: string) => readFileSync(join(root, file), 'utf8').split('
 
 function lines(list: string[], pattern: RegExp, without: RegExp): string[] {
   return list.flatMap(file =>
-    linesOf(file).flatMap((line, i) => (pattern.test(line.replace(without, '')) ? [`${file}:${i + 1}: ${line.trim()}`] : [])),
+    linesOf(file).flatMap((line, i) =>
+      pattern.test(line.replace(without, '')) ? [`${file}:${i + 1}: ${line.trim()}`] : [],
+    ),
   )
 }
 
 /** Lines of code that match; comments may say what they like. */
-const matches = (list: string[], pattern: RegExp) => lines(list, pattern, /\/\/.*|^\s*\*.*|\/\*\*.*/)
+const matches = (list: string[], pattern: RegExp) =>
+  lines(list, pattern, /\/\/.*|^\s*\*.*|\/\*\*.*/)
 
 describe('layers', () => {
   it('imports point to lower layers only', () => {
@@ -65,7 +89,12 @@ describe('layers', () => {
 
   it('the kernel has no asynchronous code', () => {
     const kernel = product.filter(file => file.startsWith('sentry/'))
-    expect(matches(kernel, /\basync\b|\bawait\b|\bPromise\b|function\*|\bsetTimeout\b|\bsetInterval\b|\bprocess\.nextTick\b/)).toEqual([])
+    expect(
+      matches(
+        kernel,
+        /\basync\b|\bawait\b|\bPromise\b|function\*|\bsetTimeout\b|\bsetInterval\b|\bprocess\.nextTick\b/,
+      ),
+    ).toEqual([])
   })
 
   it('results of copies from and to programs are checked', () => {
@@ -78,6 +107,11 @@ describe('layers', () => {
   })
 
   it('only native/load.ts loads the addon', () => {
-    expect(matches(product.filter(file => file !== 'native/load.ts'), /portcullis\.node/).filter(m => !m.startsWith('native/build.ts'))).toEqual([])
+    expect(
+      matches(
+        product.filter(file => file !== 'native/load.ts'),
+        /portcullis\.node/,
+      ).filter(m => !m.startsWith('native/build.ts')),
+    ).toEqual([])
   })
 })

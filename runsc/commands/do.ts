@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { ALL_CAPABILITIES } from '../capabilities.ts'
 import { runOnce } from '../container.ts'
-import { integer, type GlobalOptions } from '../options.ts'
+import { type GlobalOptions, integer } from '../options.ts'
 import { OCI_VERSION, type Spec, SYSTEM_MOUNTS, validateSpec } from '../spec.ts'
 
 interface DoOptions {
@@ -43,7 +43,13 @@ function doSpec(args: string[], options: DoOptions, terminal: boolean): Spec {
         args,
         env,
         cwd: options.cwd,
-        capabilities: { bounding: all, effective: all, permitted: all, inheritable: [], ambient: [] },
+        capabilities: {
+          bounding: all,
+          effective: all,
+          permitted: all,
+          inheritable: [],
+          ambient: [],
+        },
       },
       root: { path: options.root },
       hostname: 'runsc-sandbox',

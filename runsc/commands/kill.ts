@@ -10,5 +10,10 @@ export const killCommand = () =>
     .argument('[signal]', 'a name or a number', 'TERM')
     .option('-a, --all', 'to every process of the container', false)
     .action(async (id: string, signal: string, options: { all: boolean }, command: Command) => {
-      await signalContainer(new StateStore(command.optsWithGlobals().root), id, parseSignal(signal), options.all)
+      await signalContainer(
+        new StateStore(command.optsWithGlobals().root),
+        id,
+        parseSignal(signal),
+        options.all,
+      )
     })

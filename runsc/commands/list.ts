@@ -11,25 +11,49 @@ export const listCommand = () =>
   new Command('list')
     .description('list the containers under --root')
     .option('-q, --quiet', 'ids only', false)
-    .addOption(new Option('-f, --format <format>', 'text or json').choices(['text', 'json']).default('text'))
+    .addOption(
+      new Option('-f, --format <format>', 'text or json').choices(['text', 'json']).default('text'),
+    )
     .action((_options: unknown, command: Command) => {
       const { root, quiet, format } = command.optsWithGlobals<ListOptions>()
       const store = new StateStore(root)
-      const states = store.ids().map(id => store.tryLoad(id)).filter(state => state !== null)
+      const states = store
+        .ids()
+        .map(id => store.tryLoad(id))
+        .filter(state => state !== null)
       if (quiet) process.stdout.write(states.map(state => `${state.id}\n`).join(''))
       else if (format === 'json') process.stdout.write(`${JSON.stringify(states.map(listed))}\n`)
       else process.stdout.write(table(states))
     })
 
-const listed = (state: ContainerState) => ({ ...ociState(state), created: state.created, owner: String(state.owner) })
+const listed = (state: ContainerState) => ({
+  ...ociState(state),
+  created: state.created,
+  owner: String(state.owner),
+})
 
 function table(states: ContainerState[]): string {
   const rows = [['ID', 'PID', 'STATUS', 'BUNDLE', 'CREATED', 'OWNER']]
   for (const state of states) {
     const status = statusOf(state)
     const pid = status === 'stopped' ? 0 : state.pid
-    rows.push([state.id, String(pid), status, state.bundle, state.created, state.owner === 0 ? 'root' : String(state.owner)])
+    rows.push([
+      state.id,
+      String(pid),
+      status,
+      state.bundle,
+      state.created,
+      state.owner === 0 ? 'root' : String(state.owner),
+    ])
   }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
-  return rows.map(row => `${row.map((cell, i) => cell.padEnd(widths[i]!)).join('   ').trimEnd()}\n`).join('')
+  return rows
+    .map(
+      row =>
+        `${row
+          .map((cell, i) => cell.padEnd(widths[i]!))
+          .join('   ')
+          .trimEnd()}\n`,
+    )
+    .join('')
 }

@@ -14,7 +14,11 @@ export const runCommand = () =>
     .argument('<id>')
     .option('-b, --bundle <dir>', 'the bundle', '.')
     .option('--pid-file <file>', "where to write the container's pid")
-    .option('-d, --detach', 'return once the program runs; the container stays until it is deleted', false)
+    .option(
+      '-d, --detach',
+      'return once the program runs; the container stays until it is deleted',
+      false,
+    )
     .action(async (id: string, _options: unknown, command: Command) => {
       process.exitCode = await runContainer(command.optsWithGlobals<RunOptions>(), id)
     })

@@ -13,11 +13,15 @@ export const specCommand = () =>
     .action((args: string[], options: { bundle: string; cwd: string }) => {
       const file = join(options.bundle, 'config.json')
       try {
-        writeFileSync(file, `${JSON.stringify(starterSpec(args, options.cwd), null, 2)}\n`, { flag: 'wx' })
+        writeFileSync(file, `${JSON.stringify(starterSpec(args, options.cwd), null, 2)}\n`, {
+          flag: 'wx',
+        })
       } catch (cause) {
         const { code, message } = cause as NodeJS.ErrnoException
         throw new CliError(
-          code === 'EEXIST' ? `${file} exists already: remove it first, or take another --bundle` : `cannot write ${file}: ${message}`,
+          code === 'EEXIST'
+            ? `${file} exists already: remove it first, or take another --bundle`
+            : `cannot write ${file}: ${message}`,
           { cause },
         )
       }

@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { clockNs, clockParts } from '../../native/index.ts'
-import type { Clock, SystemName } from '../kernel/kernel.ts'
-import type { SandboxConfig } from '../config.ts'
 import { AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ } from '../../syscall-table/flags.ts'
+import type { SandboxConfig } from '../config.ts'
+import type { Clock, SystemName } from '../kernel/kernel.ts'
 
 const CLOCK_REALTIME = 0
 const CLOCK_MONOTONIC = 1
@@ -69,5 +69,7 @@ export function cpuFeatures(): CpuFeatures {
 /** A compiled seccomp filter; it lies beside the bundle, or in build/ when the sources are run. */
 export function readFilter(name: string): Uint8Array {
   const here = dirname(fileURLToPath(import.meta.url))
-  return readFileSync(join(here.endsWith('build') ? here : join(here, '../../build'), `${name}.bpf`))
+  return readFileSync(
+    join(here.endsWith('build') ? here : join(here, '../../build'), `${name}.bpf`),
+  )
 }

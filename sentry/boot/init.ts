@@ -1,5 +1,7 @@
 // The first process of the sandbox, made from the configuration rather than by clone.
 
+import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
+import { AT_FDCWD } from '../../syscall-table/flags.ts'
 import type { CapabilityConfig, ProcessConfig } from '../config.ts'
 import { Creds, capSet } from '../kernel/creds.ts'
 import { bootProgram } from '../kernel/exec.ts'
@@ -11,8 +13,6 @@ import { SigHandlers } from '../kernel/signal-state.ts'
 import { Task } from '../kernel/task.ts'
 import { ThreadGroup } from '../kernel/thread-group.ts'
 import { Mm } from '../mm/mm.ts'
-import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
-import { AT_FDCWD } from '../../syscall-table/flags.ts'
 import { FsContext } from '../vfs/fs-context.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 
@@ -34,13 +34,23 @@ export class BootError extends Error {
 /** Make process 1 as root with all capabilities, for setting up; it becomes the program's user in `startProgram`. */
 export function createInit(kernel: Kernel): Task {
   const thread = kernel.platform.newThread()
-  if (typeof thread === 'number') throw new BootError(`make the first thread: ${errnoMessage(-thread)}`)
+  if (typeof thread === 'number')
+    throw new BootError(`make the first thread: ${errnoMessage(-thread)}`)
   const pid = kernel.allocPid()
   const pgrp = newSession(kernel, pid)
   const group = new ThreadGroup(kernel, pid, null, pgrp, new SigHandlers(), defaultRlimits())
   const root = { mount: kernel.mounts.root, dentry: kernel.mounts.root.root }
   const fs = new FsContext({ ...root }, { ...root })
-  const task = new Task(kernel, pid, group, thread, Mm.create(kernel), new FdTable(), fs, new Creds())
+  const task = new Task(
+    kernel,
+    pid,
+    group,
+    thread,
+    Mm.create(kernel),
+    new FdTable(),
+    fs,
+    new Creds(),
+  )
   group.leader = task
   group.tasks.push(task)
   pgrp.session.leader = group
@@ -69,7 +79,8 @@ export function startProgram(task: Task, config: ProcessConfig): void {
 function setLimits(task: Task, config: ProcessConfig): void {
   for (const { resource, soft, hard } of config.rlimits) {
     const limit = task.group.rlimits[resource]
-    if (limit === undefined) throw new BootError(`process.rlimits: there is no limit number ${resource}`)
+    if (limit === undefined)
+      throw new BootError(`process.rlimits: there is no limit number ${resource}`)
     limit.cur = soft ?? Number.POSITIVE_INFINITY
     limit.max = hard ?? Number.POSITIVE_INFINITY
   }
@@ -80,7 +91,8 @@ function credsOf(config: ProcessConfig): Creds {
   creds.uid = creds.euid = creds.suid = creds.fsuid = config.uid
   creds.gid = creds.egid = creds.sgid = creds.fsgid = config.gid
   creds.groups = config.groups
-  const { bounding, effective, inheritable, permitted, ambient }: CapabilityConfig = config.capabilities
+  const { bounding, effective, inheritable, permitted, ambient }: CapabilityConfig =
+    config.capabilities
   creds.bounding = capSet(...bounding)
   creds.effective = capSet(...effective)
   creds.inheritable = capSet(...inheritable)
@@ -116,6 +128,10 @@ function findProgram(task: Task, config: ProcessConfig): string {
 
 function execError(file: string, error: number): BootError {
   const missing = error === -ENOENT || error === -ENOTDIR
-  const reason = missing ? 'no such file or directory' : error === -EACCES ? 'permission denied' : errnoMessage(-error).toLowerCase()
+  const reason = missing
+    ? 'no such file or directory'
+    : error === -EACCES
+      ? 'permission denied'
+      : errnoMessage(-error).toLowerCase()
   return new BootError(`exec: "${file}": ${reason}`, missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE)
 }

@@ -1,32 +1,48 @@
 // The sandbox's first mount tree: the root, and the mounts of the configuration in their order.
 
+import { ENOENT, errnoMessage } from '../../syscall-table/errno.ts'
+import {
+  AT_FDCWD,
+  MS_NOATIME,
+  MS_NODEV,
+  MS_NODIRATIME,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_RDONLY,
+  MS_RELATIME,
+  MS_STRICTATIME,
+  S_IFREG,
+} from '../../syscall-table/flags.ts'
 import type { MountConfig, SandboxConfig } from '../config.ts'
 import { populateDev } from '../fs/dev/devtmpfs.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
-import { errnoMessage, ENOENT } from '../../syscall-table/errno.ts'
-import {
-  AT_FDCWD, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME,
-  MS_STRICTATIME, S_IFREG,
-} from '../../syscall-table/flags.ts'
 import { instantiate } from '../vfs/dcache.ts'
+import type { Dentry } from '../vfs/dentry.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
 import type { Path } from '../vfs/mount.ts'
 import { mountFlags, mountOn } from '../vfs/mounting.ts'
 import { WALK_CREATE, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { fileSystemType } from '../vfs/super.ts'
-import { Dentry } from '../vfs/dentry.ts'
 
 /** A mount option's effect on MS_* flags: set these, clear those. */
 const OPTIONS: Readonly<Record<string, readonly [set: number, clear: number]>> = {
-  ro: [MS_RDONLY, 0], rw: [0, MS_RDONLY],
-  nosuid: [MS_NOSUID, 0], suid: [0, MS_NOSUID],
-  nodev: [MS_NODEV, 0], dev: [0, MS_NODEV],
-  noexec: [MS_NOEXEC, 0], exec: [0, MS_NOEXEC],
-  noatime: [MS_NOATIME, 0], atime: [0, MS_NOATIME],
-  nodiratime: [MS_NODIRATIME, 0], diratime: [0, MS_NODIRATIME],
-  relatime: [MS_RELATIME, 0], norelatime: [0, MS_RELATIME],
-  strictatime: [MS_STRICTATIME, 0], nostrictatime: [0, MS_STRICTATIME],
+  ro: [MS_RDONLY, 0],
+  rw: [0, MS_RDONLY],
+  nosuid: [MS_NOSUID, 0],
+  suid: [0, MS_NOSUID],
+  nodev: [MS_NODEV, 0],
+  dev: [0, MS_NODEV],
+  noexec: [MS_NOEXEC, 0],
+  exec: [0, MS_NOEXEC],
+  noatime: [MS_NOATIME, 0],
+  atime: [0, MS_NOATIME],
+  nodiratime: [MS_NODIRATIME, 0],
+  diratime: [0, MS_NODIRATIME],
+  relatime: [MS_RELATIME, 0],
+  norelatime: [0, MS_RELATIME],
+  strictatime: [MS_STRICTATIME, 0],
+  nostrictatime: [0, MS_STRICTATIME],
   defaults: [0, 0],
 }
 
@@ -61,13 +77,21 @@ function mountOne(task: Task, config: MountConfig, bind: BindSource): number {
 }
 
 function makeFileSystem(
-  kernel: Kernel, task: Task, config: MountConfig, data: string, bind: BindSource,
+  kernel: Kernel,
+  task: Task,
+  config: MountConfig,
+  data: string,
+  bind: BindSource,
 ): SuperBlock | number {
   if (config.type === 'bind') return bind(config)
   // POSIX message queues and cgroups have directories, although nothing is in them.
-  const type = config.type === 'mqueue' || config.type === 'cgroup' || config.type === 'cgroup2' ? 'tmpfs' : config.type
+  const type =
+    config.type === 'mqueue' || config.type === 'cgroup' || config.type === 'cgroup2'
+      ? 'tmpfs'
+      : config.type
   const factory = fileSystemType(type)
-  if (factory === undefined) throw new Error(`mount on ${config.destination}: unknown file system type "${config.type}"`)
+  if (factory === undefined)
+    throw new Error(`mount on ${config.destination}: unknown file system type "${config.type}"`)
   return factory(kernel, task, config.source, type === config.type ? data : 'mode=755')
 }
 

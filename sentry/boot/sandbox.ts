@@ -1,8 +1,8 @@
 // Puts a sandbox together on a fresh kernel: file systems, the first process with its standard streams, and
 // the control socket.
 
-import { AT_FDCWD, MS_RDONLY, O_RDONLY, O_WRONLY, S_IFCHR } from '../../syscall-table/flags.ts'
 import { errnoMessage } from '../../syscall-table/errno.ts'
+import { AT_FDCWD, MS_RDONLY, O_RDONLY, O_WRONLY, S_IFCHR } from '../../syscall-table/flags.ts'
 import { type MountConfig, type SandboxConfig, SENTRY_FDS } from '../config.ts'
 import { ControlServer } from '../control.ts'
 import { makeDev } from '../fs/dev/registry.ts'
@@ -18,8 +18,8 @@ import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
-import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { mountRoot } from '../vfs/mounting.ts'
+import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { BootError, createInit, startProgram } from './init.ts'
 import { mountConfigured } from './mounts.ts'
 import { traceCalls } from './trace.ts'
@@ -37,9 +37,18 @@ export interface RunningSandbox {
 }
 
 /** Make everything that `config` asks for; the program runs as soon as the run loop does (or at `start`). */
-export function startSandbox(kernel: Kernel, config: SandboxConfig, client: GoferClient): RunningSandbox {
+export function startSandbox(
+  kernel: Kernel,
+  config: SandboxConfig,
+  client: GoferClient,
+): RunningSandbox {
   const gofer = new GoferConnection(client)
-  mountRoot(kernel, rootFileSystem(kernel, config, gofer), config.root.readonly ? MS_RDONLY : 0, 'none')
+  mountRoot(
+    kernel,
+    rootFileSystem(kernel, config, gofer),
+    config.root.readonly ? MS_RDONLY : 0,
+    'none',
+  )
   const init = createInit(kernel)
   mountConfigured(init, config, mount => attachPoint(kernel, gofer, mount))
   const terminal = openStreams(kernel, init, config)
@@ -56,13 +65,24 @@ export function startSandbox(kernel: Kernel, config: SandboxConfig, client: Gofe
 }
 
 function rootFileSystem(kernel: Kernel, config: SandboxConfig, gofer: GoferConnection): SuperBlock {
-  const lower = mountGofer(kernel, gofer, ROOT_ATTACH, { shared: false, readonly: config.root.readonly })
-  if (typeof lower === 'number') throw new BootError(`attach the root file system: ${errnoMessage(-lower)}`)
+  const lower = mountGofer(kernel, gofer, ROOT_ATTACH, {
+    shared: false,
+    readonly: config.root.readonly,
+  })
+  if (typeof lower === 'number')
+    throw new BootError(`attach the root file system: ${errnoMessage(-lower)}`)
   return config.root.overlay ? mountOverlay(kernel, lower) : lower
 }
 
-function attachPoint(kernel: Kernel, gofer: GoferConnection, mount: MountConfig): SuperBlock | number {
-  return mountGofer(kernel, gofer, mount.attach!, { shared: true, readonly: mount.options.includes('ro') })
+function attachPoint(
+  kernel: Kernel,
+  gofer: GoferConnection,
+  mount: MountConfig,
+): SuperBlock | number {
+  return mountGofer(kernel, gofer, mount.attach!, {
+    shared: true,
+    readonly: mount.options.includes('ro'),
+  })
 }
 
 /** Descriptors 0, 1 and 2: the terminal of the sandbox, or what runsc was given. */
@@ -79,8 +99,16 @@ function openStreams(kernel: Kernel, init: Task, config: SandboxConfig): HostTer
     })
     return null
   }
-  const terminal = attachHostTerminal(kernel, SENTRY_FDS.terminal, process.uid, process.gid, process.rows, process.columns)
-  if (typeof terminal === 'number') throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
+  const terminal = attachHostTerminal(
+    kernel,
+    SENTRY_FDS.terminal,
+    process.uid,
+    process.gid,
+    process.rows,
+    process.columns,
+  )
+  if (typeof terminal === 'number')
+    throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
   for (let fd = 0; fd < 3; fd++) install(init, fd === 0 ? terminal.file : terminal.file.ref(), fd)
   makeConsole(init)
   const error = terminal.control(init)
@@ -110,7 +138,12 @@ function serveControl(kernel: Kernel, start: () => void, terminal: HostTerminal 
       }
     },
     signal(_kernel, { signal, all }) {
-      if (typeof signal !== 'number' || !Number.isInteger(signal) || signal < 0 || signal > SIGNAL_MAX) {
+      if (
+        typeof signal !== 'number' ||
+        !Number.isInteger(signal) ||
+        signal < 0 ||
+        signal > SIGNAL_MAX
+      ) {
         return { error: `${String(signal)} is no signal` }
       }
       const targets = all === true ? [...kernel.groups.values()] : [kernel.init]
@@ -118,11 +151,13 @@ function serveControl(kernel: Kernel, start: () => void, terminal: HostTerminal 
       return {}
     },
     resize(_kernel, { rows, columns }) {
-      if (!isSize(rows) || !isSize(columns)) return { error: 'rows and columns are numbers below 65536' }
+      if (!isSize(rows) || !isSize(columns))
+        return { error: 'rows and columns are numbers below 65536' }
       terminal?.resize(rows, columns)
       return {}
     },
   })
 }
 
-const isSize = (n: unknown): n is number => typeof n === 'number' && Number.isInteger(n) && n >= 0 && n < 65536
+const isSize = (n: unknown): n is number =>
+  typeof n === 'number' && Number.isInteger(n) && n >= 0 && n < 65536
