@@ -88,7 +88,6 @@ int Platform::start(int stub, const uint8_t* filter, size_t length, uint8_t* rec
                     std::string* failure) {
   records_ = records;
   *failure = "descriptors";
-  if (cpu_set_t set; sched_getaffinity(0, sizeof set, &set) == 0) cpus_ = CPU_COUNT(&set);
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
   childFd_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!epoll_.valid() || !childFd_.valid()) return -errno;

@@ -14,7 +14,6 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -195,7 +194,6 @@ class Platform {
   double lastHostCheckNs_ = 0;
   // How many more times spinning may be in vain before it stops; below zero, how often to skip it.
   int spinScore_ = 0;
-  int cpus_ = 1;
 };
 
 double NowNs();

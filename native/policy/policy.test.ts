@@ -14,6 +14,7 @@ import { describe, expect, test } from 'vitest'
 import { goferPolicy } from './gofer.ts'
 import { nodeStartPolicy } from './node-start.ts'
 import { namedCalls, numberOf } from './numbers.ts'
+import { ptracePolicy } from './ptrace.ts'
 import { sentryPolicy } from './sentry.ts'
 import { type StubOptions, stubPolicy } from './stub.ts'
 
@@ -128,6 +129,33 @@ describe('stub', () => {
     for (const name of ['sched_yield', 'madvise', 'clock_gettime', 'gettimeofday', 'mincore']) {
       expect(traced(name)).toBe('trap')
     }
+  })
+})
+
+describe('ptrace', () => {
+  const START = 0x600000000000
+  const options = { stubStart: START, stubEnd: START + 0x10000, doorbellNr: 400, traceAll: false }
+  const answer = decider(ptracePolicy(options))
+
+  test('stops at every call that the host could act on, wherever it is made', () => {
+    for (const name of ['mmap', 'clone', 'execve', 'exit_group', 'openat', 'ptrace', 'kill']) {
+      expect(answer(name)).toBe('trace')
+      expect(answer(name, [], START + 2)).toBe('trace')
+    }
+    expect(foreign(ptracePolicy(options))).toEqual(['trap', 'trace'])
+  })
+
+  test('lets the host answer what concerns the caller only', () => {
+    expect(answer('futex', [0, 128])).toBe('allow')
+    expect(answer('clock_gettime', [1])).toBe('allow')
+    expect(decider(ptracePolicy({ ...options, traceAll: true }))('clock_gettime', [1])).toBe(
+      'trace',
+    )
+  })
+
+  test('rings from the text of the stub only', () => {
+    expect(answer(400, [], START + 2)).toBe('user-notif')
+    expect(answer(400, [], START + 0x10000)).toBe('trace')
   })
 })
 
