@@ -30,11 +30,11 @@ describe('isolation', () => {
   })
 
   it('its mounts are its own', () => {
-    const result = script('cat /proc/mounts; mkdir /tmp/m; mount -t tmpfs t /tmp/m && echo mounted')
+    const result = script('cat /proc/mounts; D=$(mktemp -d /tmp/mounted-XXXX); mount -t tmpfs t $D && grep $D /proc/mounts && echo mounted')
     expect(result.stdout).toContain(' / ')
     expect(result.stdout).toContain('mounted')
     expect(result.stdout).not.toContain('/sys/fs/cgroup/user.slice')
-    expect(readFileSync('/proc/mounts', 'utf8')).not.toContain('/tmp/m ')
+    expect(readFileSync('/proc/mounts', 'utf8')).not.toContain('/tmp/mounted-')
   })
 
   it('writes never reach the host', () => {

@@ -59,6 +59,8 @@ function drive(steps: Step[], command = ['bash', '--norc', '--noprofile', '-i'])
 }
 
 const prompt: Step = ['expect', 'READY> ']
+/** A program that says that it runs: keys typed earlier would reach the shell. */
+const start = (program: string): Step[] => [['send', `sh -c 'echo U""P; exec ${program}'\n`], ['expect', '\\nUP\\r\\n']]
 
 describe('a terminal', () => {
   it('runs commands and ends with the status of exit', () => {
@@ -70,19 +72,19 @@ describe('a terminal', () => {
   })
 
   it('Ctrl-C interrupts the program and not the shell', () => {
-    drive([prompt, ['send', 'sleep 100\n'], ['expect', 'sleep 100\\r\\n'], ['send', '\u0003'], prompt, ['send', 'echo s$?\n'], ['expect', '\\ns130\\r\\n'], ['send', 'exit\n'], ['end', 0]])
+    drive([prompt, ...start('sleep 100'), ['send', '\u0003'], prompt, ['send', 'echo s$?\n'], ['expect', '\\ns130\\r\\n'], ['send', 'exit\n'], ['end', 0]])
   })
 
   it('Ctrl-Z stops, bg and fg go on', () => {
     drive([
-      prompt, ['send', 'sleep 3\n'], ['expect', 'sleep 3\\r\\n'], ['send', '\u001a'], ['expect', 'Stopped'], prompt,
+      prompt, ...start('sleep 3'), ['send', '\u001a'], ['expect', 'Stopped'], prompt,
       ['send', 'jobs\n'], ['expect', 'Stopped .*sleep 3'], prompt, ['send', 'bg\n'], prompt, ['send', 'jobs\n'], ['expect', 'Running'], prompt,
-      ['send', 'fg\n'], ['expect', 'sleep 3\\r\\n'], prompt, ['send', 'echo back $?\n'], ['expect', '\\nback 0\\r\\n'], ['send', 'exit\n'], ['end', 0],
+      ['send', 'fg\n'], ['expect', 'sleep 3.?\\r\\n'], prompt, ['send', 'echo back $?\n'], ['expect', '\\nback 0\\r\\n'], ['send', 'exit\n'], ['end', 0],
     ])
   })
 
   it('Ctrl-backslash quits a program', () => {
-    drive([prompt, ['send', 'sleep 100\n'], ['expect', 'sleep 100\\r\\n'], ['send', '\u001c'], prompt, ['send', 'echo s$?\n'], ['expect', '\\ns131\\r\\n'], ['send', 'exit\n'], ['end', 0]])
+    drive([prompt, ...start('sleep 100'), ['send', '\u001c'], prompt, ['send', 'echo s$?\n'], ['expect', '\\ns131\\r\\n'], ['send', 'exit\n'], ['end', 0]])
   })
 
   it('resizing reaches the program', () => {

@@ -1,0 +1,220 @@
+// npm run bench: ours beside gVisor and runc, on one Debian tree, in one table. Each number is the median of some
+// rounds in which the systems take turns, so that what else the machine does falls on all of them.
+//   --rounds=N (5)   --only=TEXT: cases whose name holds the text   --quick: one round
+
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { cache, compile, root, run, writeBundle } from '../run.ts'
+import { debianTree } from '../setup.ts'
+import { type Peer, peers } from './peers.ts'
+
+const folder = join(cache, 'bench')
+const MODULES = `abc argparse array ast asyncio base64 bisect bz2 calendar cmath collections concurrent.futures configparser contextlib copy csv ctypes
+  dataclasses datetime decimal difflib email.message enum fractions ftplib functools gettext glob hashlib heapq html http.client inspect
+  ipaddress json logging lzma mailbox multiprocessing pathlib pickle random sqlite3 ssl statistics subprocess tarfile threading tomllib
+  unittest xml.etree.ElementTree zipfile`.split(/\s+/)
+
+interface Case {
+  name: string
+  unit: string
+  /** One measurement; several numbers by name for programs that measure much. */
+  measure(peer: Peer): Map<string, number>
+}
+
+/** A script measured from inside, so that starting the sandbox does not count; milliseconds. */
+const inside = (name: string, script: string): Case => ({
+  name,
+  unit: 'ms',
+  measure: peer => {
+    const text = `set -e; export HOME=/tmp; cd /tmp; T=$EPOCHREALTIME; ${script} >&2; E=$EPOCHREALTIME; echo $((\${E/./} - \${T/./}))`
+    return new Map([[name, Number(execute(peer, ['bash', '-c', text]).trim()) / 1000]])
+  },
+})
+
+const CASES: Case[] = [
+  {
+    name: 'system calls',
+    unit: 'ns',
+    measure: peer =>
+      new Map(execute(peer, ['/bench/microbench']).trim().split('\n').map(line => [line.split('\t')[0]!, Number(line.split('\t')[1])])),
+  },
+  {
+    name: 'start: run /bin/true',
+    unit: 'ms',
+    measure: peer => {
+      const start = process.hrtime.bigint()
+      execute(peer, ['/bin/true'])
+      return new Map([['start: run /bin/true', Number(process.hrtime.bigint() - start) / 1e6]])
+    },
+  },
+  inside('shell: 300 x /bin/true', 'for i in {1..300}; do /bin/true; done'),
+  inside(`python3: import ${MODULES.length} modules`, `python3 -c 'import ${MODULES.join(', ')}'`),
+  inside('gcc -O2 one file', 'gcc -O2 -pthread -c /bench/microbench.c -o /tmp/o.o'),
+  inside('git status, 5000 files', 'git -c safe.directory=* -C /bench/repository status --short'),
+  inside('find /usr -xdev | wc -l', 'find /usr -xdev | wc -l'),
+  inside('tar c /usr | cat', 'tar cf - /usr 2>/dev/null | cat > /dev/null'),
+]
+
+let runs = 0
+function execute(peer: Peer, args: string[]): string {
+  const id = `bench-${process.pid}-${runs++}`
+  const bundle = makeBundle(id, args)
+  const [program, ...rest] = peer.command(bundle, id)
+  const result = run(program!, rest, { seconds: 600 })
+  peer.cleanUp(id)
+  rmSync(bundle, { recursive: true, force: true })
+  if (result.status !== 0) throw new Error(`status ${result.status}: ${result.stderr.trim().split('\n').pop()}`)
+  return result.stdout
+}
+
+function makeBundle(id: string, args: string[]): string {
+  const bundle = join(folder, id)
+  writeBundle(bundle, debianTree(), args, config => {
+    config.root.readonly = true
+    config.mounts = [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['mode=755'] },
+      { destination: '/tmp', type: 'tmpfs', source: 'tmpfs' },
+      { destination: '/mnt', type: 'tmpfs', source: 'tmpfs' },
+      // The Debian tree has no /bench; /srv stands for it below.
+      { destination: '/srv', type: 'bind', source: folder, options: ['rbind', 'rw'] },
+    ]
+    config.process.args = args.map(arg => arg.replaceAll('/bench/', '/srv/'))
+  })
+  return bundle
+}
+
+function prepare(): void {
+  mkdirSync(folder, { recursive: true })
+  for (const name of readdirSync(folder)) if (name.startsWith('bench-')) rmSync(join(folder, name), { recursive: true, force: true })
+  const source = join(root, 'test/bench/microbench.c')
+  compile(source, join(folder, 'microbench'), ['-O2', '-pthread', '-static'])
+  writeFileSync(join(folder, 'microbench.c'), readFileSync(source))
+  const repository = join(folder, 'repository')
+  if (existsSync(join(repository, '.git/refs/heads/main'))) return
+  rmSync(repository, { recursive: true, force: true })
+  for (let i = 0; i < 50; i++) {
+    mkdirSync(join(repository, `folder${i}`), { recursive: true })
+    for (let j = 0; j < 100; j++) writeFileSync(join(repository, `folder${i}/file${j}`), `${i} ${j}\n`.repeat(20))
+  }
+  const git = (...args: string[]) => run('git', ['-c', 'user.email=a@b.c', '-c', 'user.name=n', '-C', repository, ...args])
+  git('init', '-q', '-b', 'main')
+  git('add', '.')
+  if (git('commit', '-qm', 'all').status !== 0) throw new Error('git commit failed')
+}
+
+const stat = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ')
+
+/** All processes below `pid`. */
+function descendants(pid: number): number[] {
+  const parents = new Map<number, number>()
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    try {
+      parents.set(Number(name), Number(stat(Number(name))[1]))
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const found = [pid]
+  for (let i = 0; i < found.length; i++) for (const [child, parent] of parents) if (parent === found[i]) found.push(child)
+  return found.slice(1)
+}
+
+function sum(pids: number[], value: (pid: number) => number): number {
+  let total = 0
+  for (const pid of pids) {
+    try {
+      total += value(pid)
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return total
+}
+
+const pss = (pid: number) => Number(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1').match(/^Pss:\s+(\d+)/m)?.[1] ?? 0) / 1024
+const cpuTicks = (pid: number) => Number(stat(pid)[11]) + Number(stat(pid)[12])
+
+/** Memory and CPU of a sandbox in which one program sleeps, without the command that started it. */
+async function idle(peer: Peer): Promise<Map<string, number>> {
+  const id = `bench-${process.pid}-${runs++}`
+  const bundle = makeBundle(id, ['sleep', '1000'])
+  const [program, ...rest] = peer.command(bundle, id)
+  const child = spawn(program!, rest, { stdio: 'ignore' })
+  await new Promise(resolve => setTimeout(resolve, 3000))
+  const processes = descendants(child.pid!)
+  const before = sum(processes, cpuTicks)
+  const memory = sum(processes, pss)
+  await new Promise(resolve => setTimeout(resolve, 5000))
+  const cpu = sum(processes, cpuTicks) - before
+  peer.cleanUp(id)
+  child.kill('SIGKILL')
+  rmSync(bundle, { recursive: true, force: true })
+  if (processes.length === 0) throw new Error('it did not stay')
+  return new Map([['idle memory (PSS)', memory], ['idle CPU over 5 s', cpu * 10]])
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
+const show = (value: number | undefined) => (value === undefined ? '-' : value >= 100 ? String(Math.round(value)) : value.toPrecision(3))
+
+interface Row {
+  name: string
+  unit: string
+  values: Map<string, number[]>
+}
+
+class Table {
+  readonly rows = new Map<string, Row>()
+  readonly complaints = new Set<string>()
+
+  add(peer: Peer, unit: string, results: Map<string, number>): void {
+    for (const [name, value] of results) {
+      const row = this.rows.get(name) ?? { name, unit, values: new Map() }
+      this.rows.set(name, row)
+      row.values.set(peer.name, [...(row.values.get(peer.name) ?? []), value])
+    }
+  }
+
+  print(names: string[]): void {
+    const line = (cells: string[]) => `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(28) : cell.padStart(11))).join(' | ')} |`
+    console.log(line(['', 'unit', ...names]))
+    console.log(line(['---', '---:', ...names.map(() => '---:')]))
+    for (const row of this.rows.values()) {
+      const cell = (name: string) => (row.values.has(name) ? show(median(row.values.get(name)!)) : '-')
+      console.log(line([row.name, row.unit, ...names.map(cell)]))
+    }
+  }
+}
+
+async function main(args: string[]): Promise<void> {
+  const option = (name: string) => args.find(arg => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+  const rounds = args.includes('--quick') ? 1 : Number(option('rounds') ?? 5)
+  const only = option('only') ?? ''
+  prepare()
+  const all = peers()
+  for (const peer of all) if (peer.missing) console.log(`${peer.name}: not measured: ${peer.missing}`)
+  const present = all.filter(peer => !peer.missing)
+  const table = new Table()
+  const attempt = async (peer: Peer, name: string, unit: string, measure: () => Map<string, number> | Promise<Map<string, number>>) => {
+    process.stderr.write(`${peer.name}: ${name}        \r`)
+    try {
+      table.add(peer, unit, await measure())
+    } catch (error) {
+      table.complaints.add(`${peer.name}: ${name}: ${(error as Error).message}`)
+    }
+  }
+  for (let round = 0; round < rounds; round++)
+    for (const item of CASES.filter(({ name }) => name.includes(only)))
+      for (const peer of present) await attempt(peer, item.name, item.unit, () => item.measure(peer))
+  if ('idle'.includes(only)) for (const peer of present) await attempt(peer, 'idle', 'MiB, ms', () => idle(peer))
+  console.log(`\n${cpus().length} x ${cpus()[0]?.model}, Linux ${readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim()}; median of ${rounds}\n`)
+  table.print(all.map(peer => peer.name))
+  for (const complaint of table.complaints) console.log(`failed: ${complaint}`)
+  const rows = [...table.rows.values()].map(row => ({ name: row.name, unit: row.unit, values: Object.fromEntries(row.values) }))
+  writeFileSync(join(cache, 'bench.json'), JSON.stringify({ date: new Date().toISOString(), rounds, rows, failed: [...table.complaints] }, null, 2))
+}
+
+await main(process.argv.slice(2))
