@@ -194,7 +194,8 @@ function startSentry(
 function send(stream: Writable, value: unknown): void {
   // The reader may have died: its own report tells why.
   stream.on('error', () => {})
-  stream.end(JSON.stringify(value))
+  // The stream is a socket, whose open reading side would keep this process from ending.
+  stream.end(JSON.stringify(value), () => stream.destroy())
 }
 
 function exitStatus(sentry: ChildProcess): Promise<number> {
