@@ -1,7 +1,7 @@
 // Containers from bundles: create, start, state, list, kill, delete; what remains when parts die.
 
-import { execFileSync, spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, temporary, writeBundle } from '../run.ts'
@@ -10,6 +10,15 @@ import { debianTree, installNeeds } from '../setup.ts'
 const box = temporary('oci')
 const state = join(box.path, 'state')
 const cli = (...args: string[]): Result => run(runsc, [`--root=${state}`, ...args])
+
+/** create: what it starts keeps its standard streams, so these cannot be pipes that the test reads to their end. */
+function create(path: string, id: string, ...options: string[]): Result {
+  const file = join(box.path, `output-${id}`)
+  const output = openSync(file, 'w')
+  const { status } = spawnSync(runsc, [`--root=${state}`, 'create', '--bundle', path, ...options, id], { stdio: ['ignore', output, output], timeout: 60_000, killSignal: 'SIGKILL' })
+  closeSync(output)
+  return { status: status ?? 124, stdout: '', stderr: readFileSync(file, 'utf8') }
+}
 
 function expectOk(result: Result): Result {
   expect({ status: result.status, stderr: result.stderr }).toEqual({ status: 0, stderr: '' })
@@ -121,14 +130,14 @@ describe('run', () => {
 describe('create, start, kill, delete', () => {
   it('go through the states of the specification', () => {
     const path = bundle(['sh', '-c', 'echo ran > /ran; sleep 1000'])
-    expectOk(cli('create', '--bundle', path, '--pid-file', join(box.path, 'pid'), 'c1'))
+    expectOk(create(path, 'c1', '--pid-file', join(box.path, 'pid')))
     expect(status('c1')).toBe('created')
     expect(existsSync(join(rootfs, 'ran'))).toBe(false)
     const report = JSON.parse(cli('state', 'c1').stdout)
     expect(report).toMatchObject({ id: 'c1', bundle: path, ociVersion: expect.stringMatching(/^1\./) })
     expect(report.pid).toBe(Number(readFileSync(join(box.path, 'pid'), 'utf8')))
     expect(alive(report.pid)).toBe(true)
-    expect(cli('create', '--bundle', path, 'c1').stderr).toContain('exists')
+    expect(create(path, 'c1').stderr).toContain('exists')
     expectOk(cli('start', 'c1'))
     expect(status('c1')).toBe('running')
     until('the program writes', () => existsSync(join(rootfs, 'ran')))
@@ -145,7 +154,7 @@ describe('create, start, kill, delete', () => {
 
   it('signals reach the program', () => {
     const path = bundle(['sh', '-c', 'trap "echo caught > /tmp/../caught; exit 5" TERM; touch /ready; while :; do sleep 0.1; done'])
-    expectOk(cli('create', '--bundle', path, 'c2'))
+    expectOk(create(path, 'c2'))
     expectOk(cli('start', 'c2'))
     until('the program is ready', () => existsSync(join(rootfs, 'ready')))
     expectOk(cli('kill', 'c2', 'SIGTERM'))
@@ -157,7 +166,7 @@ describe('create, start, kill, delete', () => {
 
   it('delete --force ends a running one, and a created one', () => {
     for (const id of ['c3', 'c4']) {
-      expectOk(cli('create', '--bundle', bundle(['sleep', '1000']), id))
+      expectOk(create(bundle(['sleep', '1000']), id))
       if (id === 'c3') expectOk(cli('start', id))
       const { pid } = JSON.parse(cli('state', id).stdout)
       expectOk(cli('delete', '--force', id))
@@ -167,7 +176,7 @@ describe('create, start, kill, delete', () => {
   })
 
   it('a program that is missing fails at create or start, and can be deleted', () => {
-    const created = cli('create', '--bundle', bundle(['/none']), 'c5')
+    const created = create(bundle(['/none']), 'c5')
     const result = created.status === 0 ? cli('start', 'c5') : created
     expect(result.status).not.toBe(0)
     expect(result.stderr).toContain('/none')
@@ -178,7 +187,7 @@ describe('create, start, kill, delete', () => {
 
 describe('death', () => {
   it('killing the sentry leaves no process', () => {
-    expectOk(cli('create', '--bundle', bundle(['sh', '-c', 'sleep 1001 & sleep 1001 & sleep 1001']), 'd1'))
+    expectOk(create(bundle(['sh', '-c', 'sleep 1001 & sleep 1001 & sleep 1001']), 'd1'))
     expectOk(cli('start', 'd1'))
     const { pid } = JSON.parse(cli('state', 'd1').stdout)
     const before = new Set([pid, ...children(pid)])
