@@ -13,6 +13,7 @@ import {
   setDumpable,
   setIds,
   setNoNewPrivs,
+  setParentDeathSignal,
   write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -27,6 +28,7 @@ import { run } from './kernel/run-loop.ts'
 import type { Platform } from './platform.ts'
 
 const EXIT_FAILURE = 128
+const SIGKILL = 9
 
 /** What only the host's file system tells, read before it is gone. */
 interface HostFacts {
@@ -46,6 +48,7 @@ function main(): never {
   }
   try {
     const config = JSON.parse(readFileSync(SENTRY_FDS.config, 'utf8')) as SandboxConfig
+    close(SENTRY_FDS.config)
     const facts = hostFacts(config)
     // Sizes the socket, which the filter forbids later.
     const gofer = new GoferClient(SENTRY_FDS.gofer)
@@ -78,6 +81,8 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   // Leaving uid 0 takes all capabilities, in every thread.
   succeed('change the user', setIds(config.host.uid, config.host.gid))
   succeed('stay dumpable', setDumpable(1))
+  // The launcher has asked for this too, but a change of user takes it back.
+  succeed('die with the launcher', setParentDeathSignal(SIGKILL))
   const platform = startPlatform(config)
   succeed('set no_new_privs', setNoNewPrivs())
   succeed('install the seccomp filter', installFilter(facts.filter))
