@@ -34,18 +34,43 @@ export function run(command: string, args: readonly string[], options: RunOption
     killSignal: 'SIGKILL',
     maxBuffer: 1 << 28,
     cwd: options.cwd ?? '/',
-    env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', ...options.env },
+    env: {
+      PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+      HOME: '/root',
+      LANG: 'C.UTF-8',
+      LC_ALL: 'C.UTF-8',
+      ...options.env,
+    },
     encoding: 'utf8',
   })
   const timedOut = (result.error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT'
   return {
     status: timedOut ? 124 : (result.status ?? 128 + SIGNALS.indexOf(result.signal ?? '')),
     stdout: result.stdout ?? '',
-    stderr: timedOut ? `${result.stderr ?? ''}\n(killed after ${options.seconds ?? 60} s)` : (result.stderr ?? ''),
+    stderr: timedOut
+      ? `${result.stderr ?? ''}\n(killed after ${options.seconds ?? 60} s)`
+      : (result.stderr ?? ''),
   }
 }
 
-const SIGNALS = ['', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGKILL', 'SIGUSR1', 'SIGSEGV', 'SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGTERM']
+const SIGNALS = [
+  '',
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGILL',
+  'SIGTRAP',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGFPE',
+  'SIGKILL',
+  'SIGUSR1',
+  'SIGSEGV',
+  'SIGUSR2',
+  'SIGPIPE',
+  'SIGALRM',
+  'SIGTERM',
+]
 
 /** With PORTCULLIS_NATIVE=1 the end-to-end tests run on Linux itself: that is how they are checked. */
 const native = process.env.PORTCULLIS_NATIVE === '1'
@@ -56,27 +81,56 @@ mount -t overlay box -o "lowerdir=$1,upperdir=$T/u,workdir=$T/w" "$T/r"; mount -
 hostname box; C=$2; shift 2; chroot "$T/r" env -C "$C" "$@"; exit $?`
 
 function nativeBox(args: readonly string[], flags: readonly string[], options: RunOptions): Result {
-  const value = (name: string, other: string) => (flags.includes(name) ? flags[flags.indexOf(name) + 1]! : other)
-  const box = ['--mount', '--pid', '--fork', '--uts', '--ipc', '--kill-child', 'sh', '-c', NATIVE_BOX, 'box']
-  return run('unshare', [...box, value('--root', '/'), value('--cwd', options.cwd ?? '/'), ...args], options)
+  const value = (name: string, other: string) =>
+    flags.includes(name) ? flags[flags.indexOf(name) + 1]! : other
+  const box = [
+    '--mount',
+    '--pid',
+    '--fork',
+    '--uts',
+    '--ipc',
+    '--kill-child',
+    'sh',
+    '-c',
+    NATIVE_BOX,
+    'box',
+  ]
+  return run(
+    'unshare',
+    [...box, value('--root', '/'), value('--cwd', options.cwd ?? '/'), ...args],
+    options,
+  )
 }
 
 /** Runs a command in a sandbox on the host's files: `runsc do`. */
-export function sandboxed(args: readonly string[], options: RunOptions & { platform?: string; flags?: string[] } = {}): Result {
+export function sandboxed(
+  args: readonly string[],
+  options: RunOptions & { platform?: string; flags?: string[] } = {},
+): Result {
   if (native) return nativeBox(args, options.flags ?? [], options)
-  const flags = [...(options.platform ? [`--platform=${options.platform}`] : []), 'do', ...(options.flags ?? [])]
+  const flags = [
+    ...(options.platform ? [`--platform=${options.platform}`] : []),
+    'do',
+    ...(options.flags ?? []),
+  ]
   return run(runsc, [...flags, '--', ...args], options)
 }
 
 /** Runs a shell script in a sandbox; a failing command ends it. */
-export function script(text: string, options: RunOptions & { platform?: string; flags?: string[]; shell?: string } = {}): Result {
+export function script(
+  text: string,
+  options: RunOptions & { platform?: string; flags?: string[]; shell?: string } = {},
+): Result {
   return sandboxed([options.shell ?? 'bash', '-c', `set -e\n${text}`], options)
 }
 
 /** True when sandboxes start under this platform; prints why not. */
 export function platformWorks(platform: string): boolean {
   const result = sandboxed(['/bin/true'], { platform, seconds: 30 })
-  if (result.status !== 0) console.warn(`skipped: --platform=${platform} does not start here (${result.status}): ${result.stderr.trim()}`)
+  if (result.status !== 0)
+    console.warn(
+      `skipped: --platform=${platform} does not start here (${result.status}): ${result.stderr.trim()}`,
+    )
   return result.status === 0
 }
 
@@ -96,7 +150,12 @@ export function compile(source: string, output: string, flags: readonly string[]
 }
 
 /** Writes a bundle: config.json beside a root that is `rootPath`. `change` edits the configuration. */
-export function writeBundle(path: string, rootPath: string, args: string[], change: (config: Config) => void = () => {}): void {
+export function writeBundle(
+  path: string,
+  rootPath: string,
+  args: string[],
+  change: (config: Config) => void = () => {},
+): void {
   const config: Config = {
     ociVersion: '1.2.0',
     process: {
@@ -113,7 +172,15 @@ export function writeBundle(path: string, rootPath: string, args: string[], chan
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
       { destination: '/tmp', type: 'tmpfs', source: 'tmpfs' },
     ],
-    linux: { namespaces: [{ type: 'pid' }, { type: 'network' }, { type: 'ipc' }, { type: 'uts' }, { type: 'mount' }] },
+    linux: {
+      namespaces: [
+        { type: 'pid' },
+        { type: 'network' },
+        { type: 'ipc' },
+        { type: 'uts' },
+        { type: 'mount' },
+      ],
+    },
   }
   change(config)
   mkdirSync(path, { recursive: true })

@@ -3,22 +3,40 @@
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const self = fileURLToPath(import.meta.url)
 const cache = join(dirname(self), '../.cache')
 const SUITE = 'bookworm'
-const PACKAGES = 'bash coreutils procps perl python3 python3-venv gcc libc6-dev make git tar gzip xz-utils busybox-static'.split(' ')
+const PACKAGES =
+  'bash coreutils procps perl python3 python3-venv gcc libc6-dev make git tar gzip xz-utils busybox-static'.split(
+    ' ',
+  )
 /** Packages of the machine itself. */
-const NEEDS: Record<string, string> = { debootstrap: '/usr/sbin/debootstrap', 'busybox-static': '/bin/busybox', libseccomp2: '/usr/lib/x86_64-linux-gnu/libseccomp.so.2' }
+const NEEDS: Record<string, string> = {
+  debootstrap: '/usr/sbin/debootstrap',
+  'busybox-static': '/bin/busybox',
+  libseccomp2: '/usr/lib/x86_64-linux-gnu/libseccomp.so.2',
+}
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 const say = (text: string) => process.stderr.write(`setup: ${text}\n`)
 
 function must(what: string, command: string, args: string[]): void {
-  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 2, 2], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
+  const { status, error } = spawnSync(command, args, {
+    stdio: ['ignore', 2, 2],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  })
   if (error) throw new Error(`${what}: ${error.message}`)
   if (status !== 0) throw new Error(`${what}: ${command} ended with ${status}`)
 }
@@ -27,9 +45,17 @@ function must(what: string, command: string, args: string[]): void {
 export function installNeeds(needs: string[] = Object.keys(NEEDS)): void {
   const missing = needs.filter(name => !existsSync(NEEDS[name]!))
   if (missing.length === 0) return
-  if (!existsSync('/usr/bin/apt-get')) throw new Error(`setup: install ${missing.join(', ')} (this machine has no apt-get)`)
+  if (!existsSync('/usr/bin/apt-get'))
+    throw new Error(`setup: install ${missing.join(', ')} (this machine has no apt-get)`)
   say(`installing ${missing.join(', ')}…`)
-  const install = () => must('apt-get install', 'apt-get', ['install', '-y', '-q', '--no-install-recommends', ...missing])
+  const install = () =>
+    must('apt-get install', 'apt-get', [
+      'install',
+      '-y',
+      '-q',
+      '--no-install-recommends',
+      ...missing,
+    ])
   try {
     install()
   } catch {
@@ -39,7 +65,13 @@ export function installNeeds(needs: string[] = Object.keys(NEEDS)): void {
 }
 
 const treePath = () =>
-  join(cache, `debian-${createHash('sha256').update(`${SUITE} ${PACKAGES.join(' ')}`).digest('hex').slice(0, 12)}`)
+  join(
+    cache,
+    `debian-${createHash('sha256')
+      .update(`${SUITE} ${PACKAGES.join(' ')}`)
+      .digest('hex')
+      .slice(0, 12)}`,
+  )
 
 /** The Debian tree; made on the first use, by one process at a time. */
 export function debianTree(): string {
@@ -47,7 +79,11 @@ export function debianTree(): string {
   if (existsSync(tree)) return tree
   mkdirSync(cache, { recursive: true })
   // flock(1) frees the lock with its process, however that ends.
-  const { status } = spawnSync('flock', [join(cache, 'debian.lock'), process.execPath, self, 'tree'], { stdio: ['ignore', 2, 2] })
+  const { status } = spawnSync(
+    'flock',
+    [join(cache, 'debian.lock'), process.execPath, self, 'tree'],
+    { stdio: ['ignore', 2, 2] },
+  )
   if (status !== 0 || !existsSync(tree)) throw new Error('setup: cannot make the Debian tree')
   return tree
 }
@@ -65,8 +101,16 @@ function makeTree(): void {
   const keyring = existsSync(KEYRING) ? [`--keyring=${KEYRING}`] : []
   // debootstrap mounts /proc and /sys in the tree: in a mount namespace of its own they cannot outlive it.
   must('debootstrap', 'unshare', [
-    '--mount', '--propagation=private', 'debootstrap', '--variant=minbase', `--cache-dir=${debs}`, ...keyring,
-    `--include=${PACKAGES.join(',')}`, SUITE, partial, ...mirror(),
+    '--mount',
+    '--propagation=private',
+    'debootstrap',
+    '--variant=minbase',
+    `--cache-dir=${debs}`,
+    ...keyring,
+    `--include=${PACKAGES.join(',')}`,
+    SUITE,
+    partial,
+    ...mirror(),
   ])
   writeFileSync(join(partial, 'etc/resolv.conf'), '')
   rmSync(join(partial, 'var/cache/apt/archives'), { recursive: true, force: true })
@@ -76,8 +120,14 @@ function makeTree(): void {
 /** The mirror that this machine's own apt uses, when that is one of Debian; else debootstrap's default. */
 function mirror(): string[] {
   const folder = '/etc/apt/sources.list.d'
-  const files = ['/etc/apt/sources.list', ...(existsSync(folder) ? readdirSync(folder).map(name => join(folder, name)) : [])]
-  const text = files.filter(file => existsSync(file)).map(file => readFileSync(file, 'latin1')).join('\n')
+  const files = [
+    '/etc/apt/sources.list',
+    ...(existsSync(folder) ? readdirSync(folder).map(name => join(folder, name)) : []),
+  ]
+  const text = files
+    .filter(file => existsSync(file))
+    .map(file => readFileSync(file, 'latin1'))
+    .join('\n')
   const found = text.match(/^(?:deb|URIs:)\s+(?:\[[^\]]*\]\s+)?(https?:\S+\/debian)\/?(?=\s|$)/m)
   return found ? [found[1]!] : []
 }

@@ -4,7 +4,16 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { cache, compile, PLATFORMS, platformWorks, type Result, root, run, sandboxed } from './run.ts'
+import {
+  cache,
+  compile,
+  PLATFORMS,
+  platformWorks,
+  type Result,
+  root,
+  run,
+  sandboxed,
+} from './run.ts'
 
 const folder = join(root, 'test/syscalls')
 const FLAGS = ['-O1', '-Wall', '-Wextra', '-pthread', `-I${folder}`]
@@ -12,7 +21,11 @@ const header = readFileSync(join(folder, 'test.h'))
 
 function build(name: string): string {
   const source = join(folder, `${name}.c`)
-  const hash = createHash('sha256').update(header).update(readFileSync(source)).update(FLAGS.join(' ')).digest('hex')
+  const hash = createHash('sha256')
+    .update(header)
+    .update(readFileSync(source))
+    .update(FLAGS.join(' '))
+    .digest('hex')
   const output = join(cache, `syscalls/${name}-${hash.slice(0, 16)}`)
   return existsSync(output) ? output : compile(source, output, FLAGS)
 }
@@ -21,13 +34,17 @@ function build(name: string): string {
 function failures(result: Result): string[] {
   const lines = result.stdout.split('\n')
   const bad = lines.filter(line => line.startsWith('not ok'))
-  if (!lines.some(line => /^1\.\.\d+$/.test(line))) bad.push(`the run ended early: status ${result.status}, ${result.stderr.trim()}`)
+  if (!lines.some(line => /^1\.\.\d+$/.test(line)))
+    bad.push(`the run ended early: status ${result.status}, ${result.stderr.trim()}`)
   return bad
 }
 
 const plan = (result: Result) => result.stdout.match(/^1\.\.(\d+)$/m)?.[1]
 
-const programs = readdirSync(folder).filter(file => file.endsWith('.c')).map(file => file.slice(0, -2)).sort()
+const programs = readdirSync(folder)
+  .filter(file => file.endsWith('.c'))
+  .map(file => file.slice(0, -2))
+  .sort()
 const platforms = PLATFORMS.filter(platformWorks)
 
 describe.each(programs)('%s', name => {

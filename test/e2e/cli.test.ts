@@ -32,20 +32,69 @@ function expectError(result: Result, ...words: string[]): void {
 describe('runsc', () => {
   it('needs a bundle', () => {
     mkdirSync(join(box.path, 'nothing'))
-    expectError(cli('run', '--bundle', join(box.path, 'nothing'), 'c'), 'config.json', 'does not exist')
+    expectError(
+      cli('run', '--bundle', join(box.path, 'nothing'), 'c'),
+      'config.json',
+      'does not exist',
+    )
     expectError(cli('run', '--bundle', join(box.path, 'none'), 'c'), 'does not exist')
   })
 
   it('names the field of the configuration that is wrong', () => {
-    expectError(runBundle(c => { c.process.args = [] }), 'process.args')
-    expectError(runBundle(c => { c.process.cwd = 'relative' }), 'process.cwd')
-    expectError(runBundle(c => { c.process.user.uid = -1 }), 'process.user.uid')
-    expectError(runBundle(c => { c.process.args = 'sh' }), 'process.args')
-    expectError(runBundle(c => { delete c.root }), 'root')
-    expectError(runBundle(c => { c.ociVersion = '9' }), 'ociVersion')
-    expectError(runBundle(c => { c.mounts[0].destination = 5 }), 'mounts')
-    expectError(runBundle(c => { c.process.capabilities = { bounding: ['CAP_NONE_SUCH'] } }), 'CAP_NONE_SUCH')
-    expectError(runBundle(c => { c.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 2, hard: 1 }] }), 'RLIMIT_NOFILE')
+    expectError(
+      runBundle(c => {
+        c.process.args = []
+      }),
+      'process.args',
+    )
+    expectError(
+      runBundle(c => {
+        c.process.cwd = 'relative'
+      }),
+      'process.cwd',
+    )
+    expectError(
+      runBundle(c => {
+        c.process.user.uid = -1
+      }),
+      'process.user.uid',
+    )
+    expectError(
+      runBundle(c => {
+        c.process.args = 'sh'
+      }),
+      'process.args',
+    )
+    expectError(
+      runBundle(c => {
+        delete c.root
+      }),
+      'root',
+    )
+    expectError(
+      runBundle(c => {
+        c.ociVersion = '9'
+      }),
+      'ociVersion',
+    )
+    expectError(
+      runBundle(c => {
+        c.mounts[0].destination = 5
+      }),
+      'mounts',
+    )
+    expectError(
+      runBundle(c => {
+        c.process.capabilities = { bounding: ['CAP_NONE_SUCH'] }
+      }),
+      'CAP_NONE_SUCH',
+    )
+    expectError(
+      runBundle(c => {
+        c.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 2, hard: 1 }]
+      }),
+      'RLIMIT_NOFILE',
+    )
   })
 
   it('tells where broken JSON is broken', () => {
@@ -55,7 +104,12 @@ describe('runsc', () => {
   })
 
   it('needs a root file system', () => {
-    expectError(runBundle(c => { c.root.path = 'missing' }), 'missing')
+    expectError(
+      runBundle(c => {
+        c.root.path = 'missing'
+      }),
+      'missing',
+    )
   })
 
   it('reports a program that is not there as runc does', () => {

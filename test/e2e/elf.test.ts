@@ -27,7 +27,10 @@ describe('broken programs', () => {
     execFileSync('gcc', ['-O1', '-o', join(box.path, 'small'), source])
     small = readFileSync(join(box.path, 'small'))
     // Prints the error number of an execve; shells and perl would try the file as a script.
-    writeFileSync(join(box.path, 'try.c'), '#include <errno.h>\n#include <stdio.h>\n#include <unistd.h>\nint main(int n, char **v) { (void)n; execv(v[1], v + 1); printf("%d\\n", errno); return 0; }')
+    writeFileSync(
+      join(box.path, 'try.c'),
+      '#include <errno.h>\n#include <stdio.h>\n#include <unistd.h>\nint main(int n, char **v) { (void)n; execv(v[1], v + 1); printf("%d\\n", errno); return 0; }',
+    )
     execFileSync('gcc', ['-o', join(box.path, 'try'), join(box.path, 'try.c')])
   })
 
@@ -56,7 +59,8 @@ describe('broken programs', () => {
     const names = 'class machine type phentsize phnum phnum-huge phoff cut header-only empty'
     const result = script(`set +e; cd ${box.path}; for p in ${names}; do ./try ./$p; done`)
     // ENOEXEC, in Linux's numbers, or EIO for headers that are not there.
-    for (const line of result.stdout.trim().split('\n')) expect(['8', '5', '12', '22']).toContain(line)
+    for (const line of result.stdout.trim().split('\n'))
+      expect(['8', '5', '12', '22']).toContain(line)
     expect(result.stdout.trim().split('\n')).toHaveLength(10)
     expect(result.status).toBe(0)
   })
@@ -67,13 +71,17 @@ describe('broken programs', () => {
     for (let i = 0; i < rounds; i++) {
       const copy = Buffer.from(small)
       // Half of the damage goes to the headers, where the loader reads.
-      for (let n = 1 + next(8); n > 0; n--) copy[next(2) ? next(64 + 56 * 13) : next(copy.length)] = next(256)
+      for (let n = 1 + next(8); n > 0; n--)
+        copy[next(2) ? next(64 + 56 * 13) : next(copy.length)] = next(256)
       add(`fuzz${i}`, copy)
     }
-    const result = script(`
+    const result = script(
+      `
       set +e; cd ${box.path}; n=0
       for i in $(seq 0 ${rounds - 1}); do timeout -s KILL 5 ./fuzz$i > /dev/null 2>&1 < /dev/null; n=$((n + 1)); done
-      echo $n; /bin/echo still here`, { seconds: 280 })
+      echo $n; /bin/echo still here`,
+      { seconds: 280 },
+    )
     expect(result).toMatchObject({ status: 0, stdout: `${rounds}\nstill here\n` })
   })
 
@@ -89,7 +97,9 @@ describe('broken programs', () => {
     add('nul', '#!/bin/sh\0\necho nul\n')
     add('spaces', '#! \t /bin/echo  one two  \n')
     add('no-newline', '#!/bin/true')
-    const result = script(`set +e; cd ${box.path}; ./try ./no-interpreter; ./try ./long; ./spaces; ./no-newline; echo $?`)
+    const result = script(
+      `set +e; cd ${box.path}; ./try ./no-interpreter; ./try ./long; ./spaces; ./no-newline; echo $?`,
+    )
     expect(result.stdout).toBe('8\n8\none two ./spaces\n0\n')
   })
 })

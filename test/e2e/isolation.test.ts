@@ -11,18 +11,26 @@ afterAll(() => box.clean())
 
 describe('isolation', () => {
   it('only its own processes are there', () => {
-    const result = script('ls -d /proc/[0-9]*/ | wc -l; cat /proc/[0-9]*/comm | sort -u | tr "\\n" " "')
+    const result = script(
+      'ls -d /proc/[0-9]*/ | wc -l; cat /proc/[0-9]*/comm | sort -u | tr "\\n" " "',
+    )
     const [count, names] = result.stdout.split('\n')
     expect(Number(count)).toBeLessThan(6)
     expect(names).not.toMatch(/node|systemd|runsc/)
   })
 
   it(`signals do not reach the host's processes`, () => {
-    expect(script(`set +e; kill -0 ${process.pid} 2>/dev/null; echo $?; kill -KILL ${process.pid} 2>/dev/null; echo $?`).stdout).toBe('1\n1\n')
+    expect(
+      script(
+        `set +e; kill -0 ${process.pid} 2>/dev/null; echo $?; kill -KILL ${process.pid} 2>/dev/null; echo $?`,
+      ).stdout,
+    ).toBe('1\n1\n')
   })
 
   it('it has a host name of its own and cannot change the machine', () => {
-    const result = script('uname -n; hostname changed 2>/dev/null; uname -s; cat /proc/sys/kernel/osrelease')
+    const result = script(
+      'uname -n; hostname changed 2>/dev/null; uname -s; cat /proc/sys/kernel/osrelease',
+    )
     expect(result.stdout.split('\n')[0]).not.toBe(hostname())
     expect(hostname()).not.toBe('changed')
     expect(result.stdout).toContain('Linux')
@@ -30,7 +38,9 @@ describe('isolation', () => {
   })
 
   it('its mounts are its own', () => {
-    const result = script('cat /proc/mounts; D=$(mktemp -d /tmp/mounted-XXXX); mount -t tmpfs t $D && grep $D /proc/mounts && echo mounted')
+    const result = script(
+      'cat /proc/mounts; D=$(mktemp -d /tmp/mounted-XXXX); mount -t tmpfs t $D && grep $D /proc/mounts && echo mounted',
+    )
     expect(result.stdout).toContain(' / ')
     expect(result.stdout).toContain('mounted')
     expect(result.stdout).not.toContain('/sys/fs/cgroup/user.slice')
@@ -53,12 +63,15 @@ describe('isolation', () => {
   })
 
   it('no network reaches it by default', () => {
-    const result = script('set +e; cat /proc/net/dev | grep -c eth; (echo > /dev/tcp/192.0.2.1/80) 2>/dev/null; [ $? != 0 ] && echo closed')
+    const result = script(
+      'set +e; cat /proc/net/dev | grep -c eth; (echo > /dev/tcp/192.0.2.1/80) 2>/dev/null; [ $? != 0 ] && echo closed',
+    )
     expect(result.stdout).toMatch(/closed\n$/)
   })
 
   it('devices are those of the sandbox', () => {
-    const result = script(`set +e; ls /dev | tr '\\n' ' '; for d in /dev/mem /dev/kmsg /dev/vda /dev/sda /dev/kvm; do [ -e $d ] && echo "has $d"; done
+    const result =
+      script(`set +e; ls /dev | tr '\\n' ' '; for d in /dev/mem /dev/kmsg /dev/vda /dev/sda /dev/kvm; do [ -e $d ] && echo "has $d"; done
       mknod /tmp/disk b 254 0 && cat /tmp/disk > /dev/null 2>&1 && echo opened; echo over`)
     expect(result.stdout).not.toMatch(/has |opened/)
     expect(result.stdout).toContain('over')

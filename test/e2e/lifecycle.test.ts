@@ -1,7 +1,16 @@
 // Containers from bundles: create, start, state, list, kill, delete; what remains when parts die.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, temporary, writeBundle } from '../run.ts'
@@ -15,7 +24,11 @@ const cli = (...args: string[]): Result => run(runsc, [`--root=${state}`, ...arg
 function create(path: string, id: string, ...options: string[]): Result {
   const file = join(box.path, `output-${id}`)
   const output = openSync(file, 'w')
-  const { status } = spawnSync(runsc, [`--root=${state}`, 'create', '--bundle', path, ...options, id], { stdio: ['ignore', output, output], timeout: 60_000, killSignal: 'SIGKILL' })
+  const { status } = spawnSync(
+    runsc,
+    [`--root=${state}`, 'create', '--bundle', path, ...options, id],
+    { stdio: ['ignore', output, output], timeout: 60_000, killSignal: 'SIGKILL' },
+  )
   closeSync(output)
   return { status: status ?? 124, stdout: '', stderr: readFileSync(file, 'utf8') }
 }
@@ -28,7 +41,8 @@ function expectOk(result: Result): Result {
 /** A busybox root: one static program and its names. */
 function busyboxRoot(path: string): void {
   installNeeds(['busybox-static'])
-  for (const folder of ['bin', 'proc', 'dev', 'tmp', 'etc', 'root', 'sys']) mkdirSync(join(path, folder), { recursive: true })
+  for (const folder of ['bin', 'proc', 'dev', 'tmp', 'etc', 'root', 'sys'])
+    mkdirSync(join(path, folder), { recursive: true })
   cpSync('/bin/busybox', join(path, 'bin/busybox'), { dereference: true })
   for (const name of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).split('\n'))
     if (name !== '' && name !== 'busybox') symlinkSync('busybox', join(path, 'bin', name))
@@ -45,54 +59,83 @@ function bundle(args: string[], change?: (config: Config) => void): string {
 const status = (id: string): string => JSON.parse(expectOk(cli('state', id)).stdout).status
 
 function until(what: string, test: () => boolean): void {
-  for (const end = Date.now() + 20_000; Date.now() < end; execFileSync('sleep', ['0.05'])) if (test()) return
+  for (const end = Date.now() + 20_000; Date.now() < end; execFileSync('sleep', ['0.05']))
+    if (test()) return
   throw new Error(`${what}: not within 20 s`)
 }
 
-const alive = (pid: number) => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')
+const alive = (pid: number) =>
+  existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')
 
 /** The host's processes whose command line has this word. */
 function processesWith(word: string): number[] {
-  return readdirSync('/proc').filter(name => /^\d+$/.test(name)).map(Number).filter(pid => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(word)
-    } catch {
-      return false
-    }
-  })
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(pid => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(word)
+      } catch {
+        return false
+      }
+    })
 }
 
 const children = (pid: number): number[] =>
-  readdirSync('/proc').filter(name => /^\d+$/.test(name)).map(Number).filter(other => {
-    try {
-      return Number(readFileSync(`/proc/${other}/stat`, 'latin1').replace(/^.*\) . /, '').split(' ')[0]) === pid
-    } catch {
-      return false
-    }
-  })
+  readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(other => {
+      try {
+        return (
+          Number(
+            readFileSync(`/proc/${other}/stat`, 'latin1')
+              .replace(/^.*\) . /, '')
+              .split(' ')[0],
+          ) === pid
+        )
+      } catch {
+        return false
+      }
+    })
 
 beforeAll(() => busyboxRoot(rootfs))
 afterAll(() => {
-  for (const { id } of JSON.parse(cli('list', '--format=json').stdout || '[]') ?? []) cli('delete', '--force', id)
+  for (const { id } of JSON.parse(cli('list', '--format=json').stdout || '[]') ?? [])
+    cli('delete', '--force', id)
   box.clean()
 })
 
 describe('run', () => {
   it('runs the program of a bundle and returns its status', () => {
-    const result = cli('run', '--bundle', bundle(['sh', '-c', 'echo $0 from $(hostname); exit 7', 'hello']), 'r1')
+    const result = cli(
+      'run',
+      '--bundle',
+      bundle(['sh', '-c', 'echo $0 from $(hostname); exit 7', 'hello']),
+      'r1',
+    )
     expect(result).toMatchObject({ status: 7, stdout: 'hello from box\n', stderr: '' })
     expect(cli('state', 'r1').status).not.toBe(0)
   })
 
   it('applies user, directory, environment, limits and umask', () => {
-    const path = bundle(['sh', '-c', 'id -u; id -g; pwd; echo $ONLY; ulimit -n; umask; grep NoNewPrivs /proc/self/status'], c => {
-      c.process.user = { uid: 1234, gid: 4321, umask: 0o77 }
-      c.process.cwd = '/tmp'
-      c.process.env.push('ONLY=here')
-      c.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 99, hard: 100 }]
-      c.process.noNewPrivileges = true
-    })
-    expect(cli('run', '--bundle', path, 'r2').stdout).toBe('1234\n4321\n/tmp\nhere\n99\n0077\nNoNewPrivs:\t1\n')
+    const path = bundle(
+      [
+        'sh',
+        '-c',
+        'id -u; id -g; pwd; echo $ONLY; ulimit -n; umask; grep NoNewPrivs /proc/self/status',
+      ],
+      c => {
+        c.process.user = { uid: 1234, gid: 4321, umask: 0o77 }
+        c.process.cwd = '/tmp'
+        c.process.env.push('ONLY=here')
+        c.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 99, hard: 100 }]
+        c.process.noNewPrivileges = true
+      },
+    )
+    expect(cli('run', '--bundle', path, 'r2').stdout).toBe(
+      '1234\n4321\n/tmp\nhere\n99\n0077\nNoNewPrivs:\t1\n',
+    )
   })
 
   it('a read-only root refuses writes', () => {
@@ -106,22 +149,44 @@ describe('run', () => {
 
   it('mounts bind and tmpfs', () => {
     mkdirSync(join(box.path, 'share'))
-    const path = bundle(['sh', '-c', 'echo shared > /share/f; mkdir /t/d && echo made; echo x > /ro/f || echo refused'], c => {
-      c.mounts.push(
-        { destination: '/share', type: 'bind', source: join(box.path, 'share'), options: ['rbind', 'rw'] },
-        { destination: '/ro', type: 'bind', source: join(box.path, 'share'), options: ['bind', 'ro'] },
-        { destination: '/t', type: 'tmpfs', source: 'tmpfs', options: ['size=1m'] },
-      )
-    })
+    const path = bundle(
+      [
+        'sh',
+        '-c',
+        'echo shared > /share/f; mkdir /t/d && echo made; echo x > /ro/f || echo refused',
+      ],
+      c => {
+        c.mounts.push(
+          {
+            destination: '/share',
+            type: 'bind',
+            source: join(box.path, 'share'),
+            options: ['rbind', 'rw'],
+          },
+          {
+            destination: '/ro',
+            type: 'bind',
+            source: join(box.path, 'share'),
+            options: ['bind', 'ro'],
+          },
+          { destination: '/t', type: 'tmpfs', source: 'tmpfs', options: ['size=1m'] },
+        )
+      },
+    )
     expect(cli('run', '--bundle', path, 'r4').stdout).toBe('made\nrefused\n')
     expect(readFileSync(join(box.path, 'share/f'), 'utf8')).toBe('shared\n')
   })
 
   it('runs a Debian tree', { timeout: 1_300_000 }, () => {
     const path = join(box.path, 'debian')
-    writeBundle(path, debianTree(), ['bash', '-c', 'cat /etc/debian_version; perl -e "print 6*7"; python3 -c "print(1)"'], c => {
-      c.root.readonly = true
-    })
+    writeBundle(
+      path,
+      debianTree(),
+      ['bash', '-c', 'cat /etc/debian_version; perl -e "print 6*7"; python3 -c "print(1)"'],
+      c => {
+        c.root.readonly = true
+      },
+    )
     const result = expectOk(cli('run', '--bundle', path, 'r5'))
     expect(result.stdout).toMatch(/^12\.\d+\n421\n$/)
   })
@@ -134,7 +199,11 @@ describe('create, start, kill, delete', () => {
     expect(status('c1')).toBe('created')
     expect(existsSync(join(rootfs, 'ran'))).toBe(false)
     const report = JSON.parse(cli('state', 'c1').stdout)
-    expect(report).toMatchObject({ id: 'c1', bundle: path, ociVersion: expect.stringMatching(/^1\./) })
+    expect(report).toMatchObject({
+      id: 'c1',
+      bundle: path,
+      ociVersion: expect.stringMatching(/^1\./),
+    })
     expect(report.pid).toBe(Number(readFileSync(join(box.path, 'pid'), 'utf8')))
     expect(alive(report.pid)).toBe(true)
     expect(create(path, 'c1').stderr).toContain('exists')
@@ -153,7 +222,11 @@ describe('create, start, kill, delete', () => {
   })
 
   it('signals reach the program', () => {
-    const path = bundle(['sh', '-c', 'trap "echo caught > /tmp/../caught; exit 5" TERM; touch /ready; while :; do sleep 0.1; done'])
+    const path = bundle([
+      'sh',
+      '-c',
+      'trap "echo caught > /tmp/../caught; exit 5" TERM; touch /ready; while :; do sleep 0.1; done',
+    ])
     expectOk(create(path, 'c2'))
     expectOk(cli('start', 'c2'))
     until('the program is ready', () => existsSync(join(rootfs, 'ready')))
@@ -193,14 +266,19 @@ describe('death', () => {
     const before = new Set([pid, ...children(pid)])
     process.kill(pid, 'SIGKILL')
     until('all processes end', () => [...before].every(p => !alive(p)))
-    until('the gofer ends', () => processesWith(box.path).filter(p => p !== process.pid && alive(p)).length === 0)
+    until(
+      'the gofer ends',
+      () => processesWith(box.path).filter(p => p !== process.pid && alive(p)).length === 0,
+    )
     until('it counts as stopped', () => status('d1') === 'stopped')
     expectOk(cli('delete', 'd1'))
   })
 
   it('killing runsc ends its sandbox', () => {
     const path = bundle(['sh', '-c', 'touch /up; sleep 1002'])
-    const child = spawn(runsc, [`--root=${state}`, 'run', '--bundle', path, 'd2'], { stdio: 'ignore' })
+    const child = spawn(runsc, [`--root=${state}`, 'run', '--bundle', path, 'd2'], {
+      stdio: 'ignore',
+    })
     until('the program starts', () => existsSync(join(rootfs, 'up')))
     const { pid } = JSON.parse(cli('state', 'd2').stdout)
     child.kill('SIGKILL')

@@ -6,25 +6,34 @@ import { heavy, script } from '../run.ts'
 describe('load', () => {
   const megabytes = heavy ? 1024 : 200
   it(`${megabytes} MB go through a pipe unchanged`, { timeout: 300_000 }, () => {
-    const result = script(`
+    const result = script(
+      `
       head -c ${megabytes}M /dev/zero | tr '\\0' 'x' | cat | tee >(wc -c > /tmp/count) | tail -c 1; echo
       sleep 0.5; cat /tmp/count
-      head -c ${megabytes / 10}M /dev/urandom > /tmp/r; cat /tmp/r | cat | cmp - /tmp/r && echo same`, { seconds: 280 })
+      head -c ${megabytes / 10}M /dev/urandom > /tmp/r; cat /tmp/r | cat | cmp - /tmp/r && echo same`,
+      { seconds: 280 },
+    )
     expect(result).toMatchObject({ status: 0, stdout: `x\n${megabytes * 1048576}\nsame\n` })
   })
 
   const short = heavy ? 1000 : 300
   it(`${short} short processes`, { timeout: 200_000 }, () => {
-    const result = script(`n=0; for i in $(seq ${short}); do /bin/true && n=$((n + 1)); done; echo $n`, { seconds: 180 })
+    const result = script(
+      `n=0; for i in $(seq ${short}); do /bin/true && n=$((n + 1)); done; echo $n`,
+      { seconds: 180 },
+    )
     expect(result).toMatchObject({ status: 0, stdout: `${short}\n` })
   })
 
   it('200 processes at once', { timeout: 200_000 }, () => {
-    const result = script(`
+    const result = script(
+      `
       for i in $(seq 200); do sleep 100 & done
       ls -d /proc/[0-9]* | wc -l | awk '{ print ($1 > 200) }'; jobs -p | wc -l
-      kill $(jobs -p); set +e; wait 2> /dev/null; jobs -p | wc -l
-      for i in $(seq 200); do (echo $i) & done | sort -n | tail -1; wait; echo over`, { seconds: 180 })
+      kill $(jobs -p); set +e; wait 2> /dev/null; ps ax | grep -c '[s]leep 100'
+      for i in $(seq 200); do (echo $i) & done | sort -n | tail -1; wait; echo over`,
+      { seconds: 180 },
+    )
     expect(result).toMatchObject({ status: 0, stdout: '1\n200\n0\n200\nover\n' })
   })
 
@@ -44,15 +53,22 @@ describe('load', () => {
   })
 
   it('a file limit of processes is kept', () => {
-    const result = script('ulimit -u 2000; ulimit -u; ulimit -n 30; set +e; for i in $(seq 5 40); do eval "exec $i< /dev/null" 2>/dev/null || { echo full; break; }; done')
+    const result = script(
+      'ulimit -u 2000; ulimit -u; ulimit -n 30; set +e; for i in $(seq 5 40); do eval "exec $i< /dev/null" 2>/dev/null || { echo full; break; }; done',
+    )
     expect(result).toMatchObject({ status: 0, stdout: '2000\nfull\n' })
   })
 
-  it('a fork in a loop of pipelines does not leak descriptors or processes', { timeout: 200_000 }, () => {
-    const result = script(`
+  it('a fork in a loop of pipelines does not leak descriptors or processes', {
+    timeout: 200_000,
+  }, () => {
+    const result = script(
+      `
       before=$(ls /proc/self/fd | wc -l)
       for i in $(seq 60); do seq 10 | sort -r | head -1 > /dev/null; done
-      [ $before = $(ls /proc/self/fd | wc -l) ] && ps ax | wc -l | awk '{ print ($1 < 8) }'`, { seconds: 180 })
+      [ $before = $(ls /proc/self/fd | wc -l) ] && ps ax | wc -l | awk '{ print ($1 < 8) }'`,
+      { seconds: 180 },
+    )
     expect(result).toMatchObject({ status: 0, stdout: '1\n' })
   })
 })

@@ -3,7 +3,8 @@
 import { expect } from 'vitest'
 import { type Result, type RunOptions, run, sandboxed } from '../run.ts'
 
-const inFreshDirectory = (text: string) => `set -e; D=$(mktemp -d); cd "$D"; trap 'cd /; rm -rf "$D"' EXIT\n${text}`
+const inFreshDirectory = (text: string) =>
+  `set -e; D=$(mktemp -d); cd "$D"; trap 'cd /; rm -rf "$D"' EXIT\n${text}`
 
 /** Messages of bash name process ids, which differ. */
 const withoutPids = (text: string) => text.replace(/(line \d+:) +\d+ /g, '$1 PID ')

@@ -17,7 +17,7 @@ describe('bash', () => {
     expectSame(`
       name=world
       cat <<END
-hello $name \$((6 * 7))
+hello $name $((6 * 7))
 END
       cat <<'END'
 raw $name

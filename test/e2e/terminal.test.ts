@@ -7,7 +7,8 @@ import { run, runsc, temporary } from '../run.ts'
 
 const box = temporary('terminal')
 afterAll(() => box.clean())
-const python = ['/usr/bin/python3', '/usr/local/bin/python3'].find(path => existsSync(path)) ?? 'python3'
+const python =
+  ['/usr/bin/python3', '/usr/local/bin/python3'].find(path => existsSync(path)) ?? 'python3'
 
 /** Starts the command on a pty and carries out steps: ["send", text], ["expect", regex], ["resize", rows, columns], ["end", status]. */
 const DRIVER = String.raw`
@@ -54,57 +55,141 @@ function drive(steps: Step[], command = ['bash', '--norc', '--noprofile', '-i'])
   const driver = join(box.path, 'driver.py')
   writeFileSync(driver, DRIVER)
   const sandbox = process.env.PORTCULLIS_NATIVE === '1' ? [] : [runsc, 'do', '-t', '--']
-  const result = run(python, [driver, JSON.stringify(steps), ...sandbox, ...command], { seconds: 90 })
+  const result = run(python, [driver, JSON.stringify(steps), ...sandbox, ...command], {
+    seconds: 90,
+  })
   expect(result.stdout.trim()).toBe('DONE')
 }
 
 const prompt: Step = ['expect', 'READY> ']
 /** A program that says that it runs: keys typed earlier would reach the shell. */
-const start = (program: string): Step[] => [['send', `sh -c 'echo U""P; exec ${program}'\n`], ['expect', '\\nUP\\r\\n']]
+const start = (program: string): Step[] => [
+  ['send', `sh -c 'echo U""P; exec ${program}'\n`],
+  ['expect', '\\nUP\\r\\n'],
+]
 
 describe('a terminal', () => {
   it('runs commands and ends with the status of exit', () => {
-    drive([prompt, ['send', 'echo $((6*7)); tty\n'], ['expect', '\\n42\\r\\n/dev/(pts/\\d+|console|tty\\d*)\\r\\n'], prompt, ['send', 'exit 9\n'], ['end', 9]])
+    drive([
+      prompt,
+      ['send', 'echo $((6*7)); tty\n'],
+      ['expect', '\\n42\\r\\n/dev/(pts/\\d+|console|tty\\d*)\\r\\n'],
+      prompt,
+      ['send', 'exit 9\n'],
+      ['end', 9],
+    ])
   })
 
   it('Ctrl-D ends the shell, Ctrl-U and backspace edit', () => {
-    drive([prompt, ['send', 'junk\u0015echo goox\u007fd\n'], ['expect', '\\ngood\\r\\n'], prompt, ['send', '\u0004'], ['end', 0]])
+    drive([
+      prompt,
+      ['send', 'junk\u0015echo goox\u007fd\n'],
+      ['expect', '\\ngood\\r\\n'],
+      prompt,
+      ['send', '\u0004'],
+      ['end', 0],
+    ])
   })
 
   it('Ctrl-C interrupts the program and not the shell', () => {
-    drive([prompt, ...start('sleep 100'), ['send', '\u0003'], prompt, ['send', 'echo s$?\n'], ['expect', '\\ns130\\r\\n'], ['send', 'exit\n'], ['end', 0]])
+    drive([
+      prompt,
+      ...start('sleep 100'),
+      ['send', '\u0003'],
+      prompt,
+      ['send', 'echo s$?\n'],
+      ['expect', '\\ns130\\r\\n'],
+      ['send', 'exit\n'],
+      ['end', 0],
+    ])
   })
 
   it('Ctrl-Z stops, bg and fg go on', () => {
     drive([
-      prompt, ...start('sleep 3'), ['send', '\u001a'], ['expect', 'Stopped'], prompt,
-      ['send', 'jobs\n'], ['expect', 'Stopped .*sleep 3'], prompt, ['send', 'bg\n'], prompt, ['send', 'jobs\n'], ['expect', 'Running'], prompt,
-      ['send', 'fg\n'], ['expect', 'sleep 3.?\\r\\n'], prompt, ['send', 'echo back $?\n'], ['expect', '\\nback 0\\r\\n'], ['send', 'exit\n'], ['end', 0],
+      prompt,
+      ...start('sleep 3'),
+      ['send', '\u001a'],
+      ['expect', 'Stopped'],
+      prompt,
+      ['send', 'jobs\n'],
+      ['expect', 'Stopped .*sleep 3'],
+      prompt,
+      ['send', 'bg\n'],
+      prompt,
+      ['send', 'jobs\n'],
+      ['expect', 'Running'],
+      prompt,
+      ['send', 'fg\n'],
+      ['expect', 'sleep 3.?\\r\\n'],
+      prompt,
+      ['send', 'echo back $?\n'],
+      ['expect', '\\nback 0\\r\\n'],
+      ['send', 'exit\n'],
+      ['end', 0],
     ])
   })
 
   it('Ctrl-backslash quits a program', () => {
-    drive([prompt, ...start('sleep 100'), ['send', '\u001c'], prompt, ['send', 'echo s$?\n'], ['expect', '\\ns131\\r\\n'], ['send', 'exit\n'], ['end', 0]])
+    drive([
+      prompt,
+      ...start('sleep 100'),
+      ['send', '\u001c'],
+      prompt,
+      ['send', 'echo s$?\n'],
+      ['expect', '\\ns131\\r\\n'],
+      ['send', 'exit\n'],
+      ['end', 0],
+    ])
   })
 
   it('resizing reaches the program', () => {
     drive([
-      prompt, ['send', 'stty size\n'], ['expect', '\\n24 80\\r\\n'], prompt, ['resize', 50, 132],
-      ['send', 'sleep 0.3; stty size\n'], ['expect', '\\n50 132\\r\\n'], prompt,
-      ['send', "trap 'echo W''INCH' WINCH; echo s''et\n"], ['expect', '\\nset\\r\\n'], prompt, ['resize', 30, 90], ['send', '\n'], ['expect', 'WINCH'],
-      ['send', 'exit\n'], ['end', 0],
+      prompt,
+      ['send', 'stty size\n'],
+      ['expect', '\\n24 80\\r\\n'],
+      prompt,
+      ['resize', 50, 132],
+      ['send', 'sleep 0.3; stty size\n'],
+      ['expect', '\\n50 132\\r\\n'],
+      prompt,
+      ['send', "trap 'echo W''INCH' WINCH; echo s''et\n"],
+      ['expect', '\\nset\\r\\n'],
+      prompt,
+      ['resize', 30, 90],
+      ['send', '\n'],
+      ['expect', 'WINCH'],
+      ['send', 'exit\n'],
+      ['end', 0],
     ])
   })
 
   it('raw mode, no echo and full-screen programs', () => {
     drive([
-      prompt, ['send', 'read -s -p "pass: " p; echo "[$p]"\n'], ['expect', '\\npass: '], ['send', 'hidden\n'], ['expect', '^\\r?\\n?\\[hidden\\]'], prompt,
-      ['send', 'read -n 1 -s k; echo "k$k"\n'], ['expect', '\\n'], ['send', 'x'], ['expect', 'kx\\r\\n'], prompt,
-      ['send', 'seq 100 | more\n'], ['expect', '--More--'], ['send', 'q'], prompt, ['send', 'exit\n'], ['end', 0],
+      prompt,
+      ['send', 'read -s -p "pass: " p; echo "[$p]"\n'],
+      ['expect', '\\npass: '],
+      ['send', 'hidden\n'],
+      ['expect', '^\\r?\\n?\\[hidden\\]'],
+      prompt,
+      ['send', 'read -n 1 -s k; echo "k$k"\n'],
+      ['expect', '\\n'],
+      ['send', 'x'],
+      ['expect', 'kx\\r\\n'],
+      prompt,
+      ['send', 'seq 100 | more\n'],
+      ['expect', '--More--'],
+      ['send', 'q'],
+      prompt,
+      ['send', 'exit\n'],
+      ['end', 0],
     ])
   })
 
   it('a terminal that hangs up ends the shell', () => {
-    drive([prompt, ['send', 'kill -HUP $$\n'], ['end', process.env.PORTCULLIS_NATIVE === '1' ? -1 : 129]])
+    drive([
+      prompt,
+      ['send', 'kill -HUP $$\n'],
+      ['end', process.env.PORTCULLIS_NATIVE === '1' ? -1 : 129],
+    ])
   })
 })

@@ -8,26 +8,35 @@ const MEGABYTES = heavy ? 100 : 20
 
 describe('coreutils and friends', () => {
   it('ls, find and du over a system tree', () => {
-    expectSame(`
+    expectSame(
+      `
       ls -lR /etc/default /usr/share/doc/bash 2>/dev/null | head -2000
       find /etc -xdev -type f -name '*.conf' | sort
       find /usr/include -maxdepth 2 | wc -l
       find /etc -xdev -type l -printf '%p -> %l\\n' | sort
-      du -sb /usr/share/perl* | sort`, { seconds: 120 })
+      du -sb /usr/share/perl* | sort`,
+      { seconds: 120 },
+    )
   })
 
   it('checksums equal those outside', () => {
-    expectSame(`
+    expectSame(
+      `
       find /usr/bin /usr/lib/x86_64-linux-gnu -maxdepth 1 -type f -size -2000k | sort | head -300 | xargs sha256sum
-      md5sum /etc/passwd; cksum < /etc/group`, { seconds: 120 })
+      md5sum /etc/passwd; cksum < /etc/group`,
+      { seconds: 120 },
+    )
   })
 
   it('tar to tar is the same tree', () => {
-    expectSame(`
+    expectSame(
+      `
       mkdir copy; tar cf - -C /usr/share perl5 2>/dev/null | tar xf - -C copy
       diff -r /usr/share/perl5 copy/perl5 && echo equal
       tar czf a.tgz -C copy . && tar tzf a.tgz | sort | wc -l
-      (cd copy && find . -printf '%p %m %y %U %G\\n' | sort | sha256sum)`, { seconds: 120 })
+      (cd copy && find . -printf '%p %m %y %U %G\\n' | sort | sha256sum)`,
+      { seconds: 120 },
+    )
   })
 
   it('cp -a, mv, ln, rm and touch', () => {
@@ -48,28 +57,37 @@ describe('coreutils and friends', () => {
   })
 
   it('sorting a large file', () => {
-    expectSame(`
+    expectSame(
+      `
       seq 1 ${MEGABYTES * 130000} | awk '{ print ($1 * 7919) % 1000003, $1 }' > big
       sort -n --parallel=2 -S 10M big | sha256sum; wc -l < big
-      sort -u -k1,1n big | tail -1; tac big | head -1; shuf -n 5 --random-source=/etc/passwd big | wc -l`, { seconds: 300 })
+      sort -u -k1,1n big | tail -1; tac big | head -1; shuf -n 5 --random-source=/etc/passwd big | wc -l`,
+      { seconds: 300 },
+    )
   })
 
   it('grep, sed, awk, cut, tr, xargs -P', () => {
-    expectSame(`
+    expectSame(
+      `
       seq 1 3000 > n
       grep -c 9 n; grep -E '^(1|2)+$' n | tail -1; grep -rl root /etc/passwd
       sed -n '10,12p;$p' n; sed -i 's/^1$/one/' n; head -1 n
       awk -F: '{ s += $3 } END { print NR, s > "out" }' /etc/passwd; cat out
       cut -d: -f1,7 /etc/passwd | tr : ' ' | column -t 2>/dev/null | head -3
       seq 1 40 | xargs -P 8 -n 1 sh -c 'echo $(($1 * $1))' _ | sort -n | tail -3
-      seq 1 20000 | xargs echo | wc -w; uniq -c <(printf 'a\\na\\nb\\n'); comm -12 <(seq 1 9) <(seq 5 12) | paste -sd,`, { seconds: 120 })
+      seq 1 20000 | xargs echo | wc -w; uniq -c <(printf 'a\\na\\nb\\n'); comm -12 <(seq 1 9) <(seq 5 12) | paste -sd,`,
+      { seconds: 120 },
+    )
   })
 
   it('compression', () => {
-    expectSame(`
+    expectSame(
+      `
       seq 1 200000 > n
       for c in gzip xz bzip2; do command -v $c > /dev/null || continue; $c -k n; $c -dc n.* | cmp - n && echo $c; rm n.*; done
-      gzip -9 < n | gunzip | sha256sum; base64 n | base64 -d | cmp - n && echo base64`, { seconds: 120 })
+      gzip -9 < n | gunzip | sha256sum; base64 n | base64 -d | cmp - n && echo base64`,
+      { seconds: 120 },
+    )
   })
 
   it('ps, free, uptime, id, date and env work', () => {
@@ -81,6 +99,9 @@ describe('coreutils and friends', () => {
   })
 
   it('apt-get and dpkg answer', () => {
-    expectSame('apt-get --version | head -1; dpkg -l | wc -l; dpkg -S /bin/bash; apt-cache policy bash | head -1', { seconds: 120 })
+    expectSame(
+      'apt-get --version | head -1; dpkg -l | wc -l; dpkg -S /bin/bash; apt-cache policy bash | head -1',
+      { seconds: 120 },
+    )
   })
 })
