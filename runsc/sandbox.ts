@@ -67,6 +67,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     for (const mount of mounts)
       makeMountpoint(latin1(root), latin1(mount.destination), mount.directory ?? true)
   }
+  // Before any process starts: a wrong configuration must leave none behind.
+  const config = sandboxConfig(options, mounts)
   const goferPair = pair(SOCK_SEQPACKET)
   const terminalPair = spec.process.terminal ? pair(SOCK_STREAM) : null
   const control = listen(options.controlSocket)
@@ -79,7 +81,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   if (terminalPair !== null) owned.push(terminalPair[1])
   for (const fd of owned) closeSync(fd)
 
-  send(sentry.stdio[FIRST_INHERITED] as Writable, sandboxConfig(options, mounts))
+  send(sentry.stdio[FIRST_INHERITED] as Writable, config)
   const exited = exitStatus(sentry)
   const sandbox: Sandbox = {
     pid: sentry.pid!,

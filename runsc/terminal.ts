@@ -1,5 +1,6 @@
 // The user's side of a sandbox that runs in the foreground: signals, and the terminal when it has one.
 
+import { spawnSync } from 'node:child_process'
 import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { Sandbox } from './sandbox.ts'
@@ -31,6 +32,14 @@ export function forwardSignals(sandbox: Sandbox): () => void {
 }
 
 /**
+ * Node's raw mode leaves output processing on, and the sandbox's terminal has ended its lines already: each would
+ * end in two carriage returns. Without stty(1) they do, which is seldom visible.
+ */
+function rawOutput(): void {
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] })
+}
+
+/**
  * Join the user's terminal with the sandbox's terminal, whose bytes flow through `fd`. The user's terminal is
  * raw meanwhile: line editing and signal characters are the sandbox's business.
  */
@@ -40,7 +49,10 @@ export function relayTerminal(
 ): () => Promise<void> {
   const { stdin, stdout } = process
   const socket = new Socket({ fd, readable: true, writable: true })
-  if (stdin.isTTY) stdin.setRawMode(true)
+  if (stdin.isTTY) {
+    stdin.setRawMode(true)
+    rawOutput()
+  }
   stdin.on('data', chunk => socket.write(chunk))
   const drained = new Promise<void>(resolve => {
     socket.on('data', chunk => stdout.write(chunk))

@@ -11,7 +11,8 @@ import { debianTree } from '../setup.ts'
 import { type Peer, peers } from './peers.ts'
 
 const folder = join(cache, 'bench')
-const MODULES = `abc argparse array ast asyncio base64 bisect bz2 calendar cmath collections concurrent.futures configparser contextlib copy csv ctypes
+const MODULES =
+  `abc argparse array ast asyncio base64 bisect bz2 calendar cmath collections concurrent.futures configparser contextlib copy csv ctypes
   dataclasses datetime decimal difflib email.message enum fractions ftplib functools gettext glob hashlib heapq html http.client inspect
   ipaddress json logging lzma mailbox multiprocessing pathlib pickle random sqlite3 ssl statistics subprocess tarfile threading tomllib
   unittest xml.etree.ElementTree zipfile`.split(/\s+/)
@@ -38,7 +39,12 @@ const CASES: Case[] = [
     name: 'system calls',
     unit: 'ns',
     measure: peer =>
-      new Map(execute(peer, ['/bench/microbench']).trim().split('\n').map(line => [line.split('\t')[0]!, Number(line.split('\t')[1])])),
+      new Map(
+        execute(peer, ['/bench/microbench'])
+          .trim()
+          .split('\n')
+          .map(line => [line.split('\t')[0]!, Number(line.split('\t')[1])]),
+      ),
   },
   {
     name: 'start: run /bin/true',
@@ -65,7 +71,8 @@ function execute(peer: Peer, args: string[]): string {
   const result = run(program!, rest, { seconds: 600 })
   peer.cleanUp(id)
   rmSync(bundle, { recursive: true, force: true })
-  if (result.status !== 0) throw new Error(`status ${result.status}: ${result.stderr.trim().split('\n').pop()}`)
+  if (result.status !== 0)
+    throw new Error(`status ${result.status}: ${result.stderr.trim().split('\n').pop()}`)
   return result.stdout
 }
 
@@ -88,7 +95,8 @@ function makeBundle(id: string, args: string[]): string {
 
 function prepare(): void {
   mkdirSync(folder, { recursive: true })
-  for (const name of readdirSync(folder)) if (name.startsWith('bench-')) rmSync(join(folder, name), { recursive: true, force: true })
+  for (const name of readdirSync(folder))
+    if (name.startsWith('bench-')) rmSync(join(folder, name), { recursive: true, force: true })
   const source = join(root, 'test/bench/microbench.c')
   compile(source, join(folder, 'microbench'), ['-O2', '-pthread', '-static'])
   writeFileSync(join(folder, 'microbench.c'), readFileSync(source))
@@ -97,15 +105,20 @@ function prepare(): void {
   rmSync(repository, { recursive: true, force: true })
   for (let i = 0; i < 50; i++) {
     mkdirSync(join(repository, `folder${i}`), { recursive: true })
-    for (let j = 0; j < 100; j++) writeFileSync(join(repository, `folder${i}/file${j}`), `${i} ${j}\n`.repeat(20))
+    for (let j = 0; j < 100; j++)
+      writeFileSync(join(repository, `folder${i}/file${j}`), `${i} ${j}\n`.repeat(20))
   }
-  const git = (...args: string[]) => run('git', ['-c', 'user.email=a@b.c', '-c', 'user.name=n', '-C', repository, ...args])
+  const git = (...args: string[]) =>
+    run('git', ['-c', 'user.email=a@b.c', '-c', 'user.name=n', '-C', repository, ...args])
   git('init', '-q', '-b', 'main')
   git('add', '.')
   if (git('commit', '-qm', 'all').status !== 0) throw new Error('git commit failed')
 }
 
-const stat = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ')
+const stat = (pid: number) =>
+  readFileSync(`/proc/${pid}/stat`, 'latin1')
+    .replace(/^.*\) /s, '')
+    .split(' ')
 
 /** All processes below `pid`. */
 function descendants(pid: number): number[] {
@@ -119,7 +132,8 @@ function descendants(pid: number): number[] {
     }
   }
   const found = [pid]
-  for (let i = 0; i < found.length; i++) for (const [child, parent] of parents) if (parent === found[i]) found.push(child)
+  for (let i = 0; i < found.length; i++)
+    for (const [child, parent] of parents) if (parent === found[i]) found.push(child)
   return found.slice(1)
 }
 
@@ -135,7 +149,9 @@ function sum(pids: number[], value: (pid: number) => number): number {
   return total
 }
 
-const pss = (pid: number) => Number(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1').match(/^Pss:\s+(\d+)/m)?.[1] ?? 0) / 1024
+const pss = (pid: number) =>
+  Number(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1').match(/^Pss:\s+(\d+)/m)?.[1] ?? 0) /
+  1024
 const cpuTicks = (pid: number) => Number(stat(pid)[11]) + Number(stat(pid)[12])
 
 /** Memory and CPU of a sandbox in which one program sleeps, without the command that started it. */
@@ -154,11 +170,16 @@ async function idle(peer: Peer): Promise<Map<string, number>> {
   child.kill('SIGKILL')
   rmSync(bundle, { recursive: true, force: true })
   if (processes.length === 0) throw new Error('it did not stay')
-  return new Map([['idle memory (PSS)', memory], ['idle CPU over 5 s', cpu * 10]])
+  return new Map([
+    ['idle memory (PSS)', memory],
+    ['idle CPU over 5 s', cpu * 10],
+  ])
 }
 
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
-const show = (value: number | undefined) => (value === undefined ? '-' : value >= 100 ? String(Math.round(value)) : value.toPrecision(3))
+const median = (values: number[]) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
+const show = (value: number | undefined) =>
+  value === undefined ? '-' : value >= 100 ? String(Math.round(value)) : value.toPrecision(3)
 
 interface Row {
   name: string
@@ -179,26 +200,35 @@ class Table {
   }
 
   print(names: string[]): void {
-    const line = (cells: string[]) => `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(28) : cell.padStart(11))).join(' | ')} |`
+    const line = (cells: string[]) =>
+      `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(28) : cell.padStart(11))).join(' | ')} |`
     console.log(line(['', 'unit', ...names]))
     console.log(line(['---', '---:', ...names.map(() => '---:')]))
     for (const row of this.rows.values()) {
-      const cell = (name: string) => (row.values.has(name) ? show(median(row.values.get(name)!)) : '-')
+      const cell = (name: string) =>
+        row.values.has(name) ? show(median(row.values.get(name)!)) : '-'
       console.log(line([row.name, row.unit, ...names.map(cell)]))
     }
   }
 }
 
 async function main(args: string[]): Promise<void> {
-  const option = (name: string) => args.find(arg => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+  const option = (name: string) =>
+    args.find(arg => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
   const rounds = args.includes('--quick') ? 1 : Number(option('rounds') ?? 5)
   const only = option('only') ?? ''
   prepare()
   const all = peers()
-  for (const peer of all) if (peer.missing) console.log(`${peer.name}: not measured: ${peer.missing}`)
+  for (const peer of all)
+    if (peer.missing) console.log(`${peer.name}: not measured: ${peer.missing}`)
   const present = all.filter(peer => !peer.missing)
   const table = new Table()
-  const attempt = async (peer: Peer, name: string, unit: string, measure: () => Map<string, number> | Promise<Map<string, number>>) => {
+  const attempt = async (
+    peer: Peer,
+    name: string,
+    unit: string,
+    measure: () => Map<string, number> | Promise<Map<string, number>>,
+  ) => {
     process.stderr.write(`${peer.name}: ${name}        \r`)
     try {
       table.add(peer, unit, await measure())
@@ -208,13 +238,28 @@ async function main(args: string[]): Promise<void> {
   }
   for (let round = 0; round < rounds; round++)
     for (const item of CASES.filter(({ name }) => name.includes(only)))
-      for (const peer of present) await attempt(peer, item.name, item.unit, () => item.measure(peer))
-  if ('idle'.includes(only)) for (const peer of present) await attempt(peer, 'idle', 'MiB, ms', () => idle(peer))
-  console.log(`\n${cpus().length} x ${cpus()[0]?.model}, Linux ${readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim()}; median of ${rounds}\n`)
+      for (const peer of present)
+        await attempt(peer, item.name, item.unit, () => item.measure(peer))
+  if ('idle'.includes(only))
+    for (const peer of present) await attempt(peer, 'idle', 'MiB, ms', () => idle(peer))
+  console.log(
+    `\n${cpus().length} x ${cpus()[0]?.model}, Linux ${readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim()}; median of ${rounds}\n`,
+  )
   table.print(all.map(peer => peer.name))
   for (const complaint of table.complaints) console.log(`failed: ${complaint}`)
-  const rows = [...table.rows.values()].map(row => ({ name: row.name, unit: row.unit, values: Object.fromEntries(row.values) }))
-  writeFileSync(join(cache, 'bench.json'), JSON.stringify({ date: new Date().toISOString(), rounds, rows, failed: [...table.complaints] }, null, 2))
+  const rows = [...table.rows.values()].map(row => ({
+    name: row.name,
+    unit: row.unit,
+    values: Object.fromEntries(row.values),
+  }))
+  writeFileSync(
+    join(cache, 'bench.json'),
+    JSON.stringify(
+      { date: new Date().toISOString(), rounds, rows, failed: [...table.complaints] },
+      null,
+      2,
+    ),
+  )
 }
 
 await main(process.argv.slice(2))

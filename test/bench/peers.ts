@@ -27,7 +27,12 @@ function runtime(name: string, program: string, flags: string[]): Peer {
   }
 }
 
-const absent = (name: string, missing: string): Peer => ({ name, missing, command: () => [], cleanUp: () => {} })
+const absent = (name: string, missing: string): Peer => ({
+  name,
+  missing,
+  command: () => [],
+  cleanUp: () => {},
+})
 
 /** Ours, gVisor and runc, in the order of the table's columns. */
 export function peers(): Peer[] {
@@ -35,7 +40,12 @@ export function peers(): Peer[] {
 }
 
 function runc(): Peer {
-  const found = ['/usr/sbin/runc', '/usr/bin/runc', '/usr/local/sbin/runc', '/usr/local/bin/runc'].find(path => existsSync(path))
+  const found = [
+    '/usr/sbin/runc',
+    '/usr/bin/runc',
+    '/usr/local/sbin/runc',
+    '/usr/local/bin/runc',
+  ].find(path => existsSync(path))
   return found ? runtime('runc', found, []) : absent('runc', 'runc is not installed')
 }
 
@@ -48,7 +58,12 @@ function gvisor(): Peer {
     if (reason !== null) return absent('gVisor', reason)
   }
   // Without cgroups it needs no systemd; its own rootfs overlay would hide the cost of files.
-  return runtime('gVisor', program, ['--network=none', '--platform=systrap', '--ignore-cgroups', '--overlay2=none'])
+  return runtime('gVisor', program, [
+    '--network=none',
+    '--platform=systrap',
+    '--ignore-cgroups',
+    '--overlay2=none',
+  ])
 }
 
 function fetchGvisor(folder: string): string | null {
@@ -61,14 +76,27 @@ function fetchGvisor(folder: string): string | null {
   if (mirror === undefined) return 'its package is in no mirror that apt knows'
   writeFileSync(join(work, 'sources.list'), `deb ${mirror} bookworm-backports main\n`)
   const options = [
-    '-o', `Dir::Etc::sourcelist=${join(work, 'sources.list')}`, '-o', 'Dir::Etc::sourceparts=-',
-    '-o', `Dir::State::lists=${join(work, 'lists')}`, '-o', `Dir::Cache::pkgcache=`, '-o', `Dir::Cache::srcpkgcache=`,
-    '-o', 'APT::Sandbox::User=root',
+    '-o',
+    `Dir::Etc::sourcelist=${join(work, 'sources.list')}`,
+    '-o',
+    'Dir::Etc::sourceparts=-',
+    '-o',
+    `Dir::State::lists=${join(work, 'lists')}`,
+    '-o',
+    `Dir::Cache::pkgcache=`,
+    '-o',
+    `Dir::Cache::srcpkgcache=`,
+    '-o',
+    'APT::Sandbox::User=root',
   ]
   const update = run('apt-get', [...options, '-q', 'update'], { seconds: 300 })
-  const download = run('apt-get', [...options, '-q', 'download', 'runsc'], { cwd: work, seconds: 300 })
+  const download = run('apt-get', [...options, '-q', 'download', 'runsc'], {
+    cwd: work,
+    seconds: 300,
+  })
   const package_ = readdirSync(work).find(name => name.endsWith('.deb'))
-  if (package_ === undefined) return `apt-get cannot download it: ${(download.stderr || update.stderr).trim().split('\n').pop()}`
+  if (package_ === undefined)
+    return `apt-get cannot download it: ${(download.stderr || update.stderr).trim().split('\n').pop()}`
   const unpack = run('dpkg', ['-x', join(work, package_), folder])
   rmSync(work, { recursive: true, force: true })
   return unpack.status === 0 ? null : `its package cannot be unpacked: ${unpack.stderr.trim()}`
