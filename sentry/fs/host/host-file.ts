@@ -113,7 +113,10 @@ export function hostFile(kernel: Kernel, hostFd: HostFd, flags: number): File | 
   return file
 }
 
-/** What is behind a host descriptor. Type, size and device number are the host's, nothing else. */
+/**
+ * What is behind a host descriptor. Type, size and device number are the host's, nothing else. A socket shows itself
+ * as a pipe: programs that see a socket use socket calls on it (Node.js loses its output then), and it answers none.
+ */
 class HostInode extends Inode implements HostEventSource {
   declare readonly sb: PseudoFs
   readonly hostFd: HostFd
@@ -124,19 +127,20 @@ class HostInode extends Inode implements HostEventSource {
   #watched = 0
 
   constructor(sb: PseudoFs, hostFd: HostFd, mode: number) {
-    super(sb, sb.allocIno(), (mode & S_IFMT) | 0o620)
+    const type = (mode & S_IFMT) === S_IFSOCK ? S_IFIFO : mode & S_IFMT
+    super(sb, sb.allocIno(), type | 0o620)
     this.hostFd = hostFd
-    const type = mode & S_IFMT
     this.isTerminal = type === S_IFCHR && tcgets(hostFd, new Uint8Array(TERMIOS_SIZE)) >= 0
-    const streams = type === S_IFIFO || type === S_IFSOCK
-    this.piece = this.isTerminal ? TTY_PIECE : streams ? PIPE_PIECE : sb.kernel.bounce.length
+    this.piece = this.isTerminal
+      ? TTY_PIECE
+      : type === S_IFIFO
+        ? PIPE_PIECE
+        : sb.kernel.bounce.length
     touchCreated(sb.kernel, this)
   }
 
   get displayName(): string {
-    const type = this.mode & S_IFMT
-    if (type === S_IFIFO) return `pipe:[${this.ino}]`
-    return type === S_IFSOCK ? `socket:[${this.ino}]` : `host:[${this.ino}]`
+    return (this.mode & S_IFMT) === S_IFIFO ? `pipe:[${this.ino}]` : `host:[${this.ino}]`
   }
 
   override refresh(): number {
@@ -157,7 +161,7 @@ class HostInode extends Inode implements HostEventSource {
 
   /** Through /proc/self/fd/N or /dev/stdout: another open file over the same descriptor. */
   override open(_task: Task, _flags: number): FileOps | number {
-    return (this.mode & S_IFMT) === S_IFSOCK ? -EINVAL : this.makeOps()
+    return this.makeOps()
   }
 
   override setattr(attr: SetAttr): number {
