@@ -34,30 +34,29 @@ describe.runIf(root)('launcher', () => {
 })
 
 describe.runIf(root)('confinement', () => {
-  it.each(PLATFORM_KINDS)(
-    'leaves a sentry that can run programs by %s and do nothing else',
-    kind => {
-      const flags = ['--pid', '--mount', '--net', '--ipc', '--uts', '--die-with-parent']
-      const filter = ['--filter', path('../build/node-start.bpf')]
-      const program = [process.execPath, path('./test/confined.ts'), kind]
-      const run = launch([...flags, ...filter, '--', ...program])
-      expect(run.stderr).toBe('')
-      expect(run.status).toBe(0)
-      const seen = JSON.parse(run.stdout) as Record<string, unknown>
-      expect(seen).toMatchObject({
-        pid: 1,
-        capabilities: 0,
-        pivot: 0,
-        root: -2,
-        create: -30,
-        ids: 0,
-        nnp: 0,
-        filter: 0,
-        started: true,
-        report: [true, 5, 11],
-        childReport: [0, 12],
-        timeout: -1,
-      })
-    },
-  )
+  it.each(
+    PLATFORM_KINDS,
+  )('leaves a sentry that can run programs by %s and do nothing else', kind => {
+    const flags = ['--pid', '--mount', '--net', '--ipc', '--uts', '--die-with-parent']
+    const filter = ['--filter', path('../build/node-start.bpf')]
+    const program = [process.execPath, path('./test/confined.ts'), kind]
+    const run = launch([...flags, ...filter, '--', ...program])
+    expect(run.stderr).toBe('')
+    expect(run.status).toBe(0)
+    const seen = JSON.parse(run.stdout) as Record<string, unknown>
+    expect(seen).toMatchObject({
+      pid: 1,
+      capabilities: 0,
+      pivot: 0,
+      root: -2,
+      create: -30,
+      ids: 0,
+      nnp: 0,
+      filter: 0,
+      started: true,
+      report: [true, 5, 11],
+      childReport: [0, 12],
+      timeout: -1,
+    })
+  })
 })

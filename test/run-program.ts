@@ -38,7 +38,7 @@ const image = readFileSync(program)
 const files = extra.map(name => ({ name, bytes: readFileSync(name) }))
 const features = cpuFeatures()
 const stubFd = openSync(join(here, '../build/stub'), 'r')
-const platform = createSystrapPlatform({ stubFd, traceAll: process.env['TRACE_ALL'] === '1' })
+const platform = createSystrapPlatform({ stubFd, traceAll: process.env.TRACE_ALL === '1' })
 closeSync(stubFd)
 const kernel = new Kernel(platform, hostClock, {
   sysname: 'Linux',

@@ -49,12 +49,9 @@ test.each<[string, Policy]>([
   ['sentry', sentryPolicy()],
   ['sentry with host network', sentryPolicy({ hostNetwork: true })],
   ['gofer', goferPolicy()],
-])(
-  'Node.js collects garbage, compiles, waits, streams and makes threads: %s',
-  async (_, policy) => {
-    expect(await work(policy)).toEqual({ signal: null, stdout: 'done\n', stderr: '' })
-  },
-)
+])('Node.js collects garbage, compiles, waits, streams and makes threads: %s', async (_, policy) => {
+  expect(await work(policy)).toEqual({ signal: null, stdout: 'done\n', stderr: '' })
+})
 
 test.each<[string, number]>([
   ['execve', 0],
