@@ -171,8 +171,8 @@ async function idle(peer: Peer): Promise<Map<string, number>> {
   rmSync(bundle, { recursive: true, force: true })
   if (processes.length === 0) throw new Error('it did not stay')
   return new Map([
-    ['idle memory (PSS)', memory],
-    ['idle CPU over 5 s', cpu * 10],
+    ['idle memory (PSS), MiB', memory],
+    ['idle CPU over 5 s, ms', cpu * 10],
   ])
 }
 
@@ -241,7 +241,7 @@ async function main(args: string[]): Promise<void> {
       for (const peer of present)
         await attempt(peer, item.name, item.unit, () => item.measure(peer))
   if ('idle'.includes(only))
-    for (const peer of present) await attempt(peer, 'idle', 'MiB, ms', () => idle(peer))
+    for (const peer of present) await attempt(peer, 'idle', '', () => idle(peer))
   console.log(
     `\n${cpus().length} x ${cpus()[0]?.model}, Linux ${readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim()}; median of ${rounds}\n`,
   )
