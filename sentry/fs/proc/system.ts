@@ -5,7 +5,7 @@ import { groupCpu } from '../../kernel/accounting.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { BLOCKED, RUNNING } from '../../kernel/task.ts'
 import { fileSystemNames } from '../../vfs/super.ts'
-import { GeneratedFile, type StaticDirectory } from '../pseudo.ts'
+import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
 import { cpuinfoText } from './cpuinfo.ts'
 import { usedKb } from './memory-use.ts'
 
@@ -34,6 +34,14 @@ export function addSystemFiles(root: StaticDirectory): void {
   file('uptime', uptimeText)
   file('version', versionText)
   file('vmstat', vmstatText)
+  root.add('portcullis', sandboxDirectory(root.sb))
+}
+
+/** What only this kernel has: /proc/portcullis. */
+function sandboxDirectory(sb: PseudoFs): StaticDirectory {
+  const directory = new StaticDirectory(sb)
+  directory.add('platform', new GeneratedFile(sb, 0o444, () => `${sb.kernel.platform.name}\n`))
+  return directory
 }
 
 /** Types with a device would stand without "nodev"; there are none. */
