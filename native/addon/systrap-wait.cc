@@ -58,13 +58,14 @@ double NowNs() {
 
 int Platform::wait(double deadlineNs) {
   for (;;) {
-    if (std::isfinite(deadlineNs) && NowNs() >= deadlineNs) return kTimeout;
     if (g_childDied.load(std::memory_order_relaxed)) reap();
     if (expected_ > 0 && ringPending()) receive();
     if (watched_ > 0 && hostDue()) return kHost;
     if (waiting_.size() >= kMaxWaiting) park();
     if (int ready = nextReady(); ready >= 0) return ready;
     int id = scan();
+    // Events first: a deadline that is always past must not keep threads from being heard.
+    if (id == kNothing && std::isfinite(deadlineNs) && NowNs() >= deadlineNs) return kTimeout;
     if (id == kNothing) id = idle(deadlineNs);
     if (id != kNothing) return id;
   }

@@ -4,7 +4,7 @@ import { EAGAIN, EFAULT, EINVAL } from '../../syscall-table/errno.ts'
 import { POLLIN, POLLRDNORM } from '../../syscall-table/flags.ts'
 import { deadlineOf } from '../kernel/clocks.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { Timer } from '../kernel/timer.ts'
+import { MIN_PERIOD_NS, Timer } from '../kernel/timer.ts'
 import { WaitQueue } from '../kernel/wait-queue.ts'
 import type { Io } from '../mm/io.ts'
 import { type File, FileOps } from '../vfs/file.ts'
@@ -72,7 +72,7 @@ export class TimerfdOps extends FileOps {
     else {
       expirations += Math.max(Math.floor((nowNs - this.#expiryNs) / this.intervalNs), 0)
       this.#expiryNs += expirations * this.intervalNs
-      this.#kernel.timers.arm(this.#timer, this.#expiryNs)
+      this.#kernel.timers.arm(this.#timer, Math.max(this.#expiryNs, nowNs + MIN_PERIOD_NS))
     }
     this.#ticks += expirations
     this.#queue.wake(POLLIN | POLLRDNORM)

@@ -14,7 +14,7 @@ import { groupCpu } from './accounting.ts'
 import { groupExit } from './exit.ts'
 import { signalGroup } from './signal-send.ts'
 import type { ThreadGroup } from './thread-group.ts'
-import { Timer } from './timer.ts'
+import { MIN_PERIOD_NS, Timer } from './timer.ts'
 
 /** CPU timers are looked at no more often than this: the granularity of the host's own accounting. */
 const MIN_CHECK_NS = 1e6
@@ -41,10 +41,10 @@ class IntervalTimer extends Timer {
     return userNs + systemNs
   }
 
-  schedule(now: number): void {
+  schedule(now: number, pauseNs = 0): void {
     const { kernel } = this.group
     const left = this.expiryNs - now
-    if (this.which === ITIMER_REAL) kernel.timers.arm(this, this.expiryNs)
+    if (this.which === ITIMER_REAL) kernel.timers.arm(this, Math.max(this.expiryNs, now + pauseNs))
     else
       kernel.timers.arm(
         this,
@@ -66,7 +66,7 @@ class IntervalTimer extends Timer {
     }
     const missed = Math.floor((now - this.expiryNs) / this.intervalNs)
     this.expiryNs += (missed + 1) * this.intervalNs
-    this.schedule(now)
+    this.schedule(now, MIN_PERIOD_NS)
   }
 }
 

@@ -14,7 +14,7 @@ import { sendToGroup, sendToTask } from './signal-send.ts'
 import { type SigInfo, sigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
-import { Timer } from './timer.ts'
+import { MIN_PERIOD_NS, Timer } from './timer.ts'
 
 /** RLIMIT_SIGPENDING bounds a user's timers in Linux; here a process has at most this many. */
 const MAX_TIMERS = 1024
@@ -95,7 +95,10 @@ export class PosixTimer extends Timer {
 
   /** Time left, in ns: at least one while armed. */
   left(): number {
-    return this.expiryNs === 0 ? 0 : Math.max(this.expiryNs - this.now(), 1)
+    if (this.expiryNs === 0) return 0
+    const left = this.expiryNs - this.now()
+    if (left > 0 || this.notify !== SIGEV_NONE) return Math.max(left, 1)
+    return this.intervalNs === 0 ? 0 : this.intervalNs + (left % this.intervalNs)
   }
 
   override onTimer(): void {
@@ -111,15 +114,17 @@ export class PosixTimer extends Timer {
       const missed = Math.floor((now - this.expiryNs) / this.intervalNs)
       expirations += missed
       this.expiryNs += expirations * this.intervalNs
-      this.#schedule(now)
+      this.#schedule(now, MIN_PERIOD_NS)
     }
     this.#signal(expirations)
   }
 
-  #schedule(now: number): void {
+  #schedule(now: number, pauseNs = 0): void {
+    // Nobody hears of it: what is left is computed when it is asked for.
+    if (this.notify === SIGEV_NONE) return
     const { kernel } = this.group
     if (!this.#onCpuClock) {
-      kernel.timers.arm(this, this.expiryNs)
+      kernel.timers.arm(this, Math.max(this.expiryNs, now + pauseNs))
       return
     }
     const left = (this.expiryNs - now) / kernel.cpus

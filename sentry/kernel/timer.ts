@@ -1,6 +1,14 @@
 // Kernel timers: a binary heap over absolute CLOCK_MONOTONIC deadlines in nanoseconds (doubles, exact for
 // the first 104 days of uptime and to a few ns after that). The run loop sleeps until the first one.
 
+/**
+ * A periodic timer is due again no earlier than this after it fired; what it missed is counted. Programs may ask
+ * for a nanosecond, and nothing else would get done.
+ */
+export const MIN_PERIOD_NS = 50_000
+/** Timers that fire before the run loop looks at events again. */
+const MAX_PER_RUN = 64
+
 /** A timer that fires once; `onTimer` may arm it again. */
 export abstract class Timer {
   deadlineNs = Number.POSITIVE_INFINITY
@@ -44,9 +52,9 @@ export class TimerQueue {
     this.#siftDown(last.heapIndex)
   }
 
-  /** Fire every timer that is due at `nowNs`. */
+  /** Fire the timers that are due at `nowNs`, the oldest first; those beyond a limit stay due. */
   run(nowNs: number): void {
-    for (;;) {
+    for (let fired = 0; fired < MAX_PER_RUN; fired++) {
       const first = this.#heap[0]
       if (first === undefined || first.deadlineNs > nowNs) return
       this.cancel(first)
