@@ -76,11 +76,13 @@ double NowNs() {
 
 int Platform::wait(double deadlineNs) {
   for (;;) {
-    if (std::isfinite(deadlineNs) && NowNs() >= deadlineNs) return kTimeout;
     if (watched_ > 0 && hostDue()) return kHost;
     if (int ready = nextReady(); ready >= 0) return ready;
     if (ringing_ > 0 && Readable(listener_.get())) pumpListener();
-    if (collect() || spin()) continue;
+    if (collect()) continue;
+    // Events first: a deadline that is always past must not keep threads from being heard.
+    if (std::isfinite(deadlineNs) && NowNs() >= deadlineNs) return kTimeout;
+    if (spin()) continue;
     if (sleep(deadlineNs) == kHost) return kHost;
   }
 }
