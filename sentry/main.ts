@@ -96,9 +96,10 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
 
 function startPlatform(config: SandboxConfig): Platform {
   const options = { stubFd: SENTRY_FDS.stub, traceAll: config.strace }
-  return config.platform === 'ptrace'
-    ? createPtracePlatform(options)
-    : createSystrapPlatform(options)
+  const platform =
+    config.platform === 'ptrace' ? createPtracePlatform(options) : createSystrapPlatform(options)
+  close(SENTRY_FDS.stub)
+  return platform
 }
 
 function succeed(step: string, result: number): void {

@@ -4,11 +4,14 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { compile, PLATFORMS, platformWorks, root, run, runsc, type Result } from './run.ts'
+import { compile, PLATFORMS, platformWorks, type Result, root, run, runsc } from './run.ts'
 
 const folder = join(root, 'test/hostile')
 const FLAGS = ['-O1', '-g', '-mno-red-zone', '-pthread', '-w']
-const programs = readdirSync(folder).filter(file => file.endsWith('.c')).map(file => file.slice(0, -2)).sort()
+const programs = readdirSync(folder)
+  .filter(file => file.endsWith('.c'))
+  .map(file => file.slice(0, -2))
+  .sort()
 const platforms = PLATFORMS.filter(platformWorks)
 
 /** Prints how many processes are left in this pid namespace a moment after runsc has ended. */
@@ -19,7 +22,9 @@ echo "left behind: $(($# - 1))"; exit $status`
 /** Runs a program in a sandbox, all of whose host processes are in a pid namespace of their own. */
 function attack(program: string, platform: string): Result {
   const namespace = ['--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', COUNT, 'count']
-  return run('unshare', [...namespace, runsc, `--platform=${platform}`, 'do', '--', program], { seconds: 380 })
+  return run('unshare', [...namespace, runsc, `--platform=${platform}`, 'do', '--', program], {
+    seconds: 380,
+  })
 }
 
 describe.each(programs)('%s', name => {

@@ -1,7 +1,19 @@
 // What processes really ask of the host, seen from outside: the kernel's own trace of system calls, which a seccomp
 // filter comes before. So what is recorded here has passed the filters.
 
-import { closeSync, constants, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from './run.ts'
@@ -42,7 +54,8 @@ export class SyscallTrace {
     try {
       mkdirSync(instance)
       writeFileSync(join(instance, 'buffer_size_kb'), '32768')
-      if (!existsSync(join(instance, 'events/raw_syscalls/sys_enter/enable'))) throw new Error('no raw_syscalls events')
+      if (!existsSync(join(instance, 'events/raw_syscalls/sys_enter/enable')))
+        throw new Error('no raw_syscalls events')
     } catch (error) {
       trace.close()
       return `tracing does not work: ${(error as Error).message}`
@@ -56,7 +69,10 @@ export class SyscallTrace {
     this.#write('options/event-fork', '1')
     for (const pid of pids) this.#append('set_event_pid', `${pid}`)
     this.#write('events/raw_syscalls/sys_enter/enable', '1')
-    this.#pipe = openSync(join(this.#instance, 'trace_pipe'), constants.O_RDONLY | constants.O_NONBLOCK)
+    this.#pipe = openSync(
+      join(this.#instance, 'trace_pipe'),
+      constants.O_RDONLY | constants.O_NONBLOCK,
+    )
   }
 
   /** Adds processes to those that are recorded. */
@@ -91,7 +107,11 @@ export class SyscallTrace {
     if (lost !== null) this.lost += Number(lost[1])
     const match = LINE.exec(line)
     if (match === null) return
-    into.push({ pid: Number(match[1]), nr: Number(match[2]), args: match[3]!.split(', ').map(word => BigInt(`0x${word}`)) })
+    into.push({
+      pid: Number(match[1]),
+      nr: Number(match[2]),
+      args: match[3]!.split(', ').map(word => BigInt(`0x${word}`)),
+    })
   }
 
   close(): void {
@@ -126,6 +146,7 @@ export function descendants(pid: number): number[] {
     }
   }
   const found = [pid]
-  for (const one of found) for (const [child, parent] of parents) if (parent === one) found.push(child)
+  for (const one of found)
+    for (const [child, parent] of parents) if (parent === one) found.push(child)
   return found.slice(1)
 }

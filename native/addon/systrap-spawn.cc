@@ -22,6 +22,10 @@ namespace {
 
 constexpr double kStartTimeoutNs = 10e9;
 
+// A stub process can clone by itself. The host counts all processes of the sandboxes' user together, so this
+// leaves room for several sandboxes and keeps one from taking every pid of the host.
+constexpr rlim_t kMaxHostProcesses = 16384;
+
 int g_childFd = -1;
 
 // The main thread looks at the flag whenever it is awake; it must be woken only when it sleeps.
@@ -56,6 +60,7 @@ void Limit(int resource, rlim_t value) {
   syscall(SYS_close_range, STUB_FD_FILTER + 2, ~0U, 0);
   Limit(RLIMIT_CORE, 0);
   Limit(RLIMIT_NOFILE, 256);
+  Limit(RLIMIT_NPROC, kMaxHostProcesses);
   Limit(RLIMIT_MEMLOCK, 0);
   Limit(RLIMIT_MSGQUEUE, 0);
   char name[] = "portcullis-stub";
