@@ -14,7 +14,11 @@ export const schedCalls = inArea('sched', {
   sched_get_priority_max: { nr: 146, args: { policy: flags('SCHED') } },
   sched_get_priority_min: { nr: 147, args: { policy: flags('SCHED') } },
   sched_rr_get_interval: { nr: 148, args: { pid, tp: out('timespec') } },
-  sched_setaffinity: { nr: 203, args: { pid, len: uint, mask: addr } },
+  sched_setaffinity: {
+    nr: 203,
+    args: { pid, len: uint, mask: addr },
+    partial: 'the mask is kept and inherited, but the host decides where threads run',
+  },
   sched_getaffinity: { nr: 204, args: { pid, len: uint, mask: addr } },
   ioprio_set: { nr: 251, args: { which: flags('IOPRIO'), who: int, ioprio: int } },
   ioprio_get: { nr: 252, args: { which: flags('IOPRIO'), who: int } },
