@@ -1,6 +1,5 @@
 // The runsc command line: one file per command under commands/, listed here.
 
-import { enableCompileCache } from 'node:module'
 import { Command } from 'commander'
 import { createCommand } from './commands/create.ts'
 import { deleteCommand } from './commands/delete.ts'
@@ -16,8 +15,6 @@ import { reportFailure } from './log.ts'
 import { globalOptions, normalizeArguments } from './options.ts'
 import { OCI_VERSION } from './spec.ts'
 import { VERSION } from './version.ts'
-
-enableCompileCache?.()
 
 const COMMANDS = [
   doCommand,
@@ -80,4 +77,4 @@ function exitStatusOf(error: unknown, program: Command): number {
   return error instanceof CliError ? error.exitStatus : EXIT_FAILURE
 }
 
-await main()
+void main()

@@ -151,17 +151,18 @@ function launch(
 ): ChildProcess {
   const flags = detached ? namespaces : [...namespaces, '--die-with-parent']
   const command = [...flags, '--filter', join(build, 'node-start.bpf'), '--', process.execPath]
-  return spawn(join(build, 'launcher'), [...command, join(build, program), ...args], {
+  const { PORTCULLIS_RECORD_CODE: record } = process.env
+  return spawn(join(build, 'launcher'), [...command, join(build, 'load.cjs'), program, ...args], {
     stdio,
     detached,
-    env: {},
+    env: record === undefined ? {} : { PORTCULLIS_RECORD_CODE: record },
   })
 }
 
 function startGofer(socket: number, attach: number[], readonly: boolean): ChildProcess {
   const first = FIRST_INHERITED + 2
   const gofer = launch(
-    'gofer.mjs',
+    'gofer',
     [String(FIRST_INHERITED)],
     NAMESPACES,
     ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach],
@@ -185,7 +186,7 @@ function startSentry(
   const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
   const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
   return launch(
-    'sentry.mjs',
+    'sentry',
     [],
     [...NAMESPACES, '--pid'],
     [program, program, 'inherit', 'pipe', ...inherited, ...(terminal === null ? [] : [terminal!])],

@@ -1,0 +1,39 @@
+// Runs one of our bundles: load.cjs PROGRAM ARGUMENT... Next to the bundle lies the bytecode that V8 made of it when it
+// was built: compiling the kernel would take longer than all else that starting one takes. V8 checks that the
+// bytecode is its own, and compiles when it is not.
+
+'use strict'
+const { openSync, readFileSync, writeSync } = require('node:fs')
+const { Script } = require('node:vm')
+
+const file = `${__dirname}/${process.argv[2]}.cjs`
+process.argv.splice(1, 2, file)
+
+function bytecode() {
+  try {
+    return readFileSync(`${file}.code`)
+  } catch {
+    return undefined
+  }
+}
+
+const source = readFileSync(file, 'latin1')
+const cachedData = bytecode()
+const script = new Script(source, { filename: file, ...(cachedData && { cachedData }) })
+
+/** When building, keep the bytecode of what a first run has compiled. See bundle.ts. */
+function record() {
+  const fd = openSync(`${file}.recorded`, 'w')
+  const save = () => writeSync(fd, script.createCachedData())
+  // Confined processes end without Node's knowledge.
+  const addon = require('./portcullis.node')
+  const { exitNow } = addon
+  addon.exitNow = status => {
+    save()
+    exitNow(status)
+  }
+  process.on('exit', save)
+}
+
+if (process.env.PORTCULLIS_RECORD_CODE) record()
+script.runInThisContext()(require, module, file)
