@@ -75,8 +75,9 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const log = logFile(globals)
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
 
-  const gofer = startGofer(goferPair[0], attach, spec.root.readonly && !options.overlay)
+  // The sentry first: everything else waits for it.
   const sentry = startSentry(options, [goferPair[1], control, stub, log, terminalPair?.[1] ?? null])
+  const gofer = startGofer(goferPair[0], attach, spec.root.readonly && !options.overlay)
   const owned = [...attach, ...goferPair, control, stub, log]
   if (terminalPair !== null) owned.push(terminalPair[1])
   for (const fd of owned) closeSync(fd)
