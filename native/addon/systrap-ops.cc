@@ -83,7 +83,9 @@ void Platform::addOp(Thread* t, int kind, const double* a, int index) {
 
 void Platform::resume(Thread* t, uint64_t result, bool withRegisters) {
   if (t->state != State::kStopped || t->wantsRing) return clearOps(t);
-  t->result = result;
+  // With all registers, it goes on elsewhere, in a signal handler perhaps.
+  if (withRegisters) writeDeferred(t);
+  t->result = t->outFault ? static_cast<uint64_t>(-EFAULT) : result;
   t->verdict = withRegisters ? STUB_RESUME_REGS : STUB_RESUME;
   if (t->ops.empty()) return answer(t, t->verdict);
   shapeExit(t);
@@ -213,6 +215,8 @@ void Platform::answer(Thread* t, uint32_t verdict) {
     STUB_REGISTERS(LOAD)
 #undef LOAD
   }
+  slot->outAddr = t->outAddr;
+  slot->outLength = last ? t->outLength : 0;
   slot->kind = verdict;
   uint32_t before = __atomic_exchange_n(&slot->state, SLOT_ANSWERED, __ATOMIC_SEQ_CST);
   setRunning(t);

@@ -57,6 +57,7 @@ double NowNs() {
 }
 
 int Platform::wait(double deadlineNs) {
+  current_ = -1;
   for (;;) {
     if (g_childDied.load(std::memory_order_relaxed)) reap();
     if (expected_ > 0 && ringPending()) receive();
@@ -92,6 +93,7 @@ void Platform::queueEvent(Thread* t, int event) {
 
 int Platform::deliver(Thread* t) {
   if (t->state == State::kStopped && !t->notification) waiting_.push_back(t->id);
+  takeFetched(t);
   return t->id;
 }
 
@@ -314,6 +316,8 @@ void Platform::rung(Thread* t, uint64_t id) {
 bool Platform::takeEvent(Thread* t) {
   const StubSlot* slot = t->slot;
   t->takenAt = idles_;
+  t->outLength = 0;
+  t->outFault = false;
   bool started = t->fresh;
   t->fresh = false;
   uint32_t kind = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);

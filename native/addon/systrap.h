@@ -113,6 +113,10 @@ struct Thread {
   uint64_t result = 0;
   uint32_t verdict = 0;
   uint64_t fpstate = 0;
+  // Memory that the thread will write itself when its call returns; the bytes are in its slot.
+  uint64_t outAddr = 0;
+  uint32_t outLength = 0;
+  bool outFault = false;
   // A descriptor could not be handed over: reported as failure of this op after those before it ran.
   int failedOp = -1;
   int failedErrno = 0;
@@ -143,12 +147,12 @@ class Platform {
     return reinterpret_cast<Record*>(records_ + static_cast<size_t>(t->id) * kRecordSize);
   }
   // systrap-memory.cc
-  int64_t copyIn(const Thread* t, uint64_t addr, uint8_t* into, size_t length) const;
-  int64_t copyOut(const Thread* t, uint64_t addr, const uint8_t* from, size_t length) const;
-  int64_t readString(const Thread* t, uint64_t addr, uint8_t* into, size_t max) const;
+  int64_t copyIn(Thread* t, uint64_t addr, uint8_t* into, size_t length);
+  int64_t copyOut(Thread* t, uint64_t addr, const uint8_t* from, size_t length);
+  int64_t readString(Thread* t, uint64_t addr, uint8_t* into, size_t max);
   int64_t cpuTime(const Thread* t) const;
-  int64_t getFpu(const Thread* t, uint8_t* into, size_t room) const;
-  int setFpu(const Thread* t, const uint8_t* from, size_t length) const;
+  int64_t getFpu(Thread* t, uint8_t* into, size_t room);
+  int setFpu(Thread* t, const uint8_t* from, size_t length);
   // Appends to the list that the next resume runs.
   void addOp(Thread* t, int kind, const double* a, int index);
 
@@ -167,6 +171,10 @@ class Platform {
   void runSpawnQueue();
   // systrap-memory.cc
   int learnFpu();
+  void takeFetched(const Thread* t);
+  bool hasFetched(const Thread* t, uint64_t addr, size_t length) const;
+  bool mayDefer(const Thread* t, uint64_t addr, size_t length) const;
+  void writeDeferred(Thread* t);
   // systrap-threads.cc
   bool bind(Thread* t, pid_t tid);
   void reap();
@@ -221,6 +229,11 @@ class Platform {
   std::deque<int> ready_;
   std::deque<int> spawns_;
   std::unordered_map<pid_t, std::shared_ptr<Process>> processes_;
+  // The thread whose system call was returned by the present wait(), and the memory that it brought along.
+  int current_ = -1;
+  uint64_t fetchedAt_ = 0;
+  uint32_t fetchedLength_ = 0;
+  uint8_t fetched_[STUB_IN_MAX];
   uint8_t* records_ = nullptr;
   StubStatus* status_ = nullptr;
   Fd statusFd_, listener_, epoll_, childFd_;

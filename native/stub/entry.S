@@ -2,6 +2,7 @@
 
   .text
   .global _start, stub_restorer, stub_return, stub_clone, stub_exit, stub_switch_stack, stub_first_trap
+  .global stub_copy, stub_copy_end
 
 _start:
   mov %rsp, %rdi
@@ -60,5 +61,14 @@ stub_first_trap:
   mov $39, %eax
   syscall
   hlt
+
+// rdi to, rsi from, rdx size. A fault of the copy goes on after it, with the rest still in rcx.
+stub_copy:
+  mov %rdx, %rcx
+  rep movsb
+stub_copy_end:
+  mov %rdx, %rax
+  sub %rcx, %rax
+  ret
 
   .section .note.GNU-stack, "", @progbits

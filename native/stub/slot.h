@@ -92,6 +92,10 @@ struct StubOp {
   uint64_t a[6];
 };
 
+// How much memory travels in a slot with a call and with its result.
+#define STUB_IN_MAX 128
+#define STUB_OUT_MAX 256
+
 struct StubSlot {
   uint32_t state;
   uint32_t kind;
@@ -111,7 +115,14 @@ struct StubSlot {
   int64_t opResult;
   // What clone(2) returned: a hint only.
   int64_t child;
-  uint64_t pad[3];
+  // Program memory at `inAddr` that the thread brought along with a system call, and memory that it is to
+  // write at `outAddr` before the call returns: each saves the sentry a process_vm call.
+  uint32_t inLength;
+  uint32_t outLength;
+  uint64_t inAddr;
+  uint64_t outAddr;
+  uint8_t in[STUB_IN_MAX];
+  uint8_t out[STUB_OUT_MAX];
   struct StubOp ops[];
 };
 

@@ -6,7 +6,7 @@
 #include "slot.h"
 #include "stub.h"
 
-#define SIGSYS_NUMBER 31
+#define EFAULT_NUMBER 14
 #define CODE_SECCOMP 1
 #define ARCH_NATIVE 0xc000003eu
 #define CLONE_SETTLS 0x80000
@@ -161,6 +161,14 @@ static int run_ops(struct StubSlot *slot, struct Frame *frame) {
   return ok;
 }
 
+// Write what the call has to say into the program's memory. Returns whether it could be written.
+static int deliver(const struct StubSlot *slot) {
+  uint64_t length = slot->outLength;
+  if (length == 0) return 1;
+  if (length > STUB_OUT_MAX) length = STUB_OUT_MAX;
+  return stub_copy((void *)slot->outAddr, slot->out, length) == length;
+}
+
 // Carry out verdicts until one says that the program goes on; the first is there already.
 static void serve(struct StubSlot *slot, struct Frame *frame) {
   for (;;) {
@@ -168,7 +176,7 @@ static void serve(struct StubSlot *slot, struct Frame *frame) {
     if (!slot->opCount || run_ops(slot, frame)) {
       verdict = slot->kind;
       if (verdict == STUB_RESUME) {
-        frame->gregs[FRAME_RAX] = slot->regs.rax;
+        frame->gregs[FRAME_RAX] = deliver(slot) ? slot->regs.rax : (uint64_t)-EFAULT_NUMBER;
         return;
       }
       if (verdict == STUB_RESUME_REGS) {
@@ -201,10 +209,17 @@ static uint32_t describe(struct StubSlot *slot, int signo, const struct Info *in
 void stub_handler(int signo, const struct Info *info, struct Frame *frame) {
   uint64_t index = ((uint64_t)frame - STUB_BLOCKS) / STUB_BLOCK_SIZE;
   if (index >= STUB_MAX_THREADS) die();
+  uint64_t ip = frame->gregs[FRAME_RIP];
+  if (ip >= (uint64_t)stub_copy && ip < (uint64_t)stub_copy_end &&
+      (signo == SIGSEGV_NUMBER || signo == SIGBUS_NUMBER)) {
+    frame->gregs[FRAME_RIP] = (uint64_t)stub_copy_end;
+    return;
+  }
   struct StubSlot *slot = slot_of(index);
   save_registers(slot, frame);
   slot->fpstate = frame->fpstate;
   slot->kind = describe(slot, signo, info, frame);
+  if (slot->kind == STUB_EV_SYSCALL) stub_fetch(slot);
   post(slot);
   serve(slot, frame);
 }

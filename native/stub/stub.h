@@ -21,7 +21,12 @@ struct Frame {
   uint64_t fpstate;
 };
 
+#define SIGBUS_NUMBER 7
+#define SIGSEGV_NUMBER 11
+#define SIGSYS_NUMBER 31
+
 #define FRAME_RAX 13
+#define FRAME_RIP 16
 #define FRAME_ERROR 19
 #define FRAME_TRAPNO 20
 
@@ -39,6 +44,14 @@ struct Info {
 static inline void copy_bytes(void *to, const void *from, uint64_t size) {
   __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
+
+/** Copy memory of which one side is the program's. Returns how many bytes came before a fault. */
+uint64_t stub_copy(void *to, const void *from, uint64_t size);
+/** Where stub_copy goes on after a fault. */
+extern const char stub_copy_end[];
+
+/** Bring along what the sentry will read first for the call in `slot`. */
+void stub_fetch(struct StubSlot *slot);
 
 void stub_handler(int signo, const struct Info *info, struct Frame *frame);
 

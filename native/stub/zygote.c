@@ -83,7 +83,7 @@ void zygote_start(const uint64_t *sp) {
   map(STUB_SETUP, 0x10000, 1, 0x12, STUB_FD_FILTER);
   uint64_t stack = STUB_BLOCKS + STUB_PAGE;
   map(stack, STUB_BLOCK_STACK, 3, 0x4032, -1);
-  if (aux_value(sp, AT_MINSIGSTKSZ) + STUB_CODE_STACK > STUB_BLOCK_STACK) give_up(1, -12);
+  if (2 * (aux_value(sp, AT_MINSIGSTKSZ) + STUB_CODE_STACK) > STUB_BLOCK_STACK) give_up(1, -12);
   find_vdso(aux_value(sp, AT_SYSINFO_EHDR));
   for (int fd = 0; fd <= STUB_FD_FILTER; fd++) call3(NR_CLOSE, fd, 0, 0);
   stub_switch_stack(stack + STUB_BLOCK_STACK - 64);
@@ -95,6 +95,9 @@ static void take_signals(void) {
   for (unsigned i = 0; i < sizeof signals; i++) {
     must(2, call6(NR_RT_SIGACTION, signals[i], (long)&action, 0, 8, 0, 0));
   }
+  // While it serves a call, a thread copies program memory, which may fault.
+  action.mask = ~(1UL << (SIGSEGV_NUMBER - 1) | 1UL << (SIGBUS_NUMBER - 1));
+  must(2, call6(NR_RT_SIGACTION, SIGSYS_NUMBER, (long)&action, 0, 8, 0, 0));
   uint64_t none = 0;
   must(3, call6(NR_RT_SIGPROCMASK, 2, (long)&none, 0, 8, 0, 0));
   struct AltStack stack = {STUB_BLOCKS + STUB_PAGE, 0, 0, STUB_BLOCK_STACK};

@@ -215,7 +215,7 @@ export class Mm {
     const { scratch } = task.kernel
     let length = 0
     while (length < max) {
-      const chunk = Math.min(max - length, length === 0 ? 256 : PATH_MAX)
+      const chunk = Math.min(max - length, length === 0 ? FIRST_CHUNK : PATH_MAX)
       const n = this.copyInPartial(task, addr + length, scratch, length, chunk)
       if (n <= 0) return -EFAULT
       const end = scratch.indexOf(0, length)
@@ -226,6 +226,9 @@ export class Mm {
     return -ENAMETOOLONG
   }
 }
+
+/** As much as a thread brings along with its call (native/stub/slot.h), which costs no host call. */
+const FIRST_CHUNK = 128
 
 function latin1(bytes: Uint8Array, length: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('latin1')
