@@ -22,10 +22,10 @@ import {
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Message } from './message.ts'
+import { MESSAGE_OVERHEAD, Segment } from './segment-queue.ts'
 import type { UnixSocket } from './unix.ts'
 import { landed, launched } from './unix-gc.ts'
 import { autobind, findByName, parseName } from './unix-names.ts'
-import { MESSAGE_OVERHEAD, Segment } from './unix-queue.ts'
 import { copyRights, describe, senderOf } from './unix-stream.ts'
 
 /** Send one message; see `Socket.send`. */

@@ -22,10 +22,10 @@ import { sendSignal } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import type { Message, Ucred } from './message.ts'
+import { Segment } from './segment-queue.ts'
 import type { UnixSocket } from './unix.ts'
 import { landed, launched } from './unix-gc.ts'
 import { autobind, writeName } from './unix-names.ts'
-import { Segment } from './unix-queue.ts'
 
 /** Largest buffer of one segment. */
 const MAX_SEGMENT = 32768

@@ -37,6 +37,7 @@ import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import type { Inode } from '../vfs/inode.ts'
 import type { Message, Ucred } from './message.ts'
+import { SegmentQueue } from './segment-queue.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, Socket } from './socket.ts'
 import { receiveDatagram, sendDatagram } from './unix-datagram.ts'
 import { collectGarbage } from './unix-gc.ts'
@@ -50,7 +51,6 @@ import {
   unixSpace,
   writeName,
 } from './unix-names.ts'
-import { SegmentQueue } from './unix-queue.ts'
 import { receiveStream, sendStream } from './unix-stream.ts'
 
 // States.

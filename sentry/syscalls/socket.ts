@@ -11,6 +11,7 @@ import {
 import type { Task } from '../kernel/task.ts'
 import { MAX_ADDRESS } from '../net/message.ts'
 import { createPair, createSocket, socketFile } from '../net/socket.ts'
+import '../net/inet/inet.ts'
 import '../net/unix.ts'
 import { installPair } from './file-pipe.ts'
 import { installSocket, orWait, readAddress, socketOf, writeAddress } from './socket-wait.ts'

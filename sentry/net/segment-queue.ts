@@ -1,10 +1,10 @@
-// The receive queue of an AF_UNIX socket: segments of bytes with the sender's identity and the files that
+// The receive queue of a socket: segments of bytes, for AF_UNIX with the sender's identity and the files that
 // travel along. Senders pay for what lies here out of their send buffer.
 
 import { POLLOUT, POLLWRBAND, POLLWRNORM } from '../../syscall-table/flags.ts'
+import type { WaitQueue } from '../kernel/wait-queue.ts'
 import type { File } from '../vfs/file.ts'
 import type { Ucred } from './message.ts'
-import type { UnixSocket } from './unix.ts'
 import { landed } from './unix-gc.ts'
 
 /** What a message costs its sender beyond its bytes, so that empty ones are bounded as well. */
@@ -14,11 +14,22 @@ const SEGMENT_SIZE = 4096
 /** Largest buffer that is kept for the next segment. */
 const MAX_SPARE = 65536
 
+/** What a queue needs to know of the sockets whose bytes lie in it. */
+export interface Sender {
+  readonly queue: WaitQueue
+  /** The sockaddr of the sender's name is written from this: sun_path, empty outside of AF_UNIX. */
+  readonly name: string
+  /** Whether poll tells that it can write. */
+  readonly mayWrite: boolean
+  /** Bytes of its send buffer that lie in other sockets' queues. */
+  inFlight: number
+}
+
 export class Segment {
   readonly data: Uint8Array
   start = 0
   end = 0
-  readonly sender: UnixSocket
+  readonly sender: Sender
   readonly pid: number
   readonly uid: number
   readonly gid: number
@@ -27,7 +38,7 @@ export class Segment {
   charge = 0
   next: Segment | null = null
 
-  constructor(data: Uint8Array, sender: UnixSocket, ucred: Ucred) {
+  constructor(data: Uint8Array, sender: Sender, ucred: Ucred) {
     this.data = data
     this.sender = sender
     this.pid = ucred.pid

@@ -1,0 +1,102 @@
+// Addresses of AF_INET and AF_INET6: ip(7), ipv6(7). Only the loopback interface exists, so an address is one
+// number: an IPv4 address as itself, also when it is mapped into IPv6, and the two IPv6 addresses that mean
+// something here as negative numbers.
+
+import { EAFNOSUPPORT, EINVAL } from '../../../syscall-table/errno.ts'
+import { AF_INET, AF_INET6, AF_UNSPEC } from '../../../syscall-table/flags.ts'
+
+/** 0.0.0.0. */
+export const ANY4 = 0
+/** 127.0.0.1. */
+export const LOOPBACK4 = 0x7f000001
+/** ::1. */
+export const LOOPBACK6 = -1
+/** ::. */
+export const ANY6 = -2
+/** Any other IPv6 address: there is no way to it. */
+export const FOREIGN6 = -3
+
+export const SOCKADDR_IN_SIZE = 16
+export const SOCKADDR_IN6_SIZE = 28
+/** A sockaddr_in6 without its scope, as RFC 2133 had it. */
+const SHORT_IN6_SIZE = 24
+const ADDRESS6_AT = 8
+const MAPPED_AT = ADDRESS6_AT + 12
+
+/** What `parseAddress` has found. */
+export const parsed = { ip: 0, port: 0 }
+
+export const isV4 = (ip: number): boolean => ip >= 0
+export const isAny = (ip: number): boolean => ip === ANY4 || ip === ANY6
+/** Whether the address is one of the loopback interface. */
+export const isLoopback = (ip: number): boolean => ip === LOOPBACK6 || ip >>> 24 === 127
+
+/** sa_family, or -EINVAL when the address is too short for one. */
+export function familyOf(address: Uint8Array, length: number): number {
+  return length < 2 ? -EINVAL : address[0]! | (address[1]! << 8)
+}
+
+/** Read a sockaddr for a socket of `family` into `parsed`. Returns 0 or -errno. */
+export function parseAddress(family: number, address: Uint8Array, length: number): number {
+  const given = familyOf(address, length)
+  if (given < 0) return given
+  if (length < (family === AF_INET ? SOCKADDR_IN_SIZE : SHORT_IN6_SIZE)) return -EINVAL
+  if (given !== family) {
+    // Old programs leave the family of 0.0.0.0 out.
+    if (family !== AF_INET || given !== AF_UNSPEC || ip4At(address, 4) !== ANY4)
+      return -EAFNOSUPPORT
+  }
+  parsed.port = (address[2]! << 8) | address[3]!
+  parsed.ip = family === AF_INET ? ip4At(address, 4) : ip6At(address)
+  return 0
+}
+
+function ip4At(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+  )
+}
+
+function ip6At(bytes: Uint8Array): number {
+  for (let i = 0; i < 10; i++) if (bytes[ADDRESS6_AT + i] !== 0) return FOREIGN6
+  const middle = (bytes[ADDRESS6_AT + 10]! << 8) | bytes[ADDRESS6_AT + 11]!
+  const last = ip4At(bytes, MAPPED_AT)
+  if (middle === 0xffff) return last
+  if (middle !== 0 || last > 1) return FOREIGN6
+  return last === 1 ? LOOPBACK6 : ANY6
+}
+
+/** Write a sockaddr of `family`; returns its length. */
+export function writeAddress(family: number, ip: number, port: number, into: Uint8Array): number {
+  const length = family === AF_INET6 ? SOCKADDR_IN6_SIZE : SOCKADDR_IN_SIZE
+  into.fill(0, 0, length)
+  into[0] = family
+  into[2] = port >> 8
+  into[3] = port & 255
+  if (family === AF_INET) writeIp4(into, 4, ip)
+  else if (ip === LOOPBACK6) into[MAPPED_AT + 3] = 1
+  else if (isV4(ip)) {
+    into[MAPPED_AT - 2] = into[MAPPED_AT - 1] = 255
+    writeIp4(into, MAPPED_AT, ip)
+  }
+  return length
+}
+
+/** Write the four bytes of an IPv4 address. */
+export function writeIp4(into: Uint8Array, at: number, ip: number): void {
+  into[at] = ip >>> 24
+  into[at + 1] = (ip >>> 16) & 255
+  into[at + 2] = (ip >>> 8) & 255
+  into[at + 3] = ip & 255
+}
+
+/** Where a packet to `ip` arrives: the unspecified address means this machine. */
+export function destination(ip: number): number {
+  if (ip === ANY4) return LOOPBACK4
+  return ip === ANY6 ? LOOPBACK6 : ip
+}
+
+/** The address that the kernel chooses for a packet to a loopback address. */
+export function sourceFor(ip: number): number {
+  return isV4(ip) ? LOOPBACK4 : LOOPBACK6
+}

@@ -1,0 +1,34 @@
+// The families AF_INET and AF_INET6.
+
+import { EPERM } from '../../../syscall-table/errno.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  CAP_NET_RAW,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_STREAM,
+} from '../../../syscall-table/flags.ts'
+import type { Task } from '../../kernel/task.ts'
+import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
+import { TcpSocket } from './tcp.ts'
+import { UdpSocket } from './udp.ts'
+
+function make(task: Task, family: number, type: number, protocol: number): Socket | number {
+  const { uid } = task.creds
+  if (type === SOCK_STREAM) {
+    if (protocol !== 0 && protocol !== IPPROTO_TCP) return NO_PROTOCOL
+    return new TcpSocket(task.kernel, family, uid)
+  }
+  if (type === SOCK_DGRAM) {
+    if (protocol !== 0 && protocol !== IPPROTO_UDP) return NO_PROTOCOL
+    return new UdpSocket(task.kernel, family, uid)
+  }
+  if (type === SOCK_RAW) return task.creds.capable(CAP_NET_RAW) ? NO_PROTOCOL : -EPERM
+  return NO_TYPE
+}
+
+for (const family of [AF_INET, AF_INET6])
+  registerFamily(family, (task, type, protocol) => make(task, family, type, protocol))

@@ -1,0 +1,116 @@
+// Which ports are in use: inet_csk_get_port and udp_lib_get_port. One table for each transport protocol; IPv4
+// and IPv6 share it, because an IPv6 socket can take IPv4 connections.
+
+import { EACCES, EADDRINUSE } from '../../../syscall-table/errno.ts'
+import {
+  CAP_NET_BIND_SERVICE,
+  IPPROTO_TCP,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+} from '../../../syscall-table/flags.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Task } from '../../kernel/task.ts'
+import { ANY4, ANY6, isV4 } from './address.ts'
+import type { InetSocket } from './inet-socket.ts'
+
+/** net.ipv4.ip_local_port_range. */
+const FIRST_PORT = 32768
+const LAST_PORT = 60999
+const RANGE = LAST_PORT - FIRST_PORT + 1
+/** Ports below need CAP_NET_BIND_SERVICE. */
+const PRIVILEGED_PORTS = 1024
+
+/** The bound sockets of a transport protocol. */
+export class Ports {
+  readonly #bound = new Map<number, Set<InetSocket>>()
+  #next = Math.floor(Math.random() * RANGE)
+
+  /** The sockets at a port. */
+  at(port: number): ReadonlySet<InetSocket> | undefined {
+    return this.#bound.get(port)
+  }
+
+  all(): InetSocket[] {
+    return [...this.#bound.values()].flatMap(sockets => [...sockets])
+  }
+
+  /** Take a port for the socket, which has its address already; 0 lets the kernel choose. */
+  bind(task: Task, socket: InetSocket, port: number): number {
+    if (port !== 0 && port < PRIVILEGED_PORTS && !task.creds.capable(CAP_NET_BIND_SERVICE))
+      return -EACCES
+    const chosen = port === 0 ? this.#free() : port
+    if (chosen === 0) return -EADDRINUSE
+    if (this.conflicts(socket, chosen)) return -EADDRINUSE
+    this.add(socket, chosen)
+    return 0
+  }
+
+  /** Add a socket without a check: a connection shares its listener's port. */
+  add(socket: InetSocket, port: number): void {
+    socket.port = port
+    const sockets = this.#bound.get(port)
+    if (sockets === undefined) this.#bound.set(port, new Set([socket]))
+    else sockets.add(socket)
+  }
+
+  remove(socket: InetSocket): void {
+    const sockets = this.#bound.get(socket.port)
+    if (sockets === undefined) return
+    sockets.delete(socket)
+    if (sockets.size === 0) this.#bound.delete(socket.port)
+  }
+
+  /** Whether another socket at the port keeps `socket` from it. */
+  conflicts(socket: InetSocket, port: number): boolean {
+    const sockets = this.#bound.get(port)
+    if (sockets === undefined) return false
+    for (const other of sockets)
+      if (other !== socket && overlap(socket, other) && !mayShare(socket, other)) return true
+    return false
+  }
+
+  #free(): number {
+    for (let i = 0; i < RANGE; i++) {
+      const port = FIRST_PORT + (this.#next++ % RANGE)
+      if (!this.#bound.has(port)) return port
+    }
+    return 0
+  }
+}
+
+/** Whether a packet could be for both. */
+function overlap(a: InetSocket, b: InetSocket): boolean {
+  return a.takes(b.ip) || b.takes(a.ip)
+}
+
+function mayShare(a: InetSocket, b: InetSocket): boolean {
+  const { options } = a
+  if (options.get(SO_REUSEPORT) && b.options.get(SO_REUSEPORT) && a.uid === b.uid) return true
+  return (
+    !!options.get(SO_REUSEADDR) && !!b.options.get(SO_REUSEADDR) && !a.listening && !b.listening
+  )
+}
+
+/** Whether a socket that is bound to `bound` takes packets to `ip`. */
+export function takesAddress(bound: number, ip: number, v6only: boolean): boolean {
+  if (bound === ip) return true
+  if (bound === ANY6) return !isV4(ip) || !v6only
+  return bound === ANY4 && isV4(ip)
+}
+
+interface InetSpace {
+  readonly tcp: Ports
+  readonly udp: Ports
+}
+
+const spaces = new WeakMap<Kernel, InetSpace>()
+
+/** The ports of IPPROTO_TCP or IPPROTO_UDP. */
+export function portsOf(kernel: Kernel, protocol: number): Ports {
+  let space = spaces.get(kernel)
+  if (space === undefined) {
+    space = { tcp: new Ports(), udp: new Ports() }
+    spaces.set(kernel, space)
+  }
+  return protocol === IPPROTO_TCP ? space.tcp : space.udp
+}

@@ -1,0 +1,155 @@
+// Data of TCP connections: tcp_sendmsg_locked and tcp_recvmsg_locked in net/ipv4/tcp.c.
+
+import {
+  EAGAIN,
+  EFAULT,
+  EINVAL,
+  ENOTCONN,
+  EOPNOTSUPP,
+  EPIPE,
+} from '../../../syscall-table/errno.ts'
+import {
+  MSG_NOSIGNAL,
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_TRUNC,
+  MSG_WAITALL,
+  POLLIN,
+  POLLRDNORM,
+  SIGPIPE,
+} from '../../../syscall-table/flags.ts'
+import { sendSignal } from '../../kernel/signal-send.ts'
+import type { Task } from '../../kernel/task.ts'
+import type { Message, Ucred } from '../message.ts'
+import { Segment } from '../segment-queue.ts'
+import type { TcpSocket } from './tcp.ts'
+
+/** Largest buffer of one segment. */
+const MAX_SEGMENT = 32768
+/** TCP does not say who has sent. */
+const NOBODY: Ucred = { pid: 0, uid: 0, gid: 0 }
+
+/** Send on a connection; see `Socket.send`. An address is ignored, as on Linux. */
+export function sendTcp(socket: TcpSocket, task: Task, message: Message): number {
+  const { io } = message
+  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
+  if (message.resumable && task.restart.done > 0) io.skip(task.restart.done)
+  if (socket.connecting) return park(task, message)
+  do {
+    if (socket.error !== 0 || socket.noSend || !socket.connected)
+      return broken(socket, task, message)
+    if (io.remaining === 0) break
+    const peer = socket.peer!
+    if (peer.dead) {
+      // Nobody is there any more: what is sent is lost, and answered by a RST.
+      io.skip(io.remaining)
+      socket.reset(EPIPE)
+      break
+    }
+    const room = socket.capacity - socket.inFlight
+    if (room <= 0) return park(task, message)
+    const n = append(socket, peer, message, room)
+    if (n < 0) return io.finish(n)
+    peer.queue.wake(POLLIN | POLLRDNORM)
+  } while (io.remaining > 0)
+  return io.done
+}
+
+/** Wait with what has been moved so far, or return it. */
+function park(task: Task, message: Message): number {
+  const { io } = message
+  if (!message.resumable) return io.finish(-EAGAIN)
+  task.restart.done = io.done
+  return -EAGAIN
+}
+
+function broken(socket: TcpSocket, task: Task, message: Message): number {
+  if (message.io.done > 0) return message.io.done
+  const n = socket.takeError() || -EPIPE
+  if (n === -EPIPE && (message.flags & MSG_NOSIGNAL) === 0) sendSignal(task, SIGPIPE)
+  return n
+}
+
+/** Put what fits behind the peer's last segment or into a new one. Returns bytes moved or -EFAULT. */
+function append(socket: TcpSocket, peer: TcpSocket, message: Message, room: number): number {
+  const { io } = message
+  const { incoming } = peer
+  const { tail } = incoming
+  if (tail !== null && tail.end < tail.data.length) {
+    const want = Math.min(room, io.remaining, tail.data.length - tail.end)
+    const n = io.take(tail.data, tail.end, want)
+    if (n <= 0) return -EFAULT
+    tail.end += n
+    tail.charge += n
+    incoming.bytes += n
+    socket.inFlight += n
+    return n
+  }
+  const length = Math.min(room, io.remaining, MAX_SEGMENT)
+  const data = incoming.buffer(length, true)
+  const n = io.take(data, 0, length)
+  if (n <= 0) return -EFAULT
+  const segment = new Segment(data, socket, NOBODY)
+  segment.end = segment.charge = n
+  socket.inFlight += n
+  incoming.push(segment)
+  return n
+}
+
+/** Receive from a connection; see `Socket.receive`. */
+export function receiveTcp(socket: TcpSocket, task: Task, message: Message): number {
+  const { io, flags } = message
+  if (socket.listening) return -ENOTCONN
+  if ((flags & MSG_OOB) !== 0) return -EINVAL
+  if ((flags & MSG_PEEK) !== 0) return peek(socket, message)
+  const { incoming } = socket
+  if (message.resumable && task.restart.done > 0) io.skip(task.restart.done)
+  const waitAll = (flags & MSG_WAITALL) !== 0
+  do {
+    const segment = incoming.head
+    if (segment === null) {
+      if (io.done > 0 && !waitAll) break
+      // A result of bytes leaves the error for the next call.
+      if (io.done > 0 && (socket.error !== 0 || socket.noReceive)) break
+      const n = atEnd(socket)
+      if (n !== -EAGAIN) return io.finish(n)
+      return park(task, message)
+    }
+    const want = Math.min(io.remaining, segment.length)
+    if (want === 0) break
+    const n = take(message, segment, want)
+    if (n <= 0) return io.finish(-EFAULT)
+    incoming.consume(n)
+    if (n < want) break
+  } while (io.remaining > 0)
+  return io.done
+}
+
+/** With MSG_TRUNC the bytes are thrown away. */
+function take(message: Message, segment: Segment, want: number): number {
+  const { io } = message
+  if ((message.flags & MSG_TRUNC) === 0) return io.put(segment.data, segment.start, want)
+  io.skip(want)
+  return want
+}
+
+/** The queue is empty: an error, 0 at the end of the stream, or -EAGAIN. */
+function atEnd(socket: TcpSocket): number {
+  if (socket.finished) return 0
+  if (socket.error !== 0) return socket.takeError()
+  if (socket.noReceive) return 0
+  return socket.connected || socket.connecting ? -EAGAIN : -ENOTCONN
+}
+
+function peek(socket: TcpSocket, message: Message): number {
+  const { io } = message
+  let segment = socket.incoming.head
+  if (segment === null) return atEnd(socket)
+  for (; segment !== null && io.remaining > 0; segment = segment.next) {
+    const want = Math.min(io.remaining, segment.length)
+    const n = take(message, segment, want)
+    if (n <= 0) return io.finish(-EFAULT)
+    if (n < want) break
+  }
+  return io.done
+}
