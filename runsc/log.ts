@@ -4,8 +4,18 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import pino from 'pino'
 import type { GlobalOptions } from './options.ts'
 
+/** What wrong input can put into a message is without bounds. */
+const MAX_MESSAGE = 1000
+
+/** One line of bounded length, without what a terminal would act on. */
+function oneLine(message: string): string {
+  const short = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message
+  return short.replace(/\p{Cc}+/gu, ' ')
+}
+
 /** Print a failure, and append it to --log as runc does. */
-export function reportFailure(message: string, options: Partial<GlobalOptions>): void {
+export function reportFailure(text: string, options: Partial<GlobalOptions>): void {
+  const message = oneLine(text)
   process.stderr.write(`runsc: ${message}\n`)
   if (options.log === undefined) return
   const time = new Date().toISOString()

@@ -58,9 +58,13 @@ export function normalizeArguments(argv: readonly string[]): string[] {
       if (value === 'true' || value === '1') out.push(`--${name}`)
       continue
     }
+    if (long.startsWith('--') && value !== undefined) {
+      // In two words, so that a misspelt name is suggested without its value.
+      out.push(`--${name}`, value)
+      continue
+    }
     out.push(long)
-    if (long.startsWith('--') && value === undefined && takesValue(name) && i + 1 < argv.length)
-      out.push(argv[++i]!)
+    if (long.startsWith('--') && takesValue(name) && i + 1 < argv.length) out.push(argv[++i]!)
   }
   return out
 }

@@ -11,10 +11,14 @@ export const OCI_VERSION = '1.2.0'
 /** Larger configurations are refused unread. */
 const MAX_CONFIG_BYTES = 16 << 20
 
+/** PATH_MAX without its NUL. */
+const PATH_BYTES = 4095
+
 const absolutePath = v.pipe(
   v.string(),
   v.startsWith('/', 'expected an absolute path'),
   v.check(path => !path.includes('\0'), 'expected a path without NUL'),
+  v.maxBytes(PATH_BYTES, `expected a path of at most ${PATH_BYTES} bytes`),
 )
 const text = v.pipe(
   v.string(),
@@ -64,7 +68,10 @@ const processSchema = v.object({
 const mountSchema = v.object({
   destination: absolutePath,
   type: v.optional(text, 'none'),
-  source: v.optional(text, ''),
+  source: v.optional(
+    v.pipe(text, v.maxBytes(PATH_BYTES, `expected at most ${PATH_BYTES} bytes`)),
+    '',
+  ),
   options: v.optional(strings, []),
 })
 
@@ -88,7 +95,9 @@ export function validateSpec(value: unknown, file: string): Spec {
   if (result.success) return result.output
   const issue = result.issues[0]
   const field = v.getDotPath(issue) ?? '(the whole document)'
-  throw new CliError(`${file}: ${field}: ${issue.message}`)
+  const missing =
+    issue.kind === 'schema' && issue.type === 'object' && issue.received === 'undefined'
+  throw new CliError(`${file}: ${field}: ${missing ? 'is missing' : issue.message}`)
 }
 
 /** Read a bundle's config.json. */

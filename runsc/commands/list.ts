@@ -1,4 +1,6 @@
 import { Command, Option } from 'commander'
+import { reportFailure } from '../log.ts'
+import type { GlobalOptions } from '../options.ts'
 import { type ContainerState, ociState, StateStore, statusOf } from '../state.ts'
 
 interface ListOptions {
@@ -19,12 +21,22 @@ export const listCommand = () =>
       const store = new StateStore(root)
       const states = store
         .ids()
-        .map(id => store.tryLoad(id))
+        .map(id => loadOrTell(store, id, command))
         .filter(state => state !== null)
       if (quiet) process.stdout.write(states.map(state => `${state.id}\n`).join(''))
       else if (format === 'json') process.stdout.write(`${JSON.stringify(states.map(listed))}\n`)
       else process.stdout.write(table(states))
     })
+
+/** A container whose state is damaged must not hide the others. */
+function loadOrTell(store: StateStore, id: string, command: Command): ContainerState | null {
+  try {
+    return store.tryLoad(id)
+  } catch (error) {
+    reportFailure((error as Error).message, command.optsWithGlobals<GlobalOptions>())
+    return null
+  }
+}
 
 const listed = (state: ContainerState) => ({
   ...ociState(state),
