@@ -5,7 +5,6 @@ import {
   EAFNOSUPPORT,
   EAGAIN,
   EINVAL,
-  ENOTTY,
   EOPNOTSUPP,
   EPROTONOSUPPORT,
   ESOCKTNOSUPPORT,
@@ -28,6 +27,7 @@ import { WaitQueue } from '../kernel/wait-queue.ts'
 import type { Io } from '../mm/io.ts'
 import { inodeFile, socketInode } from '../vfs/anon.ts'
 import { type File, FileOps } from '../vfs/file.ts'
+import { interfaceIoctl } from './inet/interface.ts'
 import { Message, type Ucred } from './message.ts'
 
 /** net.core.wmem_default and rmem_default. */
@@ -126,7 +126,8 @@ export abstract class Socket extends FileOps {
   }
 
   override ioctl(_file: File, task: Task, request: number, arg: number): number {
-    if (request !== FIONREAD && request !== SIOCINQ && request !== SIOCOUTQ) return -ENOTTY
+    if (request !== FIONREAD && request !== SIOCINQ && request !== SIOCOUTQ)
+      return interfaceIoctl(task, request, arg)
     const n = request === SIOCOUTQ ? this.unsent() : this.unread()
     if (n < 0) return n
     const { scratch, scratchView } = task.kernel

@@ -44,7 +44,7 @@ export abstract class InetSocket extends Socket implements Sender {
   /** The peer's. */
   peerIp: number
   peerPort = 0
-  /** Whether bind has given the address or the port, which then outlive a connection. */
+  /** Whether the program has chosen the address or the port, which then outlive a connection. */
   boundIp = false
   boundPort = false
   /** Who made it: sockets of one user may share a port. */
@@ -92,7 +92,7 @@ export abstract class InetSocket extends Socket implements Sender {
     if (n < 0) this.ip = before
     else {
       this.boundIp = !isAny(ip)
-      this.boundPort = true
+      this.boundPort = port !== 0
     }
     return n
   }

@@ -13,6 +13,7 @@ import {
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
+import './proc.ts'
 import { TcpSocket } from './tcp.ts'
 import { UdpSocket } from './udp.ts'
 

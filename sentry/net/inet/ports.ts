@@ -83,12 +83,11 @@ function overlap(a: InetSocket, b: InetSocket): boolean {
   return a.takes(b.ip) || b.takes(a.ip)
 }
 
+/** Whether `b`, which is bound, lets `a` in: sockets with SO_REUSEADDR may share until one listens. */
 function mayShare(a: InetSocket, b: InetSocket): boolean {
   const { options } = a
   if (options.get(SO_REUSEPORT) && b.options.get(SO_REUSEPORT) && a.uid === b.uid) return true
-  return (
-    !!options.get(SO_REUSEADDR) && !!b.options.get(SO_REUSEADDR) && !a.listening && !b.listening
-  )
+  return !!options.get(SO_REUSEADDR) && !!b.options.get(SO_REUSEADDR) && !b.listening
 }
 
 /** Whether a socket that is bound to `bound` takes packets to `ip`. */

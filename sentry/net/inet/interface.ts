@@ -1,0 +1,116 @@
+// What programs ask of network interfaces: netdevice(7). There is lo.
+
+import { EFAULT, ENODEV, ENOTTY } from '../../../syscall-table/errno.ts'
+import {
+  AF_INET,
+  IFF_LOOPBACK,
+  IFF_RUNNING,
+  IFF_UP,
+  SIOCGIFADDR,
+  SIOCGIFCONF,
+  SIOCGIFFLAGS,
+  SIOCGIFHWADDR,
+  SIOCGIFINDEX,
+  SIOCGIFMETRIC,
+  SIOCGIFMTU,
+  SIOCGIFNAME,
+  SIOCGIFNETMASK,
+  SIOCGIFTXQLEN,
+} from '../../../syscall-table/flags.ts'
+import type { Task } from '../../kernel/task.ts'
+import { LOOPBACK4, writeAddress } from './address.ts'
+
+const NAME = 'lo'
+const NAME_SIZE = 16
+const IFREQ_SIZE = 40
+const INDEX = 1
+const MTU = 65536
+const QUEUE_LENGTH = 1000
+const NETMASK = 0xff000000
+/** ARPHRD_LOOPBACK. */
+const HARDWARE_LOOPBACK = 772
+
+const request = new Uint8Array(IFREQ_SIZE)
+const view = new DataView(request.buffer)
+const value = request.subarray(NAME_SIZE)
+
+/** The requests of netdevice(7) that any socket takes; -ENOTTY for others. */
+export function interfaceIoctl(task: Task, command: number, arg: number): number {
+  if (command === SIOCGIFCONF) return listInterfaces(task, arg)
+  if (!KNOWN.has(command)) return -ENOTTY
+  if (task.mm.copyIn(task, arg, request, 0, IFREQ_SIZE) < 0) return -EFAULT
+  if (command === SIOCGIFNAME) {
+    if (view.getInt32(NAME_SIZE, true) !== INDEX) return -ENODEV
+    writeName()
+  } else {
+    if (!isNamed()) return -ENODEV
+    answer(command)
+  }
+  return task.mm.copyOut(task, arg, request, 0, IFREQ_SIZE)
+}
+
+const KNOWN = new Set([
+  SIOCGIFADDR,
+  SIOCGIFFLAGS,
+  SIOCGIFHWADDR,
+  SIOCGIFINDEX,
+  SIOCGIFMETRIC,
+  SIOCGIFMTU,
+  SIOCGIFNAME,
+  SIOCGIFNETMASK,
+  SIOCGIFTXQLEN,
+])
+
+function isNamed(): boolean {
+  const end = request.indexOf(0)
+  return Buffer.from(request.subarray(0, Math.min(end, NAME_SIZE))).toString('latin1') === NAME
+}
+
+function writeName(): void {
+  request.fill(0, 0, NAME_SIZE)
+  request.set(Buffer.from(NAME))
+}
+
+function answer(command: number): void {
+  switch (command) {
+    case SIOCGIFADDR:
+      writeAddress(AF_INET, LOOPBACK4, 0, value)
+      return
+    case SIOCGIFNETMASK:
+      writeAddress(AF_INET, NETMASK, 0, value)
+      return
+    case SIOCGIFFLAGS:
+      view.setUint16(NAME_SIZE, IFF_UP | IFF_LOOPBACK | IFF_RUNNING, true)
+      return
+    case SIOCGIFHWADDR:
+      value.fill(0)
+      view.setUint16(NAME_SIZE, HARDWARE_LOOPBACK, true)
+      return
+    default:
+      view.setInt32(NAME_SIZE, NUMBERS[command] ?? 0, true)
+  }
+}
+
+const NUMBERS: Record<number, number> = {
+  [SIOCGIFINDEX]: INDEX,
+  [SIOCGIFMETRIC]: 0,
+  [SIOCGIFMTU]: MTU,
+  [SIOCGIFTXQLEN]: QUEUE_LENGTH,
+}
+
+/** struct ifconf: the interfaces that have an IPv4 address, as many as there is room for. */
+function listInterfaces(task: Task, arg: number): number {
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, arg, scratch, 0, 16) < 0) return -EFAULT
+  const room = scratchView.getInt32(0, true)
+  const at = scratchView.getUint32(12, true) * 2 ** 32 + scratchView.getUint32(8, true)
+  const fits = at === 0 || room >= IFREQ_SIZE
+  if (fits && at !== 0) {
+    request.fill(0)
+    writeName()
+    writeAddress(AF_INET, LOOPBACK4, 0, value)
+    if (task.mm.copyOut(task, at, request, 0, IFREQ_SIZE) < 0) return -EFAULT
+  }
+  scratchView.setInt32(0, fits ? IFREQ_SIZE : 0, true)
+  return task.mm.copyOut(task, arg, scratch, 0, 4)
+}
