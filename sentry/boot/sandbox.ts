@@ -2,7 +2,15 @@
 // the control socket.
 
 import { errnoMessage } from '../../syscall-table/errno.ts'
-import { AT_FDCWD, MS_RDONLY, O_RDONLY, O_WRONLY, S_IFCHR } from '../../syscall-table/flags.ts'
+import {
+  AT_FDCWD,
+  MS_RDONLY,
+  O_RDONLY,
+  O_WRONLY,
+  POLLRDHUP,
+  S_IFCHR,
+  SIGKILL,
+} from '../../syscall-table/flags.ts'
 import { type MountConfig, type SandboxConfig, SENTRY_FDS } from '../config.ts'
 import { ControlServer } from '../control.ts'
 import { makeDev } from '../fs/dev/registry.ts'
@@ -13,6 +21,7 @@ import { mountGofer } from '../fs/gofer/super.ts'
 import { hostFile } from '../fs/host/host-file.ts'
 import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
 import { mountOverlay } from '../fs/overlay/mount.ts'
+import { groupExit } from '../kernel/exit.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
@@ -51,6 +60,10 @@ export function startSandbox(
   )
   const init = createInit(kernel)
   mountConfigured(init, config, mount => attachPoint(kernel, gofer, mount))
+  // Without its files the sandbox is of no use, and must not stay behind as a ruin.
+  kernel.hostEvents.watch(SENTRY_FDS.gofer, POLLRDHUP, {
+    onHostEvent: () => groupExit(kernel.init, SIGKILL),
+  })
   const terminal = openStreams(kernel, init, config)
   let started = false
   const start = () => {
