@@ -41,7 +41,8 @@ export class PosixTimer extends Timer {
   intervalNs = 0
   /** Expirations since the signal in the queue, and those the last delivered signal stood for. */
   overrun = 0
-  lastOverrun = 0
+  /** Overruns of the signal before the one that is queued. */
+  #takenOverrun = 0
   #queued: SigInfo | null = null
 
   constructor(
@@ -131,15 +132,22 @@ export class PosixTimer extends Timer {
     kernel.timers.arm(this, kernel.clock.monotonicNs() + Math.max(left, MIN_CHECK_NS))
   }
 
+  /** timer_getoverrun(2): what the last signal that was taken told, whatever has expired since. */
+  get takenOverrun(): number {
+    const queued = this.#queued
+    return queued !== null && queued.charged < 0 ? queued.status : this.#takenOverrun
+  }
+
   /** Queue the signal, or count into the one that has not been taken yet. */
   #signal(expirations: number): void {
     if (this.notify === SIGEV_NONE) return
     if (this.#queued !== null && this.#queued.charged >= 0) {
       this.overrun = Math.min(this.overrun + expirations, OVERRUN_MAX)
-      this.#queued.status = this.lastOverrun = this.overrun
+      this.#queued.status = this.overrun
       return
     }
-    this.overrun = this.lastOverrun = Math.min(expirations - 1, OVERRUN_MAX)
+    if (this.#queued !== null) this.#takenOverrun = this.#queued.status
+    this.overrun = Math.min(expirations - 1, OVERRUN_MAX)
     const info = sigInfo(this.signo, SI_TIMER)
     info.timerId = this.id
     info.status = this.overrun

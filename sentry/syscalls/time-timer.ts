@@ -169,7 +169,7 @@ export function sys_timer_gettime(task: Task, id: number, addr: number): number 
 
 /** timer_getoverrun(2). */
 export function sys_timer_getoverrun(task: Task, id: number): number {
-  return task.group.posixTimers?.get(id)?.lastOverrun ?? -EINVAL
+  return task.group.posixTimers?.get(id)?.takenOverrun ?? -EINVAL
 }
 
 /** timer_delete(2). */
