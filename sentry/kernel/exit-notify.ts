@@ -6,6 +6,7 @@ import {
   CLD_EXITED,
   CLD_KILLED,
   type CLD_STOPPED,
+  NSIG,
   SA_NOCLDSTOP,
   SA_NOCLDWAIT,
   SIG_IGN,
@@ -32,7 +33,9 @@ export function notifyParent(group: ThreadGroup): void {
   const unwanted =
     group.exitSignal === SIGCHLD &&
     (action.handler === SIG_IGN || (action.flags & SA_NOCLDWAIT) !== 0)
-  const silent = group.exitSignal === 0 || (unwanted && action.handler === SIG_IGN)
+  // clone(2) takes any low byte of its flags; one that is no signal is not sent.
+  const valid = group.exitSignal > 0 && group.exitSignal <= NSIG
+  const silent = !valid || (unwanted && action.handler === SIG_IGN)
   if (!silent) sendToGroup(parent, exitInfo(group))
   if (unwanted) reap(group)
   parent.childQueue.wake(0)

@@ -58,6 +58,16 @@ TEST(fork_has_private_memory_and_shared_offset) {
   EXPECT_EQ(c, 'b');
 }
 
+TEST(exit_signal_that_is_none) {
+  pid_t child = syscall(SYS_clone, 200, 0, NULL, NULL, 0);
+  if (child == 0) syscall(SYS_exit_group, 5);
+  EXPECT_OK(child);
+  int status;
+  EXPECT_ERRNO(waitpid(child, &status, 0), ECHILD);
+  EXPECT_EQ(waitpid(child, &status, __WALL), child);
+  EXPECT_EQ(WEXITSTATUS(status), 5);
+}
+
 TEST(fork_pids) {
   pid_t parent = getpid();
   int pipe_fds[2];
