@@ -60,6 +60,9 @@ export interface Sandbox {
 /** Start a sandbox and wait until its program is about to run (or, with `waitForStart`, could). */
 export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const { spec, globals } = options
+  if (globals.network === 'host') {
+    throw new CliError('--network=host is not supported yet: use --network=none, which has loopback')
+  }
   const root = resolve(options.bundle, spec.root.path)
   const attach = [openAttach(root, 'root.path')]
   const mounts = spec.mounts.map(mount => mountConfig(mount, options.bundle, attach))
