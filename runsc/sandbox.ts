@@ -61,7 +61,9 @@ export interface Sandbox {
 export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const { spec, globals } = options
   if (globals.network === 'host') {
-    throw new CliError('--network=host is not supported yet: use --network=none, which has loopback')
+    throw new CliError(
+      '--network=host is not supported yet: use --network=none, which has loopback',
+    )
   }
   const root = resolve(options.bundle, spec.root.path)
   const attach = [openAttach(root, 'root.path')]
