@@ -30,6 +30,7 @@ interface PlatformAddon {
   release(id: number): void
   readMemory(id: number, addr: number, to: Uint8Array, at: number, length: number): number
   writeMemory(id: number, addr: number, from: Uint8Array, at: number, length: number): number
+  writeResult(id: number, addr: number, from: Uint8Array, at: number, length: number): number
   readString(id: number, addr: number, to: Uint8Array, at: number, max: number): number
   getFpu(id: number, into: Uint8Array): number
   setFpu(id: number, from: Uint8Array, length: number): number
@@ -198,6 +199,16 @@ export class StubPlatform implements Platform {
     length: number,
   ): number {
     return this.#native.writeMemory(thread.id, addr, from, at, length)
+  }
+
+  writeResult(
+    thread: ThreadContext,
+    addr: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+  ): number {
+    return this.#native.writeResult(thread.id, addr, from, at, length)
   }
 
   /**

@@ -188,6 +188,18 @@ export interface Platform {
     length: number,
   ): number
 
+  /**
+   * As `writeMemory` for what a system call of `thread` itself has to say, to memory that is known to be writable: the
+   * bytes may get there only when the thread goes on, before it runs any of the program's code.
+   */
+  writeResult(
+    thread: ThreadContext,
+    addr: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+  ): number
+
   /** CPU time that the host thread has used so far, in ns. Absent: CPU clocks stand still. */
   cpuTimeNs?(thread: ThreadContext): number
 

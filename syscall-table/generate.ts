@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { generateAbi } from './generate/abi.ts'
 import { generateCoverage } from './generate/coverage.ts'
 import { generateDispatch } from './generate/dispatch.ts'
+import { generateFetch } from './generate/fetch.ts'
 import { generateStructs } from './generate/structs.ts'
 import { structs } from './structs.ts'
 import { rowsByNumber } from './syscalls.ts'
@@ -21,6 +22,7 @@ export function generateAll(): Map<string, string> {
     ['syscall-table/COVERAGE.md', generateCoverage(rowsByNumber, root)],
     ['sentry/syscalls/dispatch.gen.ts', generateDispatch(rowsByNumber)],
     ['native/abi.gen.h', generateAbi(rowsByNumber, structs)],
+    ['native/stub/fetch.gen.h', generateFetch(rowsByNumber, structs)],
   ])
 }
 

@@ -109,6 +109,16 @@ export class FakePlatform implements Platform {
     return n
   }
 
+  writeResult(
+    thread: ThreadContext,
+    addr: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+  ): number {
+    return this.writeMemory(thread, addr, from, at, length)
+  }
+
   watch(): void {}
   readyFds(): number {
     return 0

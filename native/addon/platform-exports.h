@@ -116,6 +116,13 @@ struct PlatformExports {
     return Num(info.Env(), static_cast<double>(g_platform->copyOut(t, Addr(info, 1), b.data, b.length)));
   }
 
+  static Napi::Value JsWriteResult(const Napi::CallbackInfo& info) {
+    auto* t = ThreadArg(info);
+    Bytes b = Window(info, 2, 3, 4);
+    if (!t || !b.data) return Num(info.Env(), b.length ? -EFAULT : 0);
+    return Num(info.Env(), static_cast<double>(g_platform->copyResult(t, Addr(info, 1), b.data, b.length)));
+  }
+
   static Napi::Value JsReadString(const Napi::CallbackInfo& info) {
     auto* t = ThreadArg(info);
     Bytes b = Window(info, 2, 3, 4);
@@ -175,6 +182,7 @@ struct PlatformExports {
     set("Release", Napi::Function::New<JsOnThread<&Platform::release>>(env));
     set("ReadMemory", Napi::Function::New<JsReadMemory>(env));
     set("WriteMemory", Napi::Function::New<JsWriteMemory>(env));
+    set("WriteResult", Napi::Function::New<JsWriteResult>(env));
     set("ReadString", Napi::Function::New<JsReadString>(env));
     set("GetFpu", Napi::Function::New<JsGetFpu>(env));
     set("SetFpu", Napi::Function::New<JsSetFpu>(env));

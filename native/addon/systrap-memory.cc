@@ -1,6 +1,4 @@
 // Reading and writing programs' memory, and the FPU state in their signal frames.
-#include <sys/syscall.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -20,17 +18,16 @@ bool Reachable(const Thread* t) {
 
 }  // namespace
 
-// Keep what the thread brought along with its call, copied once. It is as good as what a read would find now, for
-// as long as the handler runs and nothing is written.
+// Note what the thread brought along with its call. It is as good as what a read would find now, for as long as the
+// handler runs and nothing is written.
 void Platform::takeFetched(const Thread* t) {
   fetchedLength_ = 0;
   current_ = -1;
   if (record(t)->event != STUB_EV_SYSCALL || t->state != State::kStopped) return;
   current_ = t->id;
   uint32_t length = __atomic_load_n(&t->slot->inLength, __ATOMIC_RELAXED);
-  if (length == 0 || length > STUB_IN_MAX) return;
+  if (length == 0 || length > STUB_DATA_MAX) return;
   fetchedAt_ = __atomic_load_n(&t->slot->inAddr, __ATOMIC_RELAXED);
-  memcpy(fetched_, t->slot->in, length);
   fetchedLength_ = length;
 }
 
@@ -39,70 +36,48 @@ bool Platform::hasFetched(const Thread* t, uint64_t addr, size_t length) const {
          addr - fetchedAt_ <= fetchedLength_ - length;
 }
 
-// Whether the thread can write this result itself. Only for calls that have no effect but their result, or
-// whose effect stays when the result cannot be written: the thread then answers EFAULT without our knowledge.
-bool Platform::mayDefer(const Thread* t, uint64_t addr, size_t length) const {
-  if (current_ != t->id || t->outLength != 0 || t->outFault) return false;
-  if (length > STUB_OUT_MAX || addr > kUserEnd - STUB_OUT_MAX) return false;
-  switch (static_cast<uint32_t>(record(t)->nr)) {
-    case SYS_stat:
-    case SYS_fstat:
-    case SYS_lstat:
-    case SYS_newfstatat:
-    case SYS_statx:
-    case SYS_rt_sigprocmask:
-    case SYS_rt_sigaction:
-    case SYS_gettimeofday:
-    case SYS_clock_gettime:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // The thread will not write it, or not soon enough: do so now.
 void Platform::writeDeferred(Thread* t) {
   uint32_t length = t->outLength;
   if (length == 0) return;
   t->outLength = 0;
-  uint8_t bytes[STUB_OUT_MAX];
-  memcpy(bytes, t->slot->out, length);
-  t->outFault = !Reachable(t) || WriteProcess(t->process->pid, t->outAddr, bytes, length) != length;
+  t->outFault = !Reachable(t) || WriteProcess(t->process->pid, t->outAddr, slot_data(t->slot), length) != length;
 }
 
 int64_t Platform::copyIn(Thread* t, uint64_t addr, uint8_t* into, size_t length) {
   if (!Reachable(t)) return -EFAULT;
   writeDeferred(t);
   if (!hasFetched(t, addr, length)) return ReadProcess(t->process->pid, addr, into, length);
-  memcpy(into, fetched_ + (addr - fetchedAt_), length);
+  memcpy(into, slot_data(t->slot) + (addr - fetchedAt_), length);
   return static_cast<int64_t>(length);
 }
 
 int64_t Platform::copyOut(Thread* t, uint64_t addr, const uint8_t* from, size_t length) {
   if (!Reachable(t)) return -EFAULT;
   fetchedLength_ = 0;
-  if (length > 0 && mayDefer(t, addr, length)) {
-    memcpy(t->slot->out, from, length);
-    t->outAddr = addr;
-    t->outLength = static_cast<uint32_t>(length);
-    return static_cast<int64_t>(length);
-  }
   writeDeferred(t);
   return WriteProcess(t->process->pid, addr, from, length);
+}
+
+int64_t Platform::copyResult(Thread* t, uint64_t addr, const uint8_t* from, size_t length) {
+  bool defer = Reachable(t) && t->state == State::kStopped && record(t)->event == STUB_EV_SYSCALL &&
+               t->outLength == 0 && !t->outFault && length > 0 && length <= STUB_DATA_MAX &&
+               addr < kUserEnd - STUB_DATA_MAX;
+  if (!defer) return copyOut(t, addr, from, length);
+  fetchedLength_ = 0;
+  memcpy(slot_data(t->slot), from, length);
+  t->outAddr = addr;
+  t->outLength = static_cast<uint32_t>(length);
+  return static_cast<int64_t>(length);
 }
 
 int64_t Platform::readString(Thread* t, uint64_t addr, uint8_t* into, size_t max) {
   if (!Reachable(t)) return -EFAULT;
   writeDeferred(t);
   if (hasFetched(t, addr, 1)) {
-    const uint8_t* start = fetched_ + (addr - fetchedAt_);
     size_t have = std::min<size_t>(fetchedLength_ - (addr - fetchedAt_), max);
-    const void* end = memchr(start, 0, have);
-    if (end) {
-      size_t length = static_cast<size_t>(static_cast<const uint8_t*>(end) - start);
-      memcpy(into, start, length + 1);
-      return static_cast<int64_t>(length);
-    }
+    memcpy(into, slot_data(t->slot) + (addr - fetchedAt_), have);
+    if (const void* end = memchr(into, 0, have)) return static_cast<const uint8_t*>(end) - into;
   }
   return ReadProcessString(t->process->pid, addr, into, max);
 }

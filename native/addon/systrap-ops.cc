@@ -83,8 +83,8 @@ void Platform::addOp(Thread* t, int kind, const double* a, int index) {
 
 void Platform::resume(Thread* t, uint64_t result, bool withRegisters) {
   if (t->state != State::kStopped || t->wantsRing) return clearOps(t);
-  // With all registers, it goes on elsewhere, in a signal handler perhaps.
-  if (withRegisters) writeDeferred(t);
+  // With all registers, it goes on elsewhere, in a signal handler perhaps; after a host call, perhaps without that memory.
+  if (withRegisters || !t->ops.empty()) writeDeferred(t);
   t->result = t->outFault ? static_cast<uint64_t>(-EFAULT) : result;
   t->verdict = withRegisters ? STUB_RESUME_REGS : STUB_RESUME;
   if (t->ops.empty()) return answer(t, t->verdict);

@@ -48,7 +48,7 @@ void Platform::startChild(Thread* parent, Thread* child, uint32_t index) {
   if (getrandom(&random, sizeof random, 0) != sizeof random) random = Ticks();
   child->token = (random << 12) | static_cast<uint64_t>(child->id);
   child->index = index;
-  child->slot = reinterpret_cast<StubSlot*>(child->space->slots + index * STUB_PAGE);
+  child->slot = reinterpret_cast<StubSlot*>(child->space->slots + index * STUB_SLOT_SIZE);
   child->slot->token = child->token;
   child->slot->opCount = 0;
   child->parent = parent;
@@ -153,7 +153,7 @@ void Platform::recycle(Thread* t) {
 
 uint32_t Space::allocateIndex() {
   std::erase_if(leaving, [this](uint32_t index) {
-    auto* slot = reinterpret_cast<StubSlot*>(slots + index * STUB_PAGE);
+    auto* slot = reinterpret_cast<StubSlot*>(slots + index * STUB_SLOT_SIZE);
     bool gone = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) == SLOT_GONE;
     if (gone) used.reset(index);
     return gone;

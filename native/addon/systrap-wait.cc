@@ -316,8 +316,6 @@ void Platform::rung(Thread* t, uint64_t id) {
 bool Platform::takeEvent(Thread* t) {
   const StubSlot* slot = t->slot;
   t->takenAt = idles_;
-  t->outLength = 0;
-  t->outFault = false;
   bool started = t->fresh;
   t->fresh = false;
   uint32_t kind = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
@@ -325,6 +323,8 @@ bool Platform::takeEvent(Thread* t) {
   setState(t, State::kStopped);
   if (kind == STUB_EV_MORE || kind == STUB_EV_OPS_FAILED) return takeOpsEvent(t, kind);
   opsDone(t);
+  t->outLength = 0;
+  t->outFault = false;
   t->interruptDue = false;
   t->fpstate = slot->fpstate;
   Record* r = record(t);

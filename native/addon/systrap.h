@@ -149,6 +149,8 @@ class Platform {
   // systrap-memory.cc
   int64_t copyIn(Thread* t, uint64_t addr, uint8_t* into, size_t length);
   int64_t copyOut(Thread* t, uint64_t addr, const uint8_t* from, size_t length);
+  // As copyOut, to memory that the kernel knows to be writable; the bytes may get there only when the thread goes on.
+  int64_t copyResult(Thread* t, uint64_t addr, const uint8_t* from, size_t length);
   int64_t readString(Thread* t, uint64_t addr, uint8_t* into, size_t max);
   int64_t cpuTime(const Thread* t) const;
   int64_t getFpu(Thread* t, uint8_t* into, size_t room);
@@ -173,7 +175,6 @@ class Platform {
   int learnFpu();
   void takeFetched(const Thread* t);
   bool hasFetched(const Thread* t, uint64_t addr, size_t length) const;
-  bool mayDefer(const Thread* t, uint64_t addr, size_t length) const;
   void writeDeferred(Thread* t);
   // systrap-threads.cc
   bool bind(Thread* t, pid_t tid);
@@ -229,11 +230,10 @@ class Platform {
   std::deque<int> ready_;
   std::deque<int> spawns_;
   std::unordered_map<pid_t, std::shared_ptr<Process>> processes_;
-  // The thread whose system call was returned by the present wait(), and the memory that it brought along.
+  // The thread whose system call was returned by the present wait(), and which memory it brought along.
   int current_ = -1;
   uint64_t fetchedAt_ = 0;
   uint32_t fetchedLength_ = 0;
-  uint8_t fetched_[STUB_IN_MAX];
   uint8_t* records_ = nullptr;
   StubStatus* status_ = nullptr;
   Fd statusFd_, listener_, epoll_, childFd_;

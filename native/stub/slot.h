@@ -15,7 +15,10 @@
 
 #define STUB_PAGE 4096
 #define STUB_MAX_THREADS 4096
-#define STUB_SLOTS_SIZE ((uint64_t)STUB_MAX_THREADS * STUB_PAGE)
+// A slot is a page of control data, and behind it the bytes that travel with a call and with its result.
+#define STUB_SLOT_SIZE 0x4000
+#define STUB_DATA_MAX (STUB_SLOT_SIZE - STUB_PAGE)
+#define STUB_SLOTS_SIZE ((uint64_t)STUB_MAX_THREADS * STUB_SLOT_SIZE)
 // A thread block is the alternate signal stack of one thread above a page that is never mapped.
 #define STUB_BLOCK_SIZE 0x10000
 #define STUB_BLOCK_STACK (STUB_BLOCK_SIZE - STUB_PAGE)
@@ -92,10 +95,6 @@ struct StubOp {
   uint64_t a[6];
 };
 
-// How much memory travels in a slot with a call and with its result.
-#define STUB_IN_MAX 128
-#define STUB_OUT_MAX 256
-
 struct StubSlot {
   uint32_t state;
   uint32_t kind;
@@ -116,17 +115,17 @@ struct StubSlot {
   // What clone(2) returned: a hint only.
   int64_t child;
   // Program memory at `inAddr` that the thread brought along with a system call, and memory that it is to
-  // write at `outAddr` before the call returns: each saves the sentry a process_vm call.
+  // write at `outAddr` before the call returns: each saves the sentry a process_vm call. The bytes are in slot_data().
   uint32_t inLength;
   uint32_t outLength;
   uint64_t inAddr;
   uint64_t outAddr;
-  uint8_t in[STUB_IN_MAX];
-  uint8_t out[STUB_OUT_MAX];
   struct StubOp ops[];
 };
 
 #define STUB_MAX_OPS ((STUB_PAGE - sizeof(struct StubSlot)) / sizeof(struct StubOp))
+
+static inline uint8_t *slot_data(const struct StubSlot *slot) { return (uint8_t *)slot + STUB_PAGE; }
 
 // The page that the sentry writes and every stub reads.
 struct StubStatus {

@@ -13,7 +13,7 @@
 #define CLONE_CHILD_CLEARTID 0x200000
 
 static struct StubSlot *slot_of(uint64_t index) {
-  return (struct StubSlot *)(STUB_SLOTS + index * STUB_PAGE);
+  return (struct StubSlot *)(STUB_SLOTS + index * STUB_SLOT_SIZE);
 }
 
 static uint64_t block_top(uint64_t index) { return STUB_BLOCKS + (index + 1) * STUB_BLOCK_SIZE; }
@@ -124,7 +124,7 @@ static long clone_thread(const uint64_t *a, struct StubSlot *slot, struct Frame 
 }
 
 static long run_op(const struct StubOp *op, struct StubSlot *slot, struct Frame *frame) {
-  uint64_t own = ((uint64_t)slot - STUB_SLOTS) / STUB_PAGE;
+  uint64_t own = ((uint64_t)slot - STUB_SLOTS) / STUB_SLOT_SIZE;
   const uint64_t *a = op->a;
   switch (op->kind) {
     case STUB_OP_SYSCALL:
@@ -165,8 +165,8 @@ static int run_ops(struct StubSlot *slot, struct Frame *frame) {
 static int deliver(const struct StubSlot *slot) {
   uint64_t length = slot->outLength;
   if (length == 0) return 1;
-  if (length > STUB_OUT_MAX) length = STUB_OUT_MAX;
-  return stub_copy((void *)slot->outAddr, slot->out, length) == length;
+  if (length > STUB_DATA_MAX) length = STUB_DATA_MAX;
+  return stub_copy((void *)slot->outAddr, slot_data(slot), length) == length;
 }
 
 // Carry out verdicts until one says that the program goes on; the first is there already.

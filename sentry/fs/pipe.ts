@@ -282,7 +282,7 @@ class PipeEnd extends FileOps {
     if (request !== FIONREAD) return -ENOTTY
     const { scratch, scratchView } = task.kernel
     scratchView.setInt32(0, this.pipe.used, true)
-    return task.mm.copyOut(task, arg, scratch, 0, 4)
+    return task.mm.copyResult(task, arg, scratch, 0, 4)
   }
 
   override release(): void {

@@ -129,7 +129,7 @@ export class UserIo extends Io {
       const addr = this.#base[this.#segment]!
       const mm = this.#task.mm
       const n = out
-        ? mm.copyOutPartial(this.#task, addr, buffer, at + moved, part)
+        ? mm.copyResultPartial(this.#task, addr, buffer, at + moved, part)
         : mm.copyInPartial(this.#task, addr, buffer, at + moved, part)
       if (n <= 0) return moved > 0 ? moved : -EFAULT
       this.advance(n)

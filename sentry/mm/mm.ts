@@ -208,6 +208,26 @@ export class Mm {
   }
 
   /**
+   * As `copyOut`, for what a system call of `task` itself tells its caller: the bytes may reach the program only when
+   * the call returns. Not for memory that another thread waits for, as a futex word.
+   */
+  copyResult(task: Task, addr: number, from: Uint8Array, at: number, length: number): number {
+    return this.copyResultPartial(task, addr, from, at, length) === length ? 0 : -EFAULT
+  }
+
+  copyResultPartial(
+    task: Task,
+    addr: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+  ): number {
+    return this.vmas.isPlainMemory(addr, addr + length)
+      ? task.kernel.platform.writeResult(task.thread, addr, from, at, length)
+      : this.copyOutPartial(task, addr, from, at, length)
+  }
+
+  /**
    * A NUL-terminated string of at most `max` bytes with its NUL, as latin1 (one char per byte).
    * -ENAMETOOLONG when there is no NUL in `max` bytes, -EFAULT where memory ends before one.
    */

@@ -58,6 +58,17 @@ export class VmaTree {
     return true
   }
 
+  /** Whether [start, end) is private memory that can be written, with all of its pages there: a copy to it cannot fail. */
+  isPlainMemory(start: number, end: number): boolean {
+    let next = start
+    for (let i = this.indexAbove(start); next < end; i++) {
+      const vma = this.#vmas[i]
+      if (vma === undefined || vma.start > next || !vma.isPlainMemory) return false
+      next = vma.end
+    }
+    return true
+  }
+
   /** Put `vma` into the free range it describes and join it with its neighbours where they match. */
   insert(vma: Vma): Vma {
     const index = this.indexAbove(vma.start)

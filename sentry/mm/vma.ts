@@ -76,6 +76,12 @@ export class Vma {
     return (this.flags & VMA_SHARED) !== 0
   }
 
+  /** Private, writable, and without pages beyond the end of a file. */
+  get isPlainMemory(): boolean {
+    if ((this.flags & VMA_SHARED) !== 0 || (this.prot & PROT_WRITE) === 0) return false
+    return this.file === null || this.offset + this.length <= pageCeil(this.file.inode.size)
+  }
+
   /** Private and writable: what RLIMIT_DATA counts. */
   get isData(): boolean {
     return (this.flags & (VMA_SHARED | VMA_GROWSDOWN)) === 0 && (this.prot & PROT_WRITE) !== 0

@@ -132,7 +132,7 @@ export abstract class Socket extends FileOps {
     if (n < 0) return n
     const { scratch, scratchView } = task.kernel
     scratchView.setInt32(0, n, true)
-    return task.mm.copyOut(task, arg, scratch, 0, 4)
+    return task.mm.copyResult(task, arg, scratch, 0, 4)
   }
 
   override release(_file: File): void {

@@ -183,7 +183,7 @@ function getOwnerEx(task: Task, file: File, addr: number): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setInt32(0, file.ownerType, true)
   scratchView.setInt32(4, file.owner, true)
-  return task.mm.copyOut(task, addr, scratch, 0, 8)
+  return task.mm.copyResult(task, addr, scratch, 0, 8)
 }
 
 function setOwnerEx(task: Task, file: File, addr: number): number {
@@ -240,7 +240,7 @@ function getLock(task: Task, file: File, ofd: boolean, addr: number): number {
     flock.pid = held.pid
   }
   writeFlock(task.kernel.scratchView, 0, flock)
-  return task.mm.copyOut(task, addr, task.kernel.scratch, 0, SIZEOF_FLOCK)
+  return task.mm.copyResult(task, addr, task.kernel.scratch, 0, SIZEOF_FLOCK)
 }
 
 function setLock(task: Task, file: File, ofd: boolean, waits: boolean, addr: number): number {
@@ -292,7 +292,7 @@ function copyOutWords(task: Task, addr: number, low: number, high: number, bytes
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, low, true)
   scratchView.setUint32(4, high, true)
-  return task.mm.copyOut(task, addr, scratch, 0, bytes)
+  return task.mm.copyResult(task, addr, scratch, 0, bytes)
 }
 
 function setFlagFromUser(task: Task, file: File, addr: number, flag: number): number {

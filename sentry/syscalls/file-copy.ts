@@ -46,7 +46,7 @@ function storeOffset(task: Task, file: File, addr: number, offset: number): numb
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, offset >>> 0, true)
   scratchView.setUint32(4, Math.floor(offset / 2 ** 32), true)
-  return task.mm.copyOut(task, addr, scratch, 0, 8)
+  return task.mm.copyResult(task, addr, scratch, 0, 8)
 }
 
 export function sys_sendfile(

@@ -74,7 +74,7 @@ export function installPair(
     const { scratch, scratchView } = task.kernel
     scratchView.setInt32(0, a, true)
     scratchView.setInt32(4, b, true)
-    error = task.mm.copyOut(task, addr, scratch, 0, 8)
+    error = task.mm.copyResult(task, addr, scratch, 0, 8)
     if (error === 0) return 0
     task.files.remove(b)
   }

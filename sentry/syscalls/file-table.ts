@@ -153,7 +153,7 @@ function listDirectory(task: Task, fd: number, dirp: number, count: number, old:
   if (error < 0) return error
   const { length } = writer
   if (length === 0) return writer.full ? -EINVAL : 0
-  const n = task.mm.copyOut(task, dirp, bounce, 0, length)
+  const n = task.mm.copyResult(task, dirp, bounce, 0, length)
   if (n < 0) return n
   file.pos = writer.next
   touchAccessed(task.kernel, inode)

@@ -180,7 +180,7 @@ export function sys_getcwd(task: Task, buf: number, size: number): number {
   if (path.length + 1 > size) return -ERANGE
   for (let i = 0; i < path.length; i++) scratch[i] = path.charCodeAt(i)
   scratch[path.length] = 0
-  const error = task.mm.copyOut(task, buf, scratch, 0, path.length + 1)
+  const error = task.mm.copyResult(task, buf, scratch, 0, path.length + 1)
   return error < 0 ? error : path.length + 1
 }
 

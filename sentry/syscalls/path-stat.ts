@@ -67,7 +67,7 @@ function copyOutStat(task: Task, inode: Inode, statbuf: number): number {
   const error = inode.refresh()
   if (error < 0) return error
   fillStat(task.kernel.scratchView, inode)
-  return task.mm.copyOut(task, statbuf, task.kernel.scratch, 0, SIZEOF_STAT)
+  return task.mm.copyResult(task, statbuf, task.kernel.scratch, 0, SIZEOF_STAT)
 }
 
 export function sys_statx(
@@ -88,7 +88,7 @@ export function sys_statx(
   const error = inode.refresh()
   if (error < 0) return error
   fillStatx(task.kernel.scratchView, inode, mount, dentry)
-  return task.mm.copyOut(task, statxbuf, task.kernel.scratch, 0, SIZEOF_STATX)
+  return task.mm.copyResult(task, statxbuf, task.kernel.scratch, 0, SIZEOF_STATX)
 }
 
 export function sys_access(task: Task, path: number, mode: number): number {
@@ -175,7 +175,7 @@ export function sys_readlinkat(
   const { scratch } = task.kernel
   const length = Math.min(target.length, bufsiz, scratch.length)
   for (let i = 0; i < length; i++) scratch[i] = target.charCodeAt(i)
-  const error = task.mm.copyOut(task, buf, scratch, 0, length)
+  const error = task.mm.copyResult(task, buf, scratch, 0, length)
   return error < 0 ? error : length
 }
 
@@ -183,12 +183,12 @@ export function sys_statfs(task: Task, path: number, buf: number): number {
   const n = walkUser(task, AT_FDCWD, path, 0)
   if (n < 0) return n
   const error = fillStatFs(task.kernel.scratchView, walk.dentry.inode!, walk.mount)
-  return error < 0 ? error : task.mm.copyOut(task, buf, task.kernel.scratch, 0, SIZEOF_STATFS)
+  return error < 0 ? error : task.mm.copyResult(task, buf, task.kernel.scratch, 0, SIZEOF_STATFS)
 }
 
 export function sys_fstatfs(task: Task, fd: number, buf: number): number {
   const file = task.files.get(fd)
   if (file === undefined) return -EBADF
   const error = fillStatFs(task.kernel.scratchView, file.inode, file.mount)
-  return error < 0 ? error : task.mm.copyOut(task, buf, task.kernel.scratch, 0, SIZEOF_STATFS)
+  return error < 0 ? error : task.mm.copyResult(task, buf, task.kernel.scratch, 0, SIZEOF_STATFS)
 }

@@ -122,7 +122,7 @@ export function getUserXattr(
   if (typeof bytes === 'number' || size === 0)
     return typeof bytes === 'number' ? bytes : bytes.length
   if (bytes.length > size) return -ERANGE
-  const error = task.mm.copyOut(task, value, bytes, 0, bytes.length)
+  const error = task.mm.copyResult(task, value, bytes, 0, bytes.length)
   return error < 0 ? error : bytes.length
 }
 
@@ -132,7 +132,7 @@ export function listUserXattr(task: Task, inode: Inode, list: number, size: numb
     return typeof names === 'number' ? names : names.length
   if (names.length > size) return -ERANGE
   const bytes = Buffer.from(names, 'latin1')
-  const error = task.mm.copyOut(task, list, bytes, 0, bytes.length)
+  const error = task.mm.copyResult(task, list, bytes, 0, bytes.length)
   return error < 0 ? error : bytes.length
 }
 

@@ -138,7 +138,7 @@ function wait(task: Task, epfd: number, addr: number, max: number, timeoutNs: nu
   sink.at = 0
   // One call reports what fits into scratch memory; the program asks again for the rest.
   const n = epoll.collect(Math.min(max, Math.floor(scratch.length / EVENT_SIZE)), sink)
-  if (n > 0) return task.mm.copyOut(task, addr, scratch, 0, sink.at) < 0 ? -EFAULT : n
+  if (n > 0) return task.mm.copyResult(task, addr, scratch, 0, sink.at) < 0 ? -EFAULT : n
   if (timeoutNs === 0 || task.restart.timedOut) return 0
   setDeadline(task, timeoutNs)
   return task.block(epoll.queue, POLLIN)

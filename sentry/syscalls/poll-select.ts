@@ -141,7 +141,7 @@ function load(task: Task, addr: number, buffer: Uint8Array, at: number, bytes: n
 }
 
 function store(task: Task, addr: number, buffer: Uint8Array, at: number, bytes: number): boolean {
-  return addr === 0 || bytes === 0 || task.mm.copyOut(task, addr, buffer, at, bytes) === 0
+  return addr === 0 || bytes === 0 || task.mm.copyResult(task, addr, buffer, at, bytes) === 0
 }
 
 /** The sets (bits 0, 1, 2) that hold descriptor `fd`. */

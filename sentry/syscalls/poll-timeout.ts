@@ -66,5 +66,5 @@ export function writeRemaining(
   scratchView.setUint32(4, Math.floor(sec / 2 ** 32), true)
   scratchView.setUint32(8, part, true)
   scratchView.setUint32(12, 0, true)
-  if (task.mm.copyOut(task, addr, scratch, 0, 16) < 0) return
+  if (task.mm.copyResult(task, addr, scratch, 0, 16) < 0) return
 }

@@ -77,7 +77,7 @@ function pollFiles(task: Task, addr: number, count: number, timeoutNs: number): 
     setDeadline(task, timeoutNs)
     return waitForAny(task, view, count)
   }
-  if (bytes > 0 && task.mm.copyOut(task, addr, buffer, 0, bytes) < 0) return -EFAULT
+  if (bytes > 0 && task.mm.copyResult(task, addr, buffer, 0, bytes) < 0) return -EFAULT
   return ready
 }
 

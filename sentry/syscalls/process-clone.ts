@@ -303,7 +303,7 @@ function copyOutWait(task: Task, pid: number, statusAddr: number, rusageAddr: nu
   found.group = found.info = null
   if (statusAddr !== 0) {
     scratchView.setInt32(0, status, true)
-    if (task.mm.copyOut(task, statusAddr, scratch, 0, 4) < 0) return -EFAULT
+    if (task.mm.copyResult(task, statusAddr, scratch, 0, 4) < 0) return -EFAULT
   }
   if (rusageAddr !== 0 && copyOutRusage(task, rusageAddr, groupRusage(group!)) < 0) return -EFAULT
   return pid
@@ -355,5 +355,5 @@ function copyOutWaitid(task: Task, pid: number, infoAddr: number, rusageAddr: nu
     writeSigInfo(scratchView, 0, info!)
   } else writeSigInfo(scratchView, 0, sigInfo(0, 0))
   // Only the fields of SIGCHLD are written, up to si_status.
-  return task.mm.copyOut(task, infoAddr, scratch, 0, 28)
+  return task.mm.copyResult(task, infoAddr, scratch, 0, 28)
 }

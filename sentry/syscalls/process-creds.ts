@@ -229,7 +229,7 @@ export function sys_getgroups(task: Task, size: number, list: number): number {
   if (groups.length > size) return -EINVAL
   const bytes = Uint32Array.from(groups)
   const out = new Uint8Array(bytes.buffer)
-  return task.mm.copyOut(task, list, out, 0, out.length) < 0 ? -EFAULT : groups.length
+  return task.mm.copyResult(task, list, out, 0, out.length) < 0 ? -EFAULT : groups.length
 }
 
 /** setgroups(2). */
@@ -258,7 +258,7 @@ function readCapHeader(task: Task, addr: number): number {
     header.words = 2
   else {
     scratchView.setUint32(0, _LINUX_CAPABILITY_VERSION_3, true)
-    return task.mm.copyOut(task, addr, scratch, 0, 4) < 0 ? -EFAULT : -EINVAL
+    return task.mm.copyResult(task, addr, scratch, 0, 4) < 0 ? -EFAULT : -EINVAL
   }
   return 0
 }
@@ -278,7 +278,7 @@ export function sys_capget(task: Task, headerAddr: number, data: number): number
     scratchView.setUint32(i * 4, set.lo, true)
     scratchView.setUint32(12 + i * 4, set.hi, true)
   })
-  return task.mm.copyOut(task, data, scratch, 0, header.words * 12)
+  return task.mm.copyResult(task, data, scratch, 0, header.words * 12)
 }
 
 /** capset(2): only for the caller itself. */

@@ -63,7 +63,7 @@ export function groupRusage(group: ThreadGroup): Rusage {
 export function copyOutRusage(task: Task, addr: number, rusage: Rusage): number {
   const { scratch, scratchView } = task.kernel
   writeRusage(scratchView, 0, rusage)
-  return task.mm.copyOut(task, addr, scratch, 0, SIZEOF_RUSAGE)
+  return task.mm.copyResult(task, addr, scratch, 0, SIZEOF_RUSAGE)
 }
 
 /**
@@ -169,7 +169,7 @@ function copyOutPair(task: Task, cur: number, max: number, addr: number): number
   const { scratch, scratchView } = task.kernel
   writeLimit(scratchView, 0, cur)
   writeLimit(scratchView, 8, max)
-  return task.mm.copyOut(task, addr, scratch, 0, 16)
+  return task.mm.copyResult(task, addr, scratch, 0, 16)
 }
 
 function writeLimit(view: DataView, at: number, value: number): void {

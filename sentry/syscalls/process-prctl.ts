@@ -263,7 +263,7 @@ function getName(task: Task, addr: number): number {
   const { scratch } = task.kernel
   scratch.fill(0, 0, TASK_COMM_LEN)
   Buffer.from(scratch.buffer, 0, TASK_COMM_LEN).write(task.comm, 'latin1')
-  return task.mm.copyOut(task, addr, scratch, 0, TASK_COMM_LEN)
+  return task.mm.copyResult(task, addr, scratch, 0, TASK_COMM_LEN)
 }
 
 /**
@@ -284,14 +284,14 @@ function setVmaName(task: Task, start: number, length: number, name: number): nu
 function copyOutInt(task: Task, addr: number, value: number): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setInt32(0, value, true)
-  return task.mm.copyOut(task, addr, scratch, 0, 4)
+  return task.mm.copyResult(task, addr, scratch, 0, 4)
 }
 
 function copyOutWord(task: Task, addr: number, value: number): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, value % 2 ** 32, true)
   scratchView.setUint32(4, Math.floor(value / 2 ** 32), true)
-  return task.mm.copyOut(task, addr, scratch, 0, 8)
+  return task.mm.copyResult(task, addr, scratch, 0, 8)
 }
 
 /** arch_prctl(2). The platform answers the common cases natively; the rest arrives here. */

@@ -208,7 +208,7 @@ export function sys_sched_getparam(task: Task, pid: number, param: number): numb
   if (typeof target === 'number') return target
   const { scratch, scratchView } = task.kernel
   scratchView.setInt32(0, target.sched.priority, true)
-  return task.mm.copyOut(task, param, scratch, 0, 4)
+  return task.mm.copyResult(task, param, scratch, 0, 4)
 }
 
 /** sched_get_priority_max(2). */
@@ -273,7 +273,7 @@ export function sys_sched_getaffinity(
     if (affinity === null || affinity[cpu] === 1) scratch[cpu >> 3]! |= 1 << (cpu & 7)
   }
   const size = Math.min(length, bytes)
-  return task.mm.copyOut(task, addr, scratch, 0, size) < 0 ? -EFAULT : size
+  return task.mm.copyResult(task, addr, scratch, 0, size) < 0 ? -EFAULT : size
 }
 
 const attr: SchedAttr = {
@@ -306,7 +306,7 @@ function readAttr(task: Task, addr: number): number {
 function tooBig(task: Task, addr: number): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, SIZEOF_SCHED_ATTR, true)
-  return task.mm.copyOut(task, addr, scratch, 0, 4) < 0 ? -EFAULT : -E2BIG
+  return task.mm.copyResult(task, addr, scratch, 0, 4) < 0 ? -EFAULT : -E2BIG
 }
 
 /** sched_setattr(2). SCHED_DEADLINE is absent. */
@@ -349,7 +349,7 @@ export function sys_sched_getattr(
   attr.utilMin = sched.utilMin
   attr.utilMax = sched.utilMax
   writeSchedAttr(kernel.scratchView, 0, attr)
-  return task.mm.copyOut(task, addr, kernel.scratch, 0, length)
+  return task.mm.copyResult(task, addr, kernel.scratch, 0, length)
 }
 
 /** ioprio_set(2). */
@@ -401,6 +401,6 @@ export function sys_getcpu(task: Task, cpuAddr: number, nodeAddr: number, _cache
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, Math.max(task.sched.affinity?.indexOf(1) ?? 0, 0), true)
   scratchView.setUint32(4, 0, true)
-  if (cpuAddr !== 0 && task.mm.copyOut(task, cpuAddr, scratch, 0, 4) < 0) return -EFAULT
-  return nodeAddr === 0 ? 0 : task.mm.copyOut(task, nodeAddr, scratch, 4, 4)
+  if (cpuAddr !== 0 && task.mm.copyResult(task, cpuAddr, scratch, 0, 4) < 0) return -EFAULT
+  return nodeAddr === 0 ? 0 : task.mm.copyResult(task, nodeAddr, scratch, 4, 4)
 }

@@ -110,7 +110,7 @@ export function sys_rt_sigaction(
   writeAddress(scratchView, 16, restorer)
   scratchView.setUint32(24, lo, true)
   scratchView.setUint32(28, hi, true)
-  return task.mm.copyOut(task, oldAddr, scratch, 0, SIGACTION_SIZE)
+  return task.mm.copyResult(task, oldAddr, scratch, 0, SIGACTION_SIZE)
 }
 
 /** A pending signal whose action becomes "ignore" is discarded: POSIX 3.3.1.3. */
@@ -146,7 +146,7 @@ export function sys_rt_sigprocmask(
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, lo, true)
   scratchView.setUint32(4, hi, true)
-  return task.mm.copyOut(task, oldAddr, scratch, 0, SIGSET_SIZE)
+  return task.mm.copyResult(task, oldAddr, scratch, 0, SIGSET_SIZE)
 }
 
 /** rt_sigreturn(2). The frame lies where the restorer's `ret` left the stack pointer. */
@@ -172,7 +172,7 @@ export function sys_rt_sigpending(task: Task, addr: number, setSize: number): nu
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, (own.lo | shared.lo) & mask.lo, true)
   scratchView.setUint32(4, (own.hi | shared.hi) & mask.hi, true)
-  return task.mm.copyOut(task, addr, scratch, 0, setSize)
+  return task.mm.copyResult(task, addr, scratch, 0, setSize)
 }
 
 /** rt_sigsuspend(2). */
@@ -227,7 +227,7 @@ export function sys_rt_sigtimedwait(
     if (infoAddr === 0) return info.signo
     kernel.scratch.fill(0, 0, SIGINFO_SIZE)
     writeSigInfo(kernel.scratchView, 0, info)
-    return task.mm.copyOut(task, infoAddr, kernel.scratch, 0, SIGINFO_SIZE) < 0
+    return task.mm.copyResult(task, infoAddr, kernel.scratch, 0, SIGINFO_SIZE) < 0
       ? -EFAULT
       : info.signo
   }
@@ -263,5 +263,5 @@ export function sys_sigaltstack(task: Task, newAddr: number, oldAddr: number): n
   writeAddress(scratchView, 0, altStackAddr)
   scratchView.setUint32(8, state >>> 0, true)
   writeAddress(scratchView, 16, altStackSize)
-  return task.mm.copyOut(task, oldAddr, scratch, 0, STACK_SIZE)
+  return task.mm.copyResult(task, oldAddr, scratch, 0, STACK_SIZE)
 }

@@ -146,11 +146,12 @@ function receiveOne(
 function writeResults(task: Task, socket: Socket, at: number): number {
   if (header.name !== 0) {
     const n = Math.min(header.nameLength, message.nameLength)
-    if (n > 0 && task.mm.copyOut(task, header.name, message.name, 0, n) < 0) return -EFAULT
+    if (n > 0 && task.mm.copyResult(task, header.name, message.name, 0, n) < 0) return -EFAULT
   }
   const room = header.control === 0 ? 0 : Math.min(header.controlLength, MAX_CONTROL)
   const used = buildControl(task, message, socket.passCredentials, controlView, room)
-  if (used > 0 && task.mm.copyOut(task, header.control, controlBytes, 0, used) < 0) return -EFAULT
+  if (used > 0 && task.mm.copyResult(task, header.control, controlBytes, 0, used) < 0)
+    return -EFAULT
   const { scratch, scratchView } = task.kernel
   scratchView.setInt32(0, message.nameLength, true)
   scratchView.setUint32(4, used, true)
@@ -176,7 +177,7 @@ function progressOf(task: Task): Progress {
 function writeLength(task: Task, at: number, length: number): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, length, true)
-  return task.mm.copyOut(task, at + MSGHDR_SIZE, scratch, 0, 4)
+  return task.mm.copyResult(task, at + MSGHDR_SIZE, scratch, 0, 4)
 }
 
 /** sendmmsg(2): the number of messages sent, or the first one's error. */

@@ -193,9 +193,9 @@ export function sys_getsockopt(
       : socket.getOption(task, level, name, value)
   if (n < 0) return n
   const size = Math.min(room, n)
-  if (size > 0 && task.mm.copyOut(task, addr, value, 0, size) < 0) return -EFAULT
+  if (size > 0 && task.mm.copyResult(task, addr, value, 0, size) < 0) return -EFAULT
   scratchView.setInt32(0, size, true)
-  return task.mm.copyOut(task, lengthAt, scratch, 0, 4)
+  return task.mm.copyResult(task, lengthAt, scratch, 0, 4)
 }
 
 /** Puts the option's value into `value`; returns its length or -errno. */

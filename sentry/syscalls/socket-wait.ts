@@ -34,9 +34,9 @@ export function writeAddress(
   const room = scratchView.getInt32(0, true)
   if (room < 0) return -EINVAL
   const n = Math.min(room, length)
-  if (n > 0 && task.mm.copyOut(task, addr, address, 0, n) < 0) return -EFAULT
+  if (n > 0 && task.mm.copyResult(task, addr, address, 0, n) < 0) return -EFAULT
   scratchView.setInt32(0, length, true)
-  return task.mm.copyOut(task, lengthAt, scratch, 0, 4)
+  return task.mm.copyResult(task, lengthAt, scratch, 0, 4)
 }
 
 /**

@@ -41,7 +41,7 @@ const info: Sysinfo = {
 export function sys_uname(task: Task, addr: number): number {
   const { kernel } = task
   writeUtsname(kernel.scratchView, 0, kernel.system)
-  return task.mm.copyOut(task, addr, kernel.scratch, 0, SIZEOF_UTSNAME)
+  return task.mm.copyResult(task, addr, kernel.scratch, 0, SIZEOF_UTSNAME)
 }
 
 function readName(task: Task, addr: number, length: number): string | number {
@@ -77,7 +77,7 @@ export function sys_sysinfo(task: Task, addr: number): number {
   info.freeram = Math.max(kernel.memoryBytes - usedBytes(task), 0)
   info.procs = kernel.tasks.size % 65536
   writeSysinfo(kernel.scratchView, 0, info)
-  return task.mm.copyOut(task, addr, kernel.scratch, 0, SIZEOF_SYSINFO)
+  return task.mm.copyResult(task, addr, kernel.scratch, 0, SIZEOF_SYSINFO)
 }
 
 function usedBytes(task: Task): number {

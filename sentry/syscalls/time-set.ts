@@ -61,5 +61,5 @@ export function sys_clock_adjtime(task: Task, clock: number, addr: number): numb
     time: { sec: now.sec, usec: Math.floor(now.nsec / 1000) },
   }
   writeTimex(kernel.scratchView, 0, timex)
-  return task.mm.copyOut(task, addr, kernel.scratch, 0, SIZEOF_TIMEX) < 0 ? -EFAULT : TIME_ERROR
+  return task.mm.copyResult(task, addr, kernel.scratch, 0, SIZEOF_TIMEX) < 0 ? -EFAULT : TIME_ERROR
 }

@@ -133,7 +133,7 @@ export function sys_timer_create(
   })
   if (id < 0) return id
   scratchView.setInt32(0, id, true)
-  if (task.mm.copyOut(task, idAddr, scratch, 0, 4) === 0) return 0
+  if (task.mm.copyResult(task, idAddr, scratch, 0, 4) === 0) return 0
   deletePosixTimer(task.group, id)
   return -EFAULT
 }

@@ -36,7 +36,7 @@ export function writeTimespec(task: Task, addr: number, sec: number, nsec: numbe
   const { scratch, scratchView } = task.kernel
   writeLong(scratchView, 0, sec)
   writeLong(scratchView, 8, nsec)
-  return task.mm.copyOut(task, addr, scratch, 0, 16)
+  return task.mm.copyResult(task, addr, scratch, 0, 16)
 }
 
 /** Read a struct itimerspec into `timer`. */
@@ -97,5 +97,5 @@ function writeTimer(
   writeLong(scratchView, 8, Math.floor((intervalNs % NS_PER_SEC) / unit))
   writeLong(scratchView, 16, Math.floor(valueNs / NS_PER_SEC))
   writeLong(scratchView, 24, Math.floor((valueNs % NS_PER_SEC) / unit))
-  return task.mm.copyOut(task, addr, scratch, 0, 32)
+  return task.mm.copyResult(task, addr, scratch, 0, 32)
 }

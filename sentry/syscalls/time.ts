@@ -64,7 +64,7 @@ export function sys_gettimeofday(task: Task, tv: number, tz: number): number {
   if (tv !== 0 && writeTimespec(task, tv, now.sec, Math.floor(now.nsec / 1000)) < 0) return -EFAULT
   if (tz === 0) return 0
   kernel.scratch.fill(0, 0, 8)
-  return task.mm.copyOut(task, tz, kernel.scratch, 0, 8)
+  return task.mm.copyResult(task, tz, kernel.scratch, 0, 8)
 }
 
 /** time(2). */
@@ -75,7 +75,7 @@ export function sys_time(task: Task, addr: number): number {
   if (addr === 0) return sec
   kernel.scratchView.setUint32(0, sec % 2 ** 32, true)
   kernel.scratchView.setUint32(4, Math.floor(sec / 2 ** 32), true)
-  return task.mm.copyOut(task, addr, kernel.scratch, 0, 8) < 0 ? -EFAULT : sec
+  return task.mm.copyResult(task, addr, kernel.scratch, 0, 8) < 0 ? -EFAULT : sec
 }
 
 /** times(2). Returns ticks since some point in the past. */
@@ -90,7 +90,7 @@ export function sys_times(task: Task, addr: number): number {
     kernel.scratchView.setUint32(i * 8, value % 2 ** 32, true)
     kernel.scratchView.setUint32(i * 8 + 4, Math.floor(value / 2 ** 32), true)
   })
-  return task.mm.copyOut(task, addr, kernel.scratch, 0, 32) < 0 ? -EFAULT : ticks
+  return task.mm.copyResult(task, addr, kernel.scratch, 0, 32) < 0 ? -EFAULT : ticks
 }
 
 /** nanosleep(2): measured by CLOCK_MONOTONIC, as in Linux. */

@@ -267,7 +267,7 @@ class HostStreamOps extends FileOps {
       const n = readable(hostFd)
       if (n < 0) return n
       scratchView.setInt32(0, n, true)
-      return task.mm.copyOut(task, arg, scratch, 0, 4)
+      return task.mm.copyResult(task, arg, scratch, 0, 4)
     }
     return isTerminal ? terminalIoctl(hostFd, task, request, arg) : -ENOTTY
   }
@@ -282,11 +282,11 @@ function terminalIoctl(hostFd: HostFd, task: Task, request: number, arg: number)
   switch (request) {
     case TCGETS: {
       const error = tcgets(hostFd, scratch)
-      return error < 0 ? error : task.mm.copyOut(task, arg, scratch, 0, TERMIOS_SIZE)
+      return error < 0 ? error : task.mm.copyResult(task, arg, scratch, 0, TERMIOS_SIZE)
     }
     case TIOCGWINSZ: {
       const error = getWinsize(hostFd, winsize)
-      return error < 0 ? error : task.mm.copyOut(task, arg, winsizeBytes, 0, 8)
+      return error < 0 ? error : task.mm.copyResult(task, arg, winsizeBytes, 0, 8)
     }
     case TIOCSWINSZ: {
       const error = task.mm.copyIn(task, arg, winsizeBytes, 0, 8)

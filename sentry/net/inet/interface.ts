@@ -46,7 +46,7 @@ export function interfaceIoctl(task: Task, command: number, arg: number): number
     if (!isNamed()) return -ENODEV
     answer(command)
   }
-  return task.mm.copyOut(task, arg, request, 0, IFREQ_SIZE)
+  return task.mm.copyResult(task, arg, request, 0, IFREQ_SIZE)
 }
 
 const KNOWN = new Set([
@@ -109,8 +109,8 @@ function listInterfaces(task: Task, arg: number): number {
     request.fill(0)
     writeName()
     writeAddress(AF_INET, LOOPBACK4, 0, value)
-    if (task.mm.copyOut(task, at, request, 0, IFREQ_SIZE) < 0) return -EFAULT
+    if (task.mm.copyResult(task, at, request, 0, IFREQ_SIZE) < 0) return -EFAULT
   }
   scratchView.setInt32(0, fits ? IFREQ_SIZE : 0, true)
-  return task.mm.copyOut(task, arg, scratch, 0, 4)
+  return task.mm.copyResult(task, arg, scratch, 0, 4)
 }

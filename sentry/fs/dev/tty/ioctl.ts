@@ -317,7 +317,7 @@ function flow(tty: Tty, master: boolean, task: Task, action: number): number {
 
 /** Copy the first `size` bytes of the scratch buffer out. */
 function copyOut(task: Task, arg: number, size: number): number {
-  return task.mm.copyOut(task, arg, task.kernel.scratch, 0, size)
+  return task.mm.copyResult(task, arg, task.kernel.scratch, 0, size)
 }
 
 /** Copy one int out. */
