@@ -15,7 +15,11 @@ const DOORBELL_NR = 400
  */
 export function createPtracePlatform(options: PlatformOptions): StubPlatform {
   const stub = { stubStart: STUB_BASE, stubEnd: STUB_TEXT_END, doorbellNr: DOORBELL_NR }
-  const policy = ptracePolicy({ ...stub, traceAll: options.traceAll === true })
+  const policy = ptracePolicy({
+    ...stub,
+    traceAll: options.traceAll === true,
+    trapped: options.trapped ?? [],
+  })
   const filter = toBytes(compile(policy))
   return new StubPlatform('ptrace', { stubFd: options.stubFd, filter, stubEnd: STUB_TEXT_END })
 }

@@ -63,6 +63,8 @@ export interface PlatformOptions {
   readonly stubFd: HostFd
   /** Every system call of the program is reported, also those that the host may answer harmlessly. */
   readonly traceAll?: boolean
+  /** Numbers of calls that are reported in any case: those that a seccomp profile does not always allow. */
+  readonly trapped?: readonly number[]
 }
 
 interface StartOptions {

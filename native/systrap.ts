@@ -26,9 +26,9 @@ const cloneFlags = [
 ]
 
 /** The filter for stub processes as struct sock_filter[]. */
-export function stubFilter(traceAll: boolean): Uint8Array {
+export function stubFilter(traceAll: boolean, trapped: readonly number[] = []): Uint8Array {
   const options = { stubStart: STUB_BASE, stubEnd: STUB_TEXT_END, doorbellNr: DOORBELL_NR }
-  return toBytes(compile(stubPolicy({ ...options, traceAll, cloneFlags })))
+  return toBytes(compile(stubPolicy({ ...options, traceAll, trapped, cloneFlags })))
 }
 
 /**
@@ -36,6 +36,6 @@ export function stubFilter(traceAll: boolean): Uint8Array {
  * nothing else in this process may start children as long as it lives.
  */
 export function createSystrapPlatform(options: PlatformOptions): StubPlatform {
-  const filter = stubFilter(options.traceAll === true)
+  const filter = stubFilter(options.traceAll === true, options.trapped)
   return new StubPlatform('systrap', { stubFd: options.stubFd, filter, stubEnd: STUB_END })
 }

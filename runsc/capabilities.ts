@@ -2,7 +2,8 @@
 
 import type { CapabilityConfig } from '../sentry/config.ts'
 import { CliError } from './errors.ts'
-import type { SpecProcess } from './spec.ts'
+import type { Warn } from './spec-check.ts'
+import type { SpecProcess } from './spec-schema.ts'
 
 /** Every capability, in the order of its bit. */
 export const ALL_CAPABILITIES = [
@@ -49,28 +50,44 @@ export const ALL_CAPABILITIES = [
   'CAP_CHECKPOINT_RESTORE',
 ] as const
 
-/** The sets of config.json as bits; a configuration without capabilities has none at all. */
-export function capabilityConfig(sets: SpecProcess['capabilities']): CapabilityConfig {
-  return {
-    bounding: bits(sets?.bounding ?? [], 'bounding'),
-    effective: bits(sets?.effective ?? [], 'effective'),
-    inheritable: bits(sets?.inheritable ?? [], 'inheritable'),
-    permitted: bits(sets?.permitted ?? [], 'permitted'),
-    ambient: bits(sets?.ambient ?? [], 'ambient'),
-  }
-}
+type Words = [lo: number, hi: number]
 
-function bits(names: readonly string[], set: string): [number, number] {
-  let lo = 0
-  let hi = 0
-  for (const name of names) {
-    const bit = (ALL_CAPABILITIES as readonly string[]).indexOf(name)
-    if (bit < 0)
-      throw new CliError(
-        `config.json: process.capabilities.${set}: there is no capability "${name}"`,
-      )
-    if (bit < 32) lo |= 1 << bit
-    else hi |= 1 << (bit - 32)
+/**
+ * The sets of config.json as bits; a configuration without capabilities has none at all. Names that we do not
+ * know are left out with a warning, as runc does: they may be of a newer kernel.
+ */
+export function capabilityConfig(sets: SpecProcess['capabilities'], warn: Warn): CapabilityConfig {
+  const unknown = new Set<string>()
+  const bits = (names: readonly string[] = []): Words => {
+    const words: Words = [0, 0]
+    for (const name of names) {
+      const bit = (ALL_CAPABILITIES as readonly string[]).indexOf(name)
+      if (bit < 0) unknown.add(name)
+      else if (bit < 32) words[0] = (words[0] | (1 << bit)) >>> 0
+      else words[1] = (words[1] | (1 << (bit - 32))) >>> 0
+    }
+    return words
   }
-  return [lo >>> 0, hi >>> 0]
+  const config = {
+    bounding: bits(sets?.bounding),
+    effective: bits(sets?.effective),
+    inheritable: bits(sets?.inheritable),
+    permitted: bits(sets?.permitted),
+    ambient: bits(sets?.ambient),
+  }
+  if (unknown.size > 0) {
+    warn(`process.capabilities: ignoring unknown capabilities: ${[...unknown].join(', ')}`)
+  }
+  const missing = (sets?.effective ?? []).find(
+    name => !unknown.has(name) && !sets?.permitted.includes(name),
+  )
+  // capset(2) refuses it.
+  if (missing !== undefined)
+    throw new CliError(
+      `config.json: process.capabilities.effective: ${missing} is not in the permitted set`,
+    )
+  // prctl(2): only what is permitted and inheritable can be ambient; runc does without the rest.
+  const { permitted: p, inheritable: i, ambient: a } = config
+  config.ambient = [(a[0] & p[0] & i[0]) >>> 0, (a[1] & p[1] & i[1]) >>> 0]
+  return config
 }

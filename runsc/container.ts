@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
+import { warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
 import { launchSandbox, type Sandbox } from './sandbox.ts'
 import { readSpec, type Spec } from './spec.ts'
@@ -67,6 +68,7 @@ export async function runOnce(
       id: 'runsc-do',
       spec,
       overlay,
+      warn: warner(options),
       bundle: '/',
       globals: options,
       controlSocket: join(directory, 'control.sock'),
@@ -94,7 +96,8 @@ async function prepare(
   how: { waitForStart: boolean; detached: boolean },
 ): Promise<Sandbox> {
   const bundle = resolve(options.bundle)
-  const spec = readSpec(bundle)
+  const warn = warner(options)
+  const spec = readSpec(bundle, warn)
   const store = new StateStore(options.root)
   store.reserve(id)
   let sandbox: Sandbox | undefined
@@ -104,6 +107,7 @@ async function prepare(
       spec,
       bundle,
       overlay: false,
+      warn,
       globals: options,
       controlSocket: store.controlSocket(id),
       ...how,

@@ -17,18 +17,35 @@ function oneLine(message: string): string {
 export function reportFailure(text: string, options: Partial<GlobalOptions>): void {
   const message = oneLine(text)
   process.stderr.write(`runsc: ${message}\n`)
-  if (options.log === undefined) return
+  if (options.log !== undefined) appendLog(options.log, 'error', message, options)
+}
+
+/** What is worth telling but no reason to fail goes to --log, or to stderr where there is none. */
+export function warner(options: Partial<GlobalOptions>): (text: string) => void {
+  return text => {
+    const message = oneLine(text)
+    if (options.log === undefined) process.stderr.write(`runsc: warning: ${message}\n`)
+    else appendLog(options.log, 'warning', message, options)
+  }
+}
+
+function appendLog(
+  file: string,
+  level: string,
+  message: string,
+  options: Partial<GlobalOptions>,
+): void {
   const time = new Date().toISOString()
   const line =
     options.logFormat === 'json'
-      ? JSON.stringify({ level: 'error', msg: message, time })
-      : `time="${time}" level=error msg=${JSON.stringify(message)}`
+      ? JSON.stringify({ level, msg: message, time })
+      : `time="${time}" level=${level} msg=${JSON.stringify(message)}`
   try {
-    const fd = openSync(options.log, 'a', 0o644)
+    const fd = openSync(file, 'a', 0o644)
     writeSync(fd, `${line}\n`)
     closeSync(fd)
   } catch (error) {
-    process.stderr.write(`runsc: cannot write --log ${options.log}: ${(error as Error).message}\n`)
+    process.stderr.write(`runsc: cannot write --log ${file}: ${(error as Error).message}\n`)
   }
 }
 

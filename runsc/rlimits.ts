@@ -2,7 +2,7 @@
 
 import type { RlimitConfig } from '../sentry/config.ts'
 import { CliError } from './errors.ts'
-import type { SpecProcess } from './spec.ts'
+import type { SpecProcess } from './spec-schema.ts'
 
 const NAMES = [
   'CPU',
@@ -29,7 +29,7 @@ const UNLIMITED = 2 ** 63
 /** process.rlimits as the sentry takes them. */
 export function rlimitConfig(rlimits: SpecProcess['rlimits']): RlimitConfig[] {
   return rlimits.map(({ type, soft, hard }) => {
-    const resource = NAMES.indexOf(type.replace('RLIMIT_', ''))
+    const resource = !type.startsWith('RLIMIT_') ? -1 : NAMES.indexOf(type.replace(/^RLIMIT_/, ''))
     if (resource < 0)
       throw new CliError(`config.json: process.rlimits: there is no limit "${type}"`)
     if (soft > hard)

@@ -1,23 +1,24 @@
 // Starts the processes of a sandbox: the gofer, and the launcher that becomes the sentry.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, constants, openSync, statSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { ATTACH_READ_ONLY } from '../gofer/protocol.ts'
-import { listenUnix, openTree, socketpair } from '../native/index.ts'
-import type { BootReport, MountConfig, ProcessConfig, SandboxConfig } from '../sentry/config.ts'
+import { listenUnix, socketpair } from '../native/index.ts'
+import type { BootReport, SandboxConfig } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
-import { capabilityConfig } from './capabilities.ts'
 import { type Answer, request } from './control.ts'
+import { deviceConfigs, sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
 import { openDebugFile } from './log.ts'
-import { makeMountpoint } from './mountpoints.ts'
+import { type Attach, latin1, openTrees } from './mounts.ts'
 import type { GlobalOptions } from './options.ts'
-import { rlimitConfig } from './rlimits.ts'
+import { processConfig } from './process-config.ts'
+import { seccompConfig } from './seccomp.ts'
 import type { Spec } from './spec.ts'
+import type { Warn } from './spec-check.ts'
 import { relayTerminal } from './terminal.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -29,9 +30,6 @@ const NOBODY = 65534
 /** Namespaces of the processes that serve the sandbox. */
 const NAMESPACES = ['--mount', '--net', '--ipc', '--uts']
 const FIRST_INHERITED = 3
-const AT_FDCWD = -100
-const OPEN_TREE_CLONE = 1
-const AT_RECURSIVE = 0x8000
 
 export interface LaunchOptions {
   id: string
@@ -43,6 +41,8 @@ export interface LaunchOptions {
   waitForStart: boolean
   /** The sandbox outlives this process. */
   detached: boolean
+  /** Told what is no reason to fail. */
+  warn: Warn
 }
 
 /** A sandbox that this process has started. */
@@ -65,15 +65,10 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
       '--network=host is not supported yet: use --network=none, which has loopback',
     )
   }
-  const root = resolve(options.bundle, spec.root.path)
-  const attach = [openAttach(root, 'root.path')]
-  const mounts = spec.mounts.map(mount => mountConfig(mount, options.bundle, attach))
-  if (!options.overlay) {
-    for (const mount of mounts)
-      makeMountpoint(latin1(root), latin1(mount.destination), mount.directory ?? true)
-  }
-  // Before any process starts: a wrong configuration must leave none behind.
-  const config = sandboxConfig(options, mounts)
+  // Before any process starts, and before anything is made: a wrong configuration must leave none behind.
+  const config = sandboxConfig(options)
+  const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
+  config.mounts = mounts
   const goferPair = pair(SOCK_SEQPACKET)
   const terminalPair = spec.process.terminal ? pair(SOCK_STREAM) : null
   const control = listen(options.controlSocket)
@@ -82,8 +77,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
 
   // The sentry first: everything else waits for it.
   const sentry = startSentry(options, [goferPair[1], control, stub, log, terminalPair?.[1] ?? null])
-  const gofer = startGofer(goferPair[0], attach, spec.root.readonly && !options.overlay)
-  const owned = [...attach, ...goferPair, control, stub, log]
+  const gofer = startGofer(goferPair[0], attach)
+  const owned = [...attach.map(({ fd }) => fd), ...goferPair, control, stub, log]
   if (terminalPair !== null) owned.push(terminalPair[1])
   for (const fd of owned) closeSync(fd)
 
@@ -101,30 +96,6 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   await bootReport(sentry, exited)
   if (terminalPair !== null && !options.detached) joinTerminal(terminalPair[0], sandbox, exited)
   return sandbox
-}
-
-function openAttach(path: string, field: string): number {
-  // A copy of the mounts below it, so that it outlives the gofer's change of root.
-  const fd = openTree(AT_FDCWD, latin1(path), OPEN_TREE_CLONE | AT_RECURSIVE)
-  if (fd < 0) throw new CliError(`config.json: ${field}: cannot open ${path}: ${errnoMessage(-fd)}`)
-  return fd
-}
-
-function mountConfig(mount: Spec['mounts'][number], bundle: string, attach: number[]): MountConfig {
-  const { destination, options, source } = mount
-  const bind =
-    mount.type === 'bind' || options.some(option => option === 'bind' || option === 'rbind')
-  if (!bind) return { destination, type: mount.type, source, options }
-  const path = resolve(bundle, source)
-  attach.push(openAttach(path, `mounts: ${destination}`))
-  return {
-    destination,
-    type: 'bind',
-    source,
-    options,
-    attach: attach.length - 1,
-    directory: statSync(path).isDirectory(),
-  }
 }
 
 function pair(type: number): [number, number] {
@@ -165,21 +136,18 @@ function launch(
   })
 }
 
-function startGofer(socket: number, attach: number[], readonly: boolean): ChildProcess {
+function startGofer(socket: number, attach: readonly Attach[]): ChildProcess {
   const first = FIRST_INHERITED + 2
   const gofer = launch(
     'gofer',
     [String(FIRST_INHERITED)],
     NAMESPACES,
-    ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach],
+    ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach.map(({ fd }) => fd)],
     true,
   )
   send(gofer.stdio[FIRST_INHERITED] as Writable, {
     socket: FIRST_INHERITED + 1,
-    attachPoints: attach.map((_, i) => ({
-      fd: first + i,
-      flags: i === 0 && readonly ? ATTACH_READ_ONLY : 0,
-    })),
+    attachPoints: attach.map(({ flags }, i) => ({ fd: first + i, flags })),
   })
   gofer.unref()
   return gofer
@@ -237,41 +205,26 @@ function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<number>): vo
   void exited.then(leave)
 }
 
-function sandboxConfig(options: LaunchOptions, mounts: MountConfig[]): SandboxConfig {
-  const { spec, globals } = options
+/** All but the mounts. */
+function sandboxConfig(options: LaunchOptions): SandboxConfig {
+  const { spec, globals, warn } = options
+  const { linux } = spec
   return {
     id: options.id,
     platform: globals.platform,
-    hostname: spec.hostname || options.id,
-    domainname: spec.domainname || '(none)',
-    process: processConfig(spec),
+    hostname: latin1(spec.hostname || options.id),
+    domainname: latin1(spec.domainname || '(none)'),
+    process: processConfig(spec.process, linux.personality?.domain ?? 'LINUX', warn),
     root: { readonly: spec.root.readonly, overlay: options.overlay },
-    mounts: mounts.map(mount => ({ ...mount, destination: latin1(mount.destination) })),
+    mounts: [],
+    devices: deviceConfigs(linux.devices),
+    maskedPaths: linux.maskedPaths.map(latin1),
+    readonlyPaths: linux.readonlyPaths.map(latin1),
+    sysctls: sysctlConfigs(linux.sysctl),
+    seccomp: seccompConfig(linux.seccomp),
     waitForStart: options.waitForStart,
     strace: globals.strace,
     debug: globals.debug,
     host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
   }
 }
-
-function processConfig({ process: p }: Spec): ProcessConfig {
-  return {
-    args: p.args.map(latin1),
-    env: p.env.map(latin1),
-    cwd: latin1(p.cwd),
-    uid: p.user.uid,
-    gid: p.user.gid,
-    groups: p.user.additionalGids,
-    umask: p.user.umask ?? 0o022,
-    capabilities: capabilityConfig(p.capabilities),
-    rlimits: rlimitConfig(p.rlimits),
-    noNewPrivileges: p.noNewPrivileges,
-    oomScoreAdj: p.oomScoreAdj,
-    terminal: p.terminal,
-    rows: p.consoleSize?.height ?? process.stdout.rows ?? 0,
-    columns: p.consoleSize?.width ?? process.stdout.columns ?? 0,
-  }
-}
-
-/** JSON and Node have text; the kernel has bytes, one per char. */
-const latin1 = (text: string) => Buffer.from(text, 'utf8').toString('latin1')

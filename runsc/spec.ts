@@ -5,107 +5,82 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { CliError } from './errors.ts'
+import { checkSpec, type Warn } from './spec-check.ts'
+import { processSchema, type Spec, type SpecProcess, specSchema } from './spec-schema.ts'
+
+export type { Spec, SpecProcess } from './spec-schema.ts'
 
 /** The OCI runtime specification that we follow. */
 export const OCI_VERSION = '1.2.0'
 /** Larger configurations are refused unread. */
 const MAX_CONFIG_BYTES = 16 << 20
+/** Nothing in a config.json is nested nearly as deep. */
+const MAX_DEPTH = 64
+/** Longest part of a wrong value in a message. */
+const SHOWN_LENGTH = 80
 
-/** PATH_MAX without its NUL. */
-const PATH_BYTES = 4095
-
-const absolutePath = v.pipe(
-  v.string(),
-  v.startsWith('/', 'expected an absolute path'),
-  v.check(path => !path.includes('\0'), 'expected a path without NUL'),
-  v.maxBytes(PATH_BYTES, `expected a path of at most ${PATH_BYTES} bytes`),
-)
-const text = v.pipe(
-  v.string(),
-  v.check(s => !s.includes('\0'), 'expected a string without NUL'),
-)
-const u32 = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(2 ** 32 - 1))
-const count = v.pipe(v.number(), v.integer(), v.minValue(0))
-const strings = v.array(text)
-const capabilities = v.array(
-  v.pipe(v.string(), v.regex(/^CAP_[A-Z_]+$/, 'expected a name like CAP_CHOWN')),
-)
-
-const processSchema = v.object({
-  terminal: v.optional(v.boolean(), false),
-  consoleSize: v.optional(v.object({ height: count, width: count })),
-  user: v.optional(
-    v.object({
-      uid: v.optional(u32, 0),
-      gid: v.optional(u32, 0),
-      umask: v.optional(v.pipe(u32, v.maxValue(0o777))),
-      additionalGids: v.optional(v.array(u32), []),
-    }),
-    {},
-  ),
-  args: v.pipe(strings, v.minLength(1, 'expected at least one argument, the program')),
-  env: v.optional(strings, []),
-  cwd: v.optional(absolutePath, '/'),
-  capabilities: v.optional(
-    v.object({
-      bounding: v.optional(capabilities, []),
-      effective: v.optional(capabilities, []),
-      inheritable: v.optional(capabilities, []),
-      permitted: v.optional(capabilities, []),
-      ambient: v.optional(capabilities, []),
-    }),
-  ),
-  rlimits: v.optional(
-    v.array(
-      v.object({ type: v.pipe(v.string(), v.regex(/^RLIMIT_[A-Z]+$/)), soft: count, hard: count }),
-    ),
-    [],
-  ),
-  noNewPrivileges: v.optional(v.boolean(), false),
-  oomScoreAdj: v.optional(v.pipe(v.number(), v.integer(), v.minValue(-1000), v.maxValue(1000)), 0),
-})
-
-const mountSchema = v.object({
-  destination: absolutePath,
-  type: v.optional(text, 'none'),
-  source: v.optional(
-    v.pipe(text, v.maxBytes(PATH_BYTES, `expected at most ${PATH_BYTES} bytes`)),
-    '',
-  ),
-  options: v.optional(strings, []),
-})
-
-const specSchema = v.object({
-  ociVersion: v.pipe(v.string(), v.regex(/^1\.\d+\.\d+/, 'expected version 1.x')),
-  process: processSchema,
-  root: v.object({ path: v.pipe(text, v.nonEmpty()), readonly: v.optional(v.boolean(), false) }),
-  hostname: v.optional(v.pipe(text, v.maxLength(64)), ''),
-  domainname: v.optional(v.pipe(text, v.maxLength(64)), ''),
-  mounts: v.optional(v.array(mountSchema), []),
-  annotations: v.optional(v.record(v.string(), v.string()), {}),
-  linux: v.optional(v.looseObject({}), {}),
-})
-
-export type Spec = v.InferOutput<typeof specSchema>
-export type SpecProcess = Spec['process']
-
-/** Check a parsed config.json; a failure names the first field that is wrong and what was expected there. */
+/** Check a parsed config.json; a failure names the first field that is wrong, its value and what was expected. */
 export function validateSpec(value: unknown, file: string): Spec {
-  const result = v.safeParse(specSchema, value, { abortPipeEarly: true })
+  return validate(specSchema, value, file)
+}
+
+/** Check a process object, as `exec --process` reads it. */
+export function validateProcess(value: unknown, file: string): SpecProcess {
+  return validate(processSchema, value, file)
+}
+
+function validate<T extends v.GenericSchema>(
+  schema: T,
+  value: unknown,
+  file: string,
+): v.InferOutput<T> {
+  const result = v.safeParse(schema, withoutNulls(value, 0), { abortEarly: true })
   if (result.success) return result.output
-  const issue = result.issues[0]
+  throw new CliError(`${file}: ${describeIssue(result.issues[0])}`)
+}
+
+function describeIssue(issue: v.BaseIssue<unknown>): string {
   const field = v.getDotPath(issue) ?? '(the whole document)'
   const missing =
     issue.kind === 'schema' && issue.type === 'object' && issue.received === 'undefined'
-  throw new CliError(`${file}: ${field}: ${missing ? 'is missing' : issue.message}`)
+  if (missing) return `${field}: is missing`
+  // Messages of our own tell what was expected only.
+  const value = issue.message.startsWith('expected') ? `, not ${shown(issue.input)}` : ''
+  return `${field}: ${issue.message}${value}`
 }
 
-/** Read a bundle's config.json. */
-export function readSpec(bundle: string): Spec {
+/** A value for a message: JSON, cut where it is long. */
+function shown(value: unknown): string {
+  const json = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? 'undefined')
+  return json.length > SHOWN_LENGTH ? `${json.slice(0, SHOWN_LENGTH)}…` : json
+}
+
+/** Members that are null are absent, as for runc. */
+function withoutNulls(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (depth > MAX_DEPTH)
+    throw new CliError(`config.json: nested more than ${MAX_DEPTH} levels deep`)
+  if (Array.isArray(value)) return value.map(item => withoutNulls(item, depth + 1))
+  const kept: Record<string, unknown> = {}
+  for (const [key, member] of Object.entries(value)) {
+    // A key like any other for the decoder, but not for an object of ours.
+    if (member !== null && key !== '__proto__') kept[key] = withoutNulls(member, depth + 1)
+  }
+  return kept
+}
+
+/** Read a bundle's config.json, and check what its fields say together. */
+export function readSpec(bundle: string, warn: Warn): Spec {
   const file = join(bundle, 'config.json')
-  let json: unknown
+  const spec = validateSpec(readJson(file), file)
+  checkSpec(spec, file, warn)
+  return spec
+}
+
+/** Read a file of JSON of bounded size. */
+export function readJson(file: string): unknown {
   try {
-    json = JSON.parse(readBounded(file))
+    return parseJson(readBounded(file))
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT') {
@@ -115,7 +90,19 @@ export function readSpec(bundle: string): Spec {
     }
     throw new CliError(`${file}: ${message}`, { cause })
   }
-  return validateSpec(json, file)
+}
+
+/** TypeScript does not know the third argument of a reviver yet. */
+type Reviver = (key: string, value: unknown, context: { source?: string }) => unknown
+
+/** JSON.parse; operands of seccomp rules that a double cannot hold come as bigint. */
+export function parseJson(text: string): unknown {
+  if (!/"value(Two)?"\s*:\s*\d{16}/.test(text)) return JSON.parse(text)
+  const exact: Reviver = (key, value, { source }) =>
+    (key === 'value' || key === 'valueTwo') && /^\d{16,20}$/.test(source ?? '')
+      ? BigInt(source!)
+      : value
+  return JSON.parse(text, exact as (key: string, value: unknown) => unknown)
 }
 
 function readBounded(file: string): string {

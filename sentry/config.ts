@@ -37,6 +37,24 @@ export interface CapabilityConfig {
   ambient: [number, number]
 }
 
+/** process.scheduler. */
+export interface SchedulerConfig {
+  policy: number
+  priority: number
+  nice: number
+  resetOnFork: boolean
+}
+
+/** The container's seccomp profile. */
+export interface SeccompConfig {
+  /** struct sock_filter[] in base64. */
+  filter: string
+  /** SECCOMP_FILTER_FLAG_*. */
+  flags: number
+  /** Numbers of calls that the profile does not always allow, and that the platform must not run by itself. */
+  trapped: number[]
+}
+
 export interface ProcessConfig {
   /** Strings are latin1: one char per byte. */
   args: string[]
@@ -50,6 +68,11 @@ export interface ProcessConfig {
   rlimits: RlimitConfig[]
   noNewPrivileges: boolean
   oomScoreAdj: number
+  /** sched_setattr(2) and ioprio_set(2) values; null where the configuration has none. */
+  scheduler: SchedulerConfig | null
+  ioprio: number | null
+  /** personality(2). */
+  personality: number
   /** stdin, stdout and stderr are a terminal of the sandbox, whose other side is SENTRY_FDS.terminal. */
   terminal: boolean
   rows: number
@@ -57,14 +80,35 @@ export interface ProcessConfig {
 }
 
 export interface MountConfig {
+  /** Paths and options are latin1. */
   destination: string
   /** proc, sysfs, tmpfs, devtmpfs, devpts, mqueue, cgroup or bind. */
   type: string
   source: string
-  options: string[]
+  /** MS_* of the mount. */
+  flags: number
+  /** The file system's own options, with commas between them. */
+  data: string
+  /** MS_PRIVATE and the like, or 0. */
+  propagation: number
+  /** A tmpfs starts with a copy of what it covers. */
+  copyUp: boolean
+  /** The mountpoint was made for this mount: its mode says nothing. */
+  fresh: boolean
   /** bind: the gofer's attach point, and whether its source is a directory. */
   attach?: number
   directory?: boolean
+}
+
+/** A device node, FIFO or socket to make. */
+export interface DeviceConfig {
+  path: string
+  /** S_IFCHR, S_IFBLK or S_IFIFO, and permissions. */
+  mode: number
+  major: number
+  minor: number
+  uid: number
+  gid: number
 }
 
 export interface SandboxConfig {
@@ -76,6 +120,12 @@ export interface SandboxConfig {
   /** The root is attach point 0 of the gofer. */
   root: { readonly: boolean; overlay: boolean }
   mounts: MountConfig[]
+  devices: DeviceConfig[]
+  maskedPaths: string[]
+  readonlyPaths: string[]
+  /** Paths below /proc/sys and values. */
+  sysctls: [path: string, value: string][]
+  seccomp: SeccompConfig | null
   /** Start at once, or when the control socket says so (create and start). */
   waitForStart: boolean
   strace: boolean

@@ -17,8 +17,8 @@ import {
   write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
+import { BootError } from './boot/boot-error.ts'
 import { type CpuFeatures, cpuFeatures, hostClock, readFilter, systemName } from './boot/host.ts'
-import { BootError } from './boot/init.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
 import { GoferClient } from './fs/gofer/client.ts'
@@ -95,7 +95,11 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
 }
 
 function startPlatform(config: SandboxConfig): Platform {
-  const options = { stubFd: SENTRY_FDS.stub, traceAll: config.strace }
+  const options = {
+    stubFd: SENTRY_FDS.stub,
+    traceAll: config.strace,
+    trapped: config.seccomp?.trapped ?? [],
+  }
   const platform =
     config.platform === 'ptrace' ? createPtracePlatform(options) : createSystrapPlatform(options)
   close(SENTRY_FDS.stub)

@@ -42,6 +42,16 @@ Napi::Value JsOpenTree(const Info& info) {
   return Result(info.Env(), syscall(SYS_open_tree, I32(info, 0), path.c_str(), flags));
 }
 
+// mountSetattr(fd, flags, set, clear): mount_setattr(2) of an open tree.
+Napi::Value JsMountSetattr(const Info& info) {
+  mount_attr attributes{};
+  attributes.attr_set = U32(info, 2);
+  attributes.attr_clr = U32(info, 3);
+  unsigned flags = U32(info, 1) | AT_EMPTY_PATH;
+  return Result(info.Env(), syscall(SYS_mount_setattr, I32(info, 0), "", flags, &attributes,
+                                    sizeof attributes));
+}
+
 // pread(fd, bytes, at, length, position): a negative position means the file's own.
 Napi::Value JsPread(const Info& info) {
   Bytes to = Window(info, 1, 2, 3);
@@ -140,6 +150,7 @@ void RegisterHostFile(Napi::Env env, Napi::Object exports) {
   Export<JsOpenat2>(env, exports, "openat2");
   Export<JsOpenat>(env, exports, "openat");
   Export<JsOpenTree>(env, exports, "openTree");
+  Export<JsMountSetattr>(env, exports, "mountSetattr");
   Export<JsPread>(env, exports, "pread");
   Export<JsPwrite>(env, exports, "pwrite");
   Export<JsPreadv>(env, exports, "preadv");

@@ -4,7 +4,7 @@
 
 import { type Policy, policy, TRAP, trace, USER_NOTIF } from 'seccomp-bpf-compiler'
 import { allowed, byNumber, each } from './base.ts'
-import { programBase, programMore } from './stub.ts'
+import { programCalls } from './stub.ts'
 
 export interface PtraceOptions {
   /** The stub's text: from there, and only there, `doorbellNr` becomes a notification. */
@@ -14,6 +14,8 @@ export interface PtraceOptions {
   readonly doorbellNr: number
   /** Program code gets nothing natively that a trace of its system calls should show. */
   readonly traceAll: boolean
+  /** Numbers of calls that program code never gets natively. */
+  readonly trapped?: readonly number[]
 }
 
 /** The page of the three old time calls. They cannot be traced: the kernel allows no other address after them. */
@@ -22,10 +24,9 @@ const VSYSCALL_END = VSYSCALL + 0x1000n
 
 /** The policy for processes of the ptrace platform. */
 export function ptracePolicy(options: PtraceOptions): Policy {
-  const { stubStart, stubEnd, doorbellNr, traceAll } = options
+  const { stubStart, stubEnd, doorbellNr } = options
   const bell = new Map([[doorbellNr, [{ when: [], action: USER_NOTIF }]]])
   const oldTime = byNumber(each('gettimeofday time getcpu', allowed))
-  const program = traceAll ? programBase : { ...programBase, ...programMore }
   return policy({
     foreignArch: TRAP,
     x32: trace(),
@@ -33,6 +34,6 @@ export function ptracePolicy(options: PtraceOptions): Policy {
       { from: BigInt(stubStart), to: BigInt(stubEnd), rules: { calls: bell, otherwise: trace() } },
       { from: VSYSCALL, to: VSYSCALL_END, rules: { calls: oldTime, otherwise: trace() } },
     ],
-    rules: { calls: byNumber(program), otherwise: trace() },
+    rules: { calls: programCalls(options), otherwise: trace() },
   })
 }

@@ -9,6 +9,7 @@ import {
   onlyBits,
   type Policy,
   policy,
+  type Rule,
   TRAP,
   USER_NOTIF,
 } from 'seccomp-bpf-compiler'
@@ -25,6 +26,8 @@ export interface StubOptions {
   readonly doorbellNr: number
   /** Program code gets nothing natively that a trace of its system calls should show. */
   readonly traceAll: boolean
+  /** Numbers of calls that program code never gets natively: a container's seccomp profile decides about them. */
+  readonly trapped?: readonly number[]
   /** The flag words with which the platform clones, signal number included. */
   readonly cloneFlags: readonly number[]
 }
@@ -92,9 +95,21 @@ export const programMore: Rules = {
   madvise: allowedFor(2, ADVICE),
 }
 
+/** The calls that program code may make natively. */
+export function programCalls(
+  options: Pick<StubOptions, 'traceAll' | 'trapped'>,
+): Map<number, readonly Rule[]> {
+  const calls = byNumber(options.traceAll ? programBase : { ...programBase, ...programMore })
+  for (const nr of options.trapped ?? []) calls.delete(nr)
+  return calls
+}
+
+/** Numbers of all calls that a program may make natively. */
+export const NATIVE_CALLS: readonly number[] = [...programCalls({ traceAll: false }).keys()]
+
 /** The policy for stub processes. */
 export function stubPolicy(options: StubOptions): Policy {
-  const { stubStart, stubEnd, doorbellNr, traceAll, cloneFlags } = options
+  const { stubStart, stubEnd, doorbellNr, cloneFlags } = options
   for (const flags of cloneFlags) {
     if (flags & CLONE_FORBIDDEN)
       throw new Error(`clone flags 0x${flags.toString(16)} in a stub policy`)
@@ -107,10 +122,9 @@ export function stubPolicy(options: StubOptions): Policy {
     throw new Error(`the doorbell ${doorbellNr} is a call that the stub makes`)
   own.set(doorbellNr, [{ when: [], action: USER_NOTIF }])
   const section = { calls: own, otherwise: TRAP }
-  const program = traceAll ? programBase : { ...programBase, ...programMore }
   return policy({
     foreignArch: TRAP,
     sections: [{ from: BigInt(stubStart), to: BigInt(stubEnd), rules: section }],
-    rules: { calls: byNumber(program), otherwise: TRAP },
+    rules: { calls: programCalls(options), otherwise: TRAP },
   })
 }

@@ -3,6 +3,7 @@
 export { fromBytes, type Insn, MAX_INSNS, type Program, SIZEOF_INSN, toBytes } from './bpf.ts'
 export { checkFilter } from './check.ts'
 export { compile } from './compile.ts'
+export { constantAnswer } from './constant.ts'
 export { disassemble } from './disassemble.ts'
 export { Filter, runFilters, type Verdict } from './interpret.ts'
 export { type OciSeccomp, ociPolicy } from './oci.ts'

@@ -9,27 +9,20 @@ import { FdTable } from '../kernel/fdtable.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { newSession } from '../kernel/pid.ts'
 import { defaultRlimits } from '../kernel/rlimit.ts'
+import type { SeccompState } from '../kernel/seccomp-filter.ts'
 import { SigHandlers } from '../kernel/signal-state.ts'
 import { Task } from '../kernel/task.ts'
 import { ThreadGroup } from '../kernel/thread-group.ts'
 import { Mm } from '../mm/mm.ts'
 import { FsContext } from '../vfs/fs-context.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
+import { BootError } from './boot-error.ts'
+import { enterSeccomp } from './seccomp.ts'
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 /** What shells say of a command that is not there, or cannot be executed. */
 const EXIT_NOT_FOUND = 127
 const EXIT_NOT_EXECUTABLE = 126
-const EXIT_FAILURE = 128
-
-/** A failure before the program runs: one line for people, and runsc's exit status. */
-export class BootError extends Error {
-  readonly exitStatus: number
-  constructor(message: string, exitStatus: number = EXIT_FAILURE) {
-    super(message)
-    this.exitStatus = exitStatus
-  }
-}
 
 /** Make process 1 as root with all capabilities, for setting up; it becomes the program's user in `startProgram`. */
 export function createInit(kernel: Kernel): Task {
@@ -62,12 +55,19 @@ export function createInit(kernel: Kernel): Task {
 }
 
 /** Give init its user, limits and directory, and let it execute the configured program. */
-export function startProgram(task: Task, config: ProcessConfig): void {
+export function startProgram(
+  task: Task,
+  config: ProcessConfig,
+  seccomp: SeccompState | null,
+): void {
   setLimits(task, config)
+  setScheduling(task, config)
   task.creds = credsOf(config)
   task.group.oomScoreAdj = config.oomScoreAdj
+  task.personality = config.personality
   task.fs.umask = config.umask
   enterDirectory(task, config.cwd)
+  enterSeccomp(task, seccomp)
   const file = findProgram(task, config)
   const error = bootProgram(task, { dfd: AT_FDCWD, path: file, flags: 0 }, config.args, config.env)
   if (error < 0) throw execError(file, error)
@@ -84,6 +84,15 @@ function setLimits(task: Task, config: ProcessConfig): void {
     limit.cur = soft ?? Number.POSITIVE_INFINITY
     limit.max = hard ?? Number.POSITIVE_INFINITY
   }
+}
+
+function setScheduling(task: Task, { scheduler, ioprio }: ProcessConfig): void {
+  if (ioprio !== null) task.sched.ioprio = ioprio
+  if (scheduler === null) return
+  task.sched.policy = scheduler.policy
+  task.sched.priority = scheduler.priority
+  task.sched.nice = scheduler.nice
+  task.sched.resetOnFork = scheduler.resetOnFork
 }
 
 function credsOf(config: ProcessConfig): Creds {

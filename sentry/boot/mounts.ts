@@ -1,136 +1,95 @@
 // The sandbox's first mount tree: the root, and the mounts of the configuration in their order.
 
-import { ENOENT, errnoMessage } from '../../syscall-table/errno.ts'
-import {
-  AT_FDCWD,
-  MS_NOATIME,
-  MS_NODEV,
-  MS_NODIRATIME,
-  MS_NOEXEC,
-  MS_NOSUID,
-  MS_RDONLY,
-  MS_RELATIME,
-  MS_STRICTATIME,
-  S_IFREG,
-} from '../../syscall-table/flags.ts'
+import { errnoMessage } from '../../syscall-table/errno.ts'
+import { MS_RDONLY } from '../../syscall-table/flags.ts'
 import type { MountConfig, SandboxConfig } from '../config.ts'
-import { populateDev } from '../fs/dev/devtmpfs.ts'
-import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
-import { instantiate } from '../vfs/dcache.ts'
-import type { Dentry } from '../vfs/dentry.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
-import type { Path } from '../vfs/mount.ts'
+import type { Mount } from '../vfs/mount.ts'
 import { mountFlags, mountOn } from '../vfs/mounting.ts'
-import { WALK_CREATE, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
+import { walksChanged } from '../vfs/path-cache.ts'
 import { fileSystemType } from '../vfs/super.ts'
-
-/** A mount option's effect on MS_* flags: set these, clear those. */
-const OPTIONS: Readonly<Record<string, readonly [set: number, clear: number]>> = {
-  ro: [MS_RDONLY, 0],
-  rw: [0, MS_RDONLY],
-  nosuid: [MS_NOSUID, 0],
-  suid: [0, MS_NOSUID],
-  nodev: [MS_NODEV, 0],
-  dev: [0, MS_NODEV],
-  noexec: [MS_NOEXEC, 0],
-  exec: [0, MS_NOEXEC],
-  noatime: [MS_NOATIME, 0],
-  atime: [0, MS_NOATIME],
-  nodiratime: [MS_NODIRATIME, 0],
-  diratime: [0, MS_NODIRATIME],
-  relatime: [MS_RELATIME, 0],
-  norelatime: [0, MS_RELATIME],
-  strictatime: [MS_STRICTATIME, 0],
-  nostrictatime: [0, MS_STRICTATIME],
-  defaults: [0, 0],
-}
-
-/** Options about how the host's mounts propagate, which have no meaning here: every mount is private. */
-const PROPAGATION = /^r?(private|shared|slave|unbindable)$/
-const BIND = /^r?bind$/
+import { copyUp } from './copy-up.ts'
+import { makePlace } from './places.ts'
 
 /** Makes the file system of a bind mount from its attach point. */
 export type BindSource = (mount: MountConfig) => SuperBlock | number
 
-/** Make the configured mounts as `task`. Throws with one line for people. */
-export function mountConfigured(task: Task, config: SandboxConfig, bind: BindSource): void {
-  for (const mount of config.mounts) {
-    const n = mountOne(task, mount, bind)
-    if (n < 0) {
-      throw new Error(`mount ${mount.type} on ${mount.destination}: ${errnoMessage(-n)}`)
-    }
+/** A mount, and what it was asked to be once everything in it has been made. */
+interface Made {
+  mount: Mount
+  readonly: boolean
+}
+
+/**
+ * Make the configured mounts as `task`. Returns what makes those that have to be read-only so, for when nothing
+ * more has to be made in them. Throws with one line for people.
+ */
+export function mountConfigured(
+  task: Task,
+  config: SandboxConfig,
+  bind: BindSource,
+): { seal(): void } {
+  const made = config.mounts.map(mount => mountOne(task, mount, bind))
+  return {
+    seal() {
+      for (const { mount, readonly } of made) if (readonly) mount.flags |= MS_RDONLY
+      walksChanged()
+    },
   }
 }
 
-function mountOne(task: Task, config: MountConfig, bind: BindSource): number {
-  const { flags, data } = parseOptions(config.options)
-  const sb = makeFileSystem(task.kernel, task, config, data, bind)
-  if (typeof sb === 'number') return sb
-  const at = mountpoint(task, config.destination, sb.root.isDir)
-  if (typeof at === 'number') return at
-  const mount = mountOn(at, sb, mountFlags(flags), config.source || config.type)
-  if (typeof mount === 'number') return mount
-  // An empty /dev gets the devices that the OCI specification promises.
-  if (config.destination === '/dev' && config.type !== 'bind') populateDev(sb.root)
-  return 0
+function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
+  const sb = makeFileSystem(task, config, bind)
+  const at = makePlace(task, config.destination, sb.root.isDir ? 'directory' : 'file')
+  if (typeof at === 'number') throw failure(config, 'make or find the mountpoint', at)
+  // Mountpoints may have to be made in a tmpfs, and devices in /dev.
+  const later = config.type === 'tmpfs'
+  const flags = mountFlags(later ? config.flags & ~MS_RDONLY : config.flags)
+  const { mode } = at.dentry.inode!
+  const mount = mountOn(at, sb, flags, config.source || config.type)
+  if (typeof mount === 'number') throw failure(config, 'mount', mount)
+  if (config.type === 'tmpfs') {
+    const n = fillTmpfs(task, config, mount, at, config.fresh || at.fresh ? null : mode)
+    if (n < 0) throw failure(config, 'copy up', n)
+  }
+  return { mount, readonly: later && (config.flags & MS_RDONLY) !== 0 }
 }
 
-function makeFileSystem(
-  kernel: Kernel,
+/** A tmpfs over an existing directory takes over its mode, unless it is given another. */
+function fillTmpfs(
   task: Task,
   config: MountConfig,
-  data: string,
-  bind: BindSource,
-): SuperBlock | number {
-  if (config.type === 'bind') return bind(config)
-  // POSIX message queues and cgroups have directories, although nothing is in them.
-  const type =
-    config.type === 'mqueue' || config.type === 'cgroup' || config.type === 'cgroup2'
-      ? 'tmpfs'
-      : config.type
-  const factory = fileSystemType(type)
-  if (factory === undefined)
-    throw new Error(`mount on ${config.destination}: unknown file system type "${config.type}"`)
-  return factory(kernel, task, config.source, type === config.type ? data : 'mode=755')
-}
-
-/** Split mount options into MS_* flags and the file system's own. */
-function parseOptions(options: readonly string[]): { flags: number; data: string } {
-  let flags = 0
-  const data: string[] = []
-  for (const option of options) {
-    const effect = Object.hasOwn(OPTIONS, option) ? OPTIONS[option] : undefined
-    if (effect !== undefined) flags = (flags & ~effect[1]) | effect[0]
-    else if (!PROPAGATION.test(option) && !BIND.test(option)) data.push(option)
-  }
-  return { flags, data: data.join(',') }
-}
-
-/** The place to mount on, made when it is missing, as container runtimes do. */
-function mountpoint(task: Task, path: string, directory: boolean): Path | number {
-  const parts = path.split('/').filter(part => part !== '')
-  let prefix = ''
-  for (let i = 0; i < parts.length; i++) {
-    prefix += `/${parts[i]!}`
-    const last = i === parts.length - 1
-    const n = walkPath(task, AT_FDCWD, prefix, WALK_FOLLOW | WALK_CREATE)
+  mount: Mount,
+  covered: Parameters<typeof copyUp>[1],
+  mode: number | null,
+): number {
+  const root = mount.root.inode!
+  if (config.copyUp) {
+    const n = copyUp(task, covered, mount)
     if (n < 0) return n
-    if (walk.dentry.inode !== null) continue
-    const made = makeMissing(task, walk.dentry, last && !directory)
-    if (made < 0) return made
   }
-  const n = walkPath(task, AT_FDCWD, path, WALK_FOLLOW)
-  return n < 0 ? n : { mount: walk.mount, dentry: walk.dentry }
+  const given = /(^|,)mode=/.test(config.data)
+  return mode === null || given ? 0 : root.setattr({ mode: mode & 0o7777 })
 }
 
-function makeMissing(task: Task, dentry: Dentry, file: boolean): number {
-  const parent = dentry.parent?.inode
-  if (!parent) return -ENOENT
-  const inode = file
-    ? parent.mknod(dentry.name, S_IFREG | 0o644, 0, task.creds)
-    : parent.mkdir(dentry.name, 0o755, task.creds)
-  if (typeof inode === 'number') return inode
-  instantiate(dentry, inode)
-  return 0
+function makeFileSystem(task: Task, config: MountConfig, bind: BindSource): SuperBlock {
+  // POSIX message queues and cgroups have directories, although nothing is in them.
+  const empty = ['mqueue', 'cgroup', 'cgroup2'].includes(config.type)
+  const type = empty ? 'tmpfs' : config.type
+  const factory = fileSystemType(type)
+  if (factory === undefined && type !== 'bind')
+    throw new Error(
+      `mount on ${config.destination}: unknown file system type "${type}" (no such device)`,
+    )
+  const data = empty ? 'mode=755' : config.data
+  const sb = type === 'bind' ? bind(config) : factory!(task.kernel, task, config.source, data)
+  if (typeof sb === 'number') throw failure(config, `mount with options "${config.data}"`, sb)
+  return sb
+}
+
+function failure(config: MountConfig, step: string, error: number): Error {
+  const { type, source, destination } = config
+  const what = type === 'bind' ? source : type
+  return new Error(`mounts: ${what} on ${destination}: ${step}: ${errnoMessage(-error)}`)
 }

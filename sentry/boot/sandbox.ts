@@ -29,8 +29,14 @@ import type { File } from '../vfs/file.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
 import { mountRoot } from '../vfs/mounting.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
-import { BootError, createInit, startProgram } from './init.ts'
+import { BootError } from './boot-error.ts'
+import { makeDevices } from './devices.ts'
+import { createInit, startProgram } from './init.ts'
 import { mountConfigured } from './mounts.ts'
+import { makePlace } from './places.ts'
+import { restrictPaths } from './restrict.ts'
+import { containerSeccomp } from './seccomp.ts'
+import { applySysctls } from './sysctls.ts'
 import { traceCalls } from './trace.ts'
 
 /** The root file system's attach point. */
@@ -59,7 +65,14 @@ export function startSandbox(
     'none',
   )
   const init = createInit(kernel)
-  mountConfigured(init, config, mount => attachPoint(kernel, gofer, mount))
+  const mounts = mountConfigured(init, config, mount => attachPoint(kernel, gofer, mount))
+  makeDevices(init, config)
+  // runc: the working directory is made while that is still possible.
+  makePlace(init, config.process.cwd, 'directory')
+  mounts.seal()
+  applySysctls(kernel, config)
+  restrictPaths(init, config)
+  const seccomp = containerSeccomp(config.seccomp)
   // Without its files the sandbox is of no use, and must not stay behind as a ruin.
   kernel.hostEvents.watch(SENTRY_FDS.gofer, POLLRDHUP, {
     onHostEvent: () => groupExit(kernel.init, SIGKILL),
@@ -69,7 +82,7 @@ export function startSandbox(
   const start = () => {
     if (started) return
     started = true
-    startProgram(init, config.process)
+    startProgram(init, config.process, seccomp)
     if (config.strace) traceCalls(kernel, init, SENTRY_FDS.log)
   }
   if (!config.waitForStart) start()
@@ -94,7 +107,7 @@ function attachPoint(
 ): SuperBlock | number {
   return mountGofer(kernel, gofer, mount.attach!, {
     shared: true,
-    readonly: mount.options.includes('ro'),
+    readonly: (mount.flags & MS_RDONLY) !== 0,
   })
 }
 

@@ -7,6 +7,7 @@ import type { SigInfo } from './signal-state.ts'
 import { BLOCKED, STOPPED, type Task } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
 import { TimerQueue } from './timer.ts'
+import { Tunables } from './tunables.ts'
 
 /** Largest pid + 1: Linux's default on 64-bit machines. */
 export const PID_MAX = 4194304
@@ -48,6 +49,8 @@ export class Kernel {
   /** The first process; the sandbox ends with it. */
   init!: ThreadGroup
   readonly system: SystemName
+  /** What /proc/sys and the configuration can change, and other code obeys. */
+  readonly tunables = new Tunables()
   /** Monotonic ns when the sandbox started: zero of its uptime. */
   readonly bootNs: number
   /** Shared scratch for handlers: never held over a call that may run another handler. */

@@ -30,7 +30,6 @@ import {
   SOCK_RAW,
   SOCK_SEQPACKET,
   SOCK_STREAM,
-  SOMAXCONN,
 } from '../../syscall-table/flags.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
@@ -125,7 +124,7 @@ export class UnixSocket extends Socket {
     if (!this.connectionOriented) return -EOPNOTSUPP
     if (this.name === '' || this.state === CONNECTED) return -EINVAL
     // A larger backlog lets waiting clients in.
-    this.#backlog = Math.min(backlog >>> 0, SOMAXCONN)
+    this.#backlog = Math.min(backlog >>> 0, task.kernel.tunables.somaxconn)
     this.state = LISTENING
     this.#identity = identityOf(task)
     this.roomAgain()

@@ -15,7 +15,7 @@ import { registerTerminalDevices } from './terminals.ts'
 const WORLD = 0o666
 
 /** Name, major, minor, permissions. */
-const NODES: readonly (readonly [string, number, number, number])[] = [
+export const DEVICE_NODES: readonly (readonly [string, number, number, number])[] = [
   ['null', 1, 3, WORLD],
   ['zero', 1, 5, WORLD],
   ['full', 1, 7, WORLD],
@@ -24,7 +24,8 @@ const NODES: readonly (readonly [string, number, number, number])[] = [
   ['tty', 5, 0, WORLD],
 ]
 
-const LINKS: readonly (readonly [string, string])[] = [
+/** "dev symbolic links" of the specification, and where a devpts has its ptmx. */
+export const DEVICE_LINKS: readonly (readonly [string, string])[] = [
   ['fd', '/proc/self/fd'],
   ['stdin', '/proc/self/fd/0'],
   ['stdout', '/proc/self/fd/1'],
@@ -51,12 +52,12 @@ export function registerDevices(): void {
  */
 export function populateDev(root: Inode): void {
   const creds = new Creds()
-  for (const [name, major, minor, mode] of NODES) {
+  for (const [name, major, minor, mode] of DEVICE_NODES) {
     const node = root.mknod(name, S_IFCHR | mode, makeDev(major, minor), creds)
     // Modes given to mknod pass no umask here, but file systems may clear bits of their own.
     if (typeof node !== 'number') node.setattr({ mode })
   }
-  for (const [name, target] of LINKS) root.symlink(name, target, creds)
+  for (const [name, target] of DEVICE_LINKS) root.symlink(name, target, creds)
   for (const [name, mode] of DIRECTORIES) {
     const directory = root.mkdir(name, mode, creds)
     if (typeof directory !== 'number') directory.setattr({ mode })

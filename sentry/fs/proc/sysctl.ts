@@ -1,7 +1,7 @@
 // /proc/sys: the tunables that programs look for. proc_sys_kernel(5), proc_sys_fs(5), proc_sys_vm(5). Only what
 // has an effect can be written; everything else has the value that is in force.
 
-import { EACCES } from '../../../syscall-table/errno.ts'
+import { EACCES, EINVAL, ENOENT } from '../../../syscall-table/errno.ts'
 import { CAP_LAST_CAP, O_ACCMODE, O_RDONLY } from '../../../syscall-table/flags.ts'
 import { NR_OPEN } from '../../kernel/fdtable.ts'
 import { type Kernel, PID_MAX } from '../../kernel/kernel.ts'
@@ -50,6 +50,41 @@ const storeHostname: Store = (kernel, text) => {
 
 const storeDomainname: Store = (kernel, text) => {
   kernel.system.domainname = line(text).slice(0, UTS_LENGTH)
+  return 0
+}
+
+/** An integer in a range: proc_dointvec_minmax. */
+function integer(text: string, min: number, max: number): number {
+  const match = /^\s*([0-9]{1,10})\s*$/.exec(line(text))
+  const value = match === null ? -1 : Number(match[1])
+  return value >= min && value <= max ? value : -EINVAL
+}
+
+const PORT_MAX = 65535
+const INT_MAX = 2 ** 31 - 1
+const GID_MAX = 2 ** 32 - 2
+
+const storePortStart: Store = ({ tunables }, text) => {
+  const port = integer(text, 0, PORT_MAX)
+  if (port < 0) return port
+  tunables.unprivilegedPortStart = port
+  return 0
+}
+
+const storeSomaxconn: Store = ({ tunables }, text) => {
+  const length = integer(text, 0, INT_MAX)
+  if (length < 0) return length
+  tunables.somaxconn = length
+  return 0
+}
+
+/** ipv4_ping_group_range: a first that is above the last stands for nobody. */
+const storePingGroups: Store = ({ tunables }, text) => {
+  const words = line(text).trim().split(/\s+/)
+  const [first = -1, last = -1] = words.map(word => integer(word, 0, GID_MAX))
+  if (words.length !== 2 || first < 0 || last < 0) return -EINVAL
+  tunables.pingGroupFirst = first > last ? 1 : first
+  tunables.pingGroupLast = first > last ? 0 : last
   return 0
 }
 
@@ -191,7 +226,7 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['optmem_max', 131072],
     ['rmem_default', 212992],
     ['rmem_max', 212992],
-    ['somaxconn', 4096],
+    ['somaxconn', kernel => kernel.tunables.somaxconn, storeSomaxconn],
     ['wmem_default', 212992],
     ['wmem_max', 212992],
   ],
@@ -201,8 +236,12 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['ip_local_port_range', '32768\t60999'],
     ['ip_local_reserved_ports', ''],
     ['ip_nonlocal_bind', 0],
-    ['ip_unprivileged_port_start', 1024],
-    ['ping_group_range', '1\t0'],
+    ['ip_unprivileged_port_start', kernel => kernel.tunables.unprivilegedPortStart, storePortStart],
+    [
+      'ping_group_range',
+      ({ tunables }) => `${tunables.pingGroupFirst}\t${tunables.pingGroupLast}`,
+      storePingGroups,
+    ],
     ['tcp_allowed_congestion_control', 'reno cubic'],
     ['tcp_available_congestion_control', 'reno cubic'],
     ['tcp_congestion_control', 'cubic'],
@@ -243,4 +282,17 @@ export function addSysctls(sys: StaticDirectory): void {
       directory.add(name, new SysctlFile(sys.sb, value, store ?? null))
     }
   }
+}
+
+/** Set the tunable at `path` below /proc/sys, as root of the sandbox: -ENOENT, or -EACCES when it is fixed. */
+export function setSysctl(kernel: Kernel, path: string, text: string): number {
+  const slash = path.lastIndexOf('/')
+  const directory = path.slice(0, slash)
+  const rows = Object.hasOwn(SYSCTLS, directory) ? SYSCTLS[directory]! : []
+  const row = rows.find(([name]) => name === path.slice(slash + 1))
+  if (row === undefined) return -ENOENT
+  const [, value, store] = row
+  if (store !== undefined) return store(kernel, text)
+  const fixed = String(typeof value === 'function' ? value(kernel) : value)
+  return fixed.split(/\s+/).join(' ') === line(text).trim().split(/\s+/).join(' ') ? 0 : -EACCES
 }

@@ -17,8 +17,6 @@ import type { InetSocket } from './inet-socket.ts'
 const FIRST_PORT = 32768
 const LAST_PORT = 60999
 const RANGE = LAST_PORT - FIRST_PORT + 1
-/** Ports below need CAP_NET_BIND_SERVICE. */
-const PRIVILEGED_PORTS = 1024
 
 /** The bound sockets of a transport protocol. */
 export class Ports {
@@ -36,7 +34,11 @@ export class Ports {
 
   /** Take a port for the socket, which has its address already; 0 lets the kernel choose. */
   bind(task: Task, socket: InetSocket, port: number): number {
-    if (port !== 0 && port < PRIVILEGED_PORTS && !task.creds.capable(CAP_NET_BIND_SERVICE))
+    if (
+      port !== 0 &&
+      port < task.kernel.tunables.unprivilegedPortStart &&
+      !task.creds.capable(CAP_NET_BIND_SERVICE)
+    )
       return -EACCES
     const chosen = port === 0 ? this.#free() : port
     if (chosen === 0) return -EADDRINUSE

@@ -28,7 +28,6 @@ import {
   SO_REUSEPORT,
   SOCK_STREAM,
   SOL_TCP,
-  SOMAXCONN,
   TCP_CLOSE,
   TCP_CLOSE_WAIT,
   TCP_ESTABLISHED,
@@ -109,7 +108,7 @@ export class TcpSocket extends InetSocket {
 
   override listen(task: Task, backlog: number): number {
     if (this.state !== CLOSED && this.state !== LISTENING) return -EINVAL
-    this.#backlog = Math.min(backlog >>> 0, SOMAXCONN)
+    this.#backlog = Math.min(backlog >>> 0, task.kernel.tunables.somaxconn)
     if (this.state === LISTENING) {
       this.#admit()
       return 0

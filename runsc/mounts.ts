@@ -1,0 +1,172 @@
+// The mounts of config.json: sources opened for the gofer, places made in the root, options taken apart. What runc
+// refuses is refused here, before any process starts.
+
+import { fstatSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { ATTACH_READ_ONLY } from '../gofer/protocol.ts'
+import { close, mountSetattr, openTree } from '../native/index.ts'
+import type { MountConfig } from '../sentry/config.ts'
+import { errnoMessage } from '../syscall-table/errno.ts'
+import { MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT } from '../syscall-table/flags.ts'
+import { CliError } from './errors.ts'
+import { type MountOptions, parseMountOptions } from './mount-options.ts'
+import { isBelow, RootDirectory } from './mountpoints.ts'
+import type { Spec, SpecMount } from './spec-schema.ts'
+
+const AT_FDCWD = -100
+const OPEN_TREE_CLONE = 1
+const AT_RECURSIVE = 0x8000
+const MOUNT_ATTR_RDONLY = 1
+
+/** A tree that the gofer serves: an open detached mount, and ATTACH_* flags. */
+export interface Attach {
+  fd: number
+  flags: number
+}
+
+/** Everything about a container's files that runsc has to open. */
+export interface FileTrees {
+  /** The root comes first. */
+  attach: Attach[]
+  mounts: MountConfig[]
+}
+
+/** Files of /proc that runc lets be mounted over: programs are told other values by them. */
+const PROC_FILES = [
+  '/proc/cpuinfo',
+  '/proc/diskstats',
+  '/proc/loadavg',
+  '/proc/meminfo',
+  '/proc/net/dev',
+  '/proc/slabinfo',
+  '/proc/stat',
+  '/proc/swaps',
+  '/proc/sys/crypto/fips_enabled',
+  '/proc/sys/kernel/ns_last_pid',
+  '/proc/uptime',
+]
+
+/** JSON and Node have text; the kernel has bytes, one per char. */
+export const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
+
+/** Open the root and the sources of all mounts; with `overlay`, nothing is made in the root. */
+export function openTrees(spec: Spec, bundle: string, overlay: boolean): FileTrees {
+  const trees: FileTrees = { attach: [], mounts: [] }
+  try {
+    fill(trees, spec, bundle, overlay)
+    return trees
+  } catch (error) {
+    for (const { fd } of trees.attach) close(fd)
+    throw error
+  }
+}
+
+function fill(trees: FileTrees, spec: Spec, bundle: string, overlay: boolean): void {
+  const path = resolve(bundle, spec.root.path)
+  const readonly = spec.root.readonly && !overlay
+  const flags = readonly ? ATTACH_READ_ONLY : 0
+  trees.attach.push(openAttach(path, 'config.json: root.path', AT_RECURSIVE, flags))
+  if (!fstatSync(trees.attach[0]!.fd).isDirectory())
+    throw new CliError(`config.json: root.path: ${path} is not a directory`)
+  const root = overlay ? null : new RootDirectory(latin1(path))
+  try {
+    withDev(spec.mounts).forEach((mount, i) => {
+      trees.mounts.push(mountConfig(mount, `mounts.${i}`, bundle, trees.attach, root))
+    })
+    // Made before the root becomes read-only, as runc does.
+    root?.make(latin1(spec.process.cwd), 'directory')
+  } finally {
+    root?.close()
+  }
+}
+
+/**
+ * A container without a mount on /dev gets one for its devices.
+ * DIFFERS: runc makes the nodes in the root itself, on the host.
+ */
+function withDev(mounts: SpecMount[]): SpecMount[] {
+  if (mounts.some(({ destination }) => /^\/*dev\/*$/.test(destination))) return mounts
+  const options = ['nosuid', 'mode=755', 'size=64k']
+  const dev = { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options }
+  return [...mounts, { ...dev, uidMappings: [], gidMappings: [] }]
+}
+
+function mountConfig(
+  mount: SpecMount,
+  field: string,
+  bundle: string,
+  attach: Attach[],
+  root: RootDirectory | null,
+): MountConfig {
+  const options = parseMountOptions(mount.options)
+  const where = `config.json: ${field} (${mount.destination})`
+  refuseUnsupported(mount, options, where)
+  const bind = (options.flags & MS_BIND) !== 0 || mount.type === 'bind'
+  const config: MountConfig = {
+    // runc takes a relative destination from the root, with a warning.
+    destination: latin1(`/${mount.destination}`).replace(/^\/+/, '/'),
+    type: bind ? 'bind' : mount.type,
+    source: latin1(mount.source),
+    flags: (options.flags | options.recursiveSet) & ~options.recursiveClear,
+    data: latin1(options.data.join(',')),
+    propagation: options.propagation,
+    copyUp: options.copyUp,
+    fresh: false,
+  }
+  if (bind) {
+    const source = openSource(resolve(bundle, mount.source), where, options)
+    attach.push(source)
+    config.attach = attach.length - 1
+    config.directory = fstatSync(source.fd).isDirectory()
+  }
+  const at = root?.makeMountpoint(
+    config.destination,
+    config.directory === false ? 'file' : 'directory',
+  )
+  if (at !== undefined) {
+    config.fresh = at.fresh
+    checkProc(at.path, config, where)
+  }
+  return config
+}
+
+function refuseUnsupported(mount: SpecMount, options: MountOptions, where: string): void {
+  if ((options.flags & MS_REMOUNT) !== 0)
+    throw new CliError(`${where}: option "remount": a container starts with new mounts only`)
+  if (options.copyUp && mount.type !== 'tmpfs')
+    throw new CliError(`${where}: option "tmpcopyup": only for type tmpfs, not "${mount.type}"`)
+  const mapped = mount.uidMappings.length > 0 || mount.gidMappings.length > 0
+  if (mapped || options.idmap)
+    throw new CliError(`${where}: id-mapped mounts are not supported: map the whole container`)
+}
+
+/** The attach point of a bind mount's source. */
+function openSource(path: string, where: string, options: MountOptions): Attach {
+  const recursive = (options.flags & MS_REC) !== 0 ? AT_RECURSIVE : 0
+  // DIFFERS: "ro" with "rbind" also covers what is mounted below the source, as "rro" does.
+  const readonly = ((options.recursiveSet | options.flags) & MS_RDONLY) !== 0
+  return openAttach(path, where, recursive, readonly ? ATTACH_READ_ONLY : 0)
+}
+
+function openAttach(path: string, where: string, recursive: number, flags: number): Attach {
+  // A copy of the mount, so that it outlives the gofer's change of root.
+  const fd = openTree(AT_FDCWD, latin1(path), OPEN_TREE_CLONE | recursive)
+  if (fd < 0) throw new CliError(`${where}: cannot open ${path}: ${errnoMessage(-fd)}`)
+  // The host refuses writes too, whatever becomes of gofer and sentry.
+  const readonly = (flags & ATTACH_READ_ONLY) !== 0
+  const n = readonly ? mountSetattr(fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0) : 0
+  if (n < 0) {
+    close(fd)
+    throw new CliError(`${where}: cannot make ${path} read-only: ${errnoMessage(-n)}`)
+  }
+  return { fd, flags }
+}
+
+/** A mount over parts of /proc could make programs, also of engines, believe anything. */
+function checkProc(path: string, mount: MountConfig, where: string): void {
+  if (path === '/proc' && mount.type !== 'proc')
+    throw new CliError(`${where}: only type proc can be mounted on /proc, not "${mount.type}"`)
+  if (!isBelow(path, '/proc') || mount.type === 'proc') return
+  if (!PROC_FILES.includes(path) && !isBelow(path, '/proc/sys') && path !== '/proc/sys')
+    throw new CliError(`${where}: cannot be mounted on because it is inside /proc`)
+}

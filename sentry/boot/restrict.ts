@@ -1,0 +1,59 @@
+// maskedPaths and readonlyPaths: parts of the tree that the program may not see, or may not change.
+
+import { ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
+import { MS_RDONLY, MS_REC, S_IFCHR } from '../../syscall-table/flags.ts'
+import type { SandboxConfig } from '../config.ts'
+import { mountTmpfs } from '../fs/tmpfs/mount.ts'
+import type { Task } from '../kernel/task.ts'
+import type { Path } from '../vfs/mount.ts'
+import { bindMount, mountOn } from '../vfs/mounting.ts'
+import { walksChanged } from '../vfs/path-cache.ts'
+import { looseNode } from './devices.ts'
+import { findPlace } from './places.ts'
+
+const NULL_DEVICE = { mode: S_IFCHR | 0o666, major: 1, minor: 3, uid: 0, gid: 0 }
+
+/** Read-only first, then masked, as runc does. Paths that do not exist need no protection. */
+export function restrictPaths(task: Task, config: SandboxConfig): void {
+  each(task, config.readonlyPaths, 'readonlyPaths', makeReadonly)
+  each(task, config.maskedPaths, 'maskedPaths', mask)
+  walksChanged()
+}
+
+function each(
+  task: Task,
+  paths: readonly string[],
+  field: string,
+  restrict: (task: Task, at: Path) => number,
+): void {
+  for (const path of paths) {
+    const at = findPlace(task, path)
+    if (at === -ENOENT || at === -ENOTDIR) continue
+    const n = typeof at === 'number' ? at : restrict(task, at)
+    if (n < 0) throw new Error(`linux.${field}: ${path}: ${errnoMessage(-n)}`)
+  }
+}
+
+/** The same tree once more over itself, all of it read-only. */
+function makeReadonly(_task: Task, at: Path): number {
+  const { namespace } = at.mount
+  const before = namespace.mounts.length
+  const n = bindMount(at, at, MS_REC)
+  if (n < 0) return n
+  for (const mount of namespace.mounts.slice(before)) mount.flags |= MS_RDONLY
+  return 0
+}
+
+/** A directory is covered by an empty one that stays so, anything else by the null device. */
+function mask(task: Task, at: Path): number {
+  if (at.dentry.inode!.isDir) {
+    const sb = mountTmpfs(task.kernel, 'size=4k,nr_inodes=2,mode=755')
+    if (typeof sb === 'number') return sb
+    const mount = mountOn(at, sb, MS_RDONLY, 'tmpfs')
+    return typeof mount === 'number' ? mount : 0
+  }
+  const node = looseNode(task, { path: '', ...NULL_DEVICE })
+  if (typeof node === 'number') return node
+  node.namespace.attach(node, at)
+  return 0
+}

@@ -1,0 +1,23 @@
+// linux.sysctl: tunables that the container starts with.
+
+import { EACCES, EINVAL, ENOENT, errnoMessage } from '../../syscall-table/errno.ts'
+import type { SandboxConfig } from '../config.ts'
+import { setSysctl } from '../fs/proc/sysctl.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+
+const WHY: Readonly<Record<number, string>> = {
+  [EACCES]: 'has a fixed value in a sandbox',
+  [EINVAL]: 'invalid argument',
+  [ENOENT]: 'there is no such tunable in a sandbox',
+}
+
+/** Set them all. Throws with the key. */
+export function applySysctls(kernel: Kernel, config: SandboxConfig): void {
+  for (const [path, value] of config.sysctls) {
+    const n = setSysctl(kernel, path, value)
+    if (n < 0) {
+      const key = path.replaceAll('/', '.')
+      throw new Error(`linux.sysctl: ${key} = "${value}": ${WHY[-n] ?? errnoMessage(-n)}`)
+    }
+  }
+}
