@@ -85,9 +85,9 @@ describe('runsc', () => {
     )
     expectError(
       runBundle(c => {
-        c.process.capabilities = { bounding: ['CAP_NONE_SUCH'] }
+        c.process.capabilities = { effective: ['CAP_KILL'] }
       }),
-      'CAP_NONE_SUCH',
+      'process.capabilities.effective',
     )
     expectError(
       runBundle(c => {
