@@ -7,11 +7,13 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
+import { runHooks, tryHooks } from './hooks.ts'
 import { warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
 import { launchSandbox, type Sandbox } from './sandbox.ts'
-import { readSpec, type Spec } from './spec.ts'
-import { isAlive, processStartTime, StateStore, statusOf } from './state.ts'
+import { OCI_VERSION, readSpec, type Spec } from './spec.ts'
+import type { Warn } from './spec-check.ts'
+import { type ContainerState, isAlive, processStartTime, StateStore, statusOf } from './state.ts'
 import { forwardSignals } from './terminal.ts'
 
 const SIGKILL = 9
@@ -37,7 +39,36 @@ export async function startContainer(store: StateStore, id: string): Promise<voi
     throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
   await request(store.controlSocket(id), { command: 'start' })
   store.save({ ...state, started: true })
+  await afterStart(state)
 }
+
+/** A poststart hook that fails ends the container, as runc has it. */
+async function afterStart(state: ContainerState): Promise<void> {
+  if (state.hooks.poststart.length === 0) return
+  try {
+    const seen = { ...hookState(state), status: 'running', pid: state.pid }
+    await runHooks('poststart', state.hooks.poststart, seen, hostPlace(state))
+  } catch (error) {
+    if (isAlive(state)) process.kill(state.pid, 'SIGKILL')
+    throw error
+  }
+}
+
+/** Remove what is left of a container and tell the poststop hooks; their failures end nothing. */
+async function forget(store: StateStore, state: ContainerState, warn: Warn): Promise<void> {
+  store.remove(state.id)
+  const seen = { ...hookState(state), status: 'stopped' }
+  await tryHooks('poststop', state.hooks.poststop, seen, hostPlace(state), warn)
+}
+
+const hostPlace = ({ bundle }: ContainerState) => ({ cwd: bundle, enter: [] })
+
+const hookState = ({ id, bundle, annotations }: ContainerState) => ({
+  ociVersion: OCI_VERSION,
+  id,
+  bundle,
+  annotations,
+})
 
 /** `runsc run`: returns the exit status for this process. */
 export async function runContainer(
@@ -52,7 +83,8 @@ export async function runContainer(
   try {
     return await attend(sandbox)
   } finally {
-    new StateStore(options.root).remove(id)
+    const store = new StateStore(options.root)
+    await forget(store, store.load(id), warner(options))
   }
 }
 
@@ -101,6 +133,17 @@ async function prepare(
   const store = new StateStore(options.root)
   store.reserve(id)
   let sandbox: Sandbox | undefined
+  const state: ContainerState = {
+    id,
+    bundle,
+    pid: 0,
+    startTime: '',
+    started: false,
+    created: new Date().toISOString(),
+    owner: process.getuid?.() ?? 0,
+    annotations: spec.annotations,
+    hooks: { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop },
+  }
   try {
     sandbox = await launchSandbox({
       id,
@@ -108,28 +151,42 @@ async function prepare(
       bundle,
       overlay: false,
       warn,
+      ...(hasCreateHooks(spec)
+        ? { namespacesMade: (pid: number) => createHooks(spec, state, pid) }
+        : {}),
       globals: options,
       controlSocket: store.controlSocket(id),
       ...how,
     })
-    store.save({
-      id,
-      bundle,
+    Object.assign(state, {
       pid: sandbox.pid,
       startTime: processStartTime(sandbox.pid) ?? '',
       started: !how.waitForStart,
-      created: new Date().toISOString(),
-      owner: process.getuid?.() ?? 0,
-      annotations: spec.annotations,
     })
+    store.save(state)
+    if (!how.waitForStart) await afterStart(state)
     // Last of all: engines take the file as the sign that the container is there.
     if (options.pidFile !== undefined) writePidFile(options.pidFile, sandbox.pid)
     return sandbox
   } catch (error) {
     sandbox?.kill()
-    store.remove(id)
+    await forget(store, state, warn)
     throw error
   }
+}
+
+const hasCreateHooks = ({ hooks }: Spec): boolean =>
+  hooks.prestart.length + hooks.createRuntime.length + hooks.createContainer.length > 0
+
+/** The hooks of a container that is being made, in runc's order. `pid` lives in its namespaces. */
+async function createHooks(spec: Spec, state: ContainerState, pid: number): Promise<void> {
+  const { hooks } = spec
+  const seen = { ...hookState(state), status: 'creating', pid }
+  await runHooks('prestart', hooks.prestart, seen, hostPlace(state))
+  await runHooks('createRuntime', hooks.createRuntime, seen, hostPlace(state))
+  // DIFFERS: runc runs these in the container's namespaces.
+  const place = { cwd: resolve(state.bundle, spec.root.path), enter: [] }
+  await runHooks('createContainer', hooks.createContainer, seen, place)
 }
 
 function writePidFile(file: string, pid: number): void {
@@ -162,6 +219,7 @@ export async function deleteContainer(
   store: StateStore,
   id: string,
   force: boolean,
+  warn: Warn,
 ): Promise<void> {
   let state: ReturnType<StateStore['tryLoad']>
   try {
@@ -178,7 +236,8 @@ export async function deleteContainer(
     process.kill(state.pid, 'SIGKILL')
     await gone(state.pid, state.startTime, id)
   }
-  store.remove(id)
+  if (state === null) store.remove(id)
+  else await forget(store, state, warn)
 }
 
 async function gone(pid: number, startTime: string, id: string): Promise<void> {

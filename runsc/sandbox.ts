@@ -43,6 +43,8 @@ export interface LaunchOptions {
   detached: boolean
   /** Told what is no reason to fail. */
   warn: Warn
+  /** Called when the sandbox's namespaces exist and before its files are there; `pid` lives in them. */
+  namespacesMade?: (pid: number) => Promise<void>
 }
 
 /** A sandbox that this process has started. */
@@ -77,6 +79,12 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
 
   // The sentry first: everything else waits for it.
   const sentry = startSentry(options, [goferPair[1], control, stub, log, terminalPair?.[1] ?? null])
+  try {
+    await namespacesMade(options, sentry)
+  } catch (error) {
+    sentry.kill('SIGKILL')
+    throw error
+  }
   const gofer = startGofer(goferPair[0], attach)
   const owned = [...attach.map(({ fd }) => fd), ...goferPair, control, stub, log]
   if (terminalPair !== null) owned.push(terminalPair[1])
@@ -159,13 +167,23 @@ function startSentry(
 ): ChildProcess {
   const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
   const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
-  return launch(
-    'sentry',
-    [],
-    [...NAMESPACES, '--pid'],
-    [program, program, 'inherit', 'pipe', ...inherited, ...(terminal === null ? [] : [terminal!])],
-    options.detached,
-  )
+  const flags = [...NAMESPACES, '--pid']
+  const stdio = [program, program, 'inherit' as const, 'pipe' as const, ...inherited]
+  if (terminal !== null) stdio.push(terminal!)
+  if (options.namespacesMade !== undefined) {
+    if (terminal === null) stdio.push('ignore')
+    flags.push('--report-pid', String(stdio.length))
+    stdio.push('pipe')
+  }
+  return launch('sentry', [], flags, stdio, options.detached)
+}
+
+/** The launcher says a word once it has made the namespaces. */
+async function namespacesMade(options: LaunchOptions, sentry: ChildProcess): Promise<void> {
+  if (options.namespacesMade === undefined) return
+  const report = sentry.stdio.at(-1) as Readable
+  for await (const _ of report);
+  if (sentry.exitCode === null) await options.namespacesMade(sentry.pid!)
 }
 
 function send(stream: Writable, value: unknown): void {

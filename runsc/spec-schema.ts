@@ -37,7 +37,8 @@ const strings = v.array(text)
 const oneOf = <const T extends readonly string[]>(values: T) =>
   v.picklist(values, `expected one of ${values.join(', ')}`)
 
-const hookSchema = v.object({
+/** A hook: a program of the host. */
+export const hookSchema = v.object({
   path: absolutePath,
   args: v.optional(strings, []),
   env: v.optional(strings, []),

@@ -16,9 +16,11 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { CliError } from './errors.ts'
 import { OCI_VERSION } from './spec.ts'
+import { hookSchema } from './spec-schema.ts'
 
 const ID_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,1022}$/
-const MAX_STATE_BYTES = 1 << 20
+/** As large as a config.json may be: its hooks and annotations are kept. */
+const MAX_STATE_BYTES = 32 << 20
 
 const stateSchema = v.object({
   id: v.string(),
@@ -31,6 +33,11 @@ const stateSchema = v.object({
   created: v.string(),
   owner: v.number(),
   annotations: v.record(v.string(), v.string()),
+  /** Those that run after the container's creation. */
+  hooks: v.optional(v.object({ poststart: v.array(hookSchema), poststop: v.array(hookSchema) }), {
+    poststart: [],
+    poststop: [],
+  }),
 })
 
 export type ContainerState = v.InferOutput<typeof stateSchema>

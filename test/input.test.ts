@@ -291,7 +291,7 @@ describe('state', () => {
         annotations: {},
       }),
     ],
-    ['too much', ' '.repeat(2 << 20)],
+    ['too much', ' '.repeat(33 << 20)],
     ['NULs', '\0'.repeat(100)],
   ])('that is damaged (%s) can be told and removed', (_what, text) => {
     mkdirSync(join(state, 'broken'), { recursive: true })

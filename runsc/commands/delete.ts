@@ -1,5 +1,7 @@
 import { Command } from 'commander'
 import { deleteContainer } from '../container.ts'
+import { warner } from '../log.ts'
+import type { GlobalOptions } from '../options.ts'
 import { StateStore } from '../state.ts'
 
 export const deleteCommand = () =>
@@ -9,5 +11,6 @@ export const deleteCommand = () =>
     .option('-f, --force', 'kill a container that runs; no error when there is none', false)
     .action(async (ids: string[], options: { force: boolean }, command: Command) => {
       const store = new StateStore(command.optsWithGlobals().root)
-      for (const id of ids) await deleteContainer(store, id, options.force)
+      const warn = warner(command.optsWithGlobals<GlobalOptions>())
+      for (const id of ids) await deleteContainer(store, id, options.force, warn)
     })

@@ -1,0 +1,122 @@
+// Hooks of config.json: programs of the host that are told the container's state at points of its life. Order,
+// failures and what a hook sees are runc's. Source: OCI runtime specification, config.md#posix-platform-hooks.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
+import { CliError } from './errors.ts'
+import type { SpecHook } from './spec-schema.ts'
+
+/** What of a hook's output goes into a message. */
+const OUTPUT_MAX = 500
+
+export type HookKind = keyof HookLists
+export interface HookLists {
+  prestart: SpecHook[]
+  createRuntime: SpecHook[]
+  createContainer: SpecHook[]
+  startContainer: SpecHook[]
+  poststart: SpecHook[]
+  poststop: SpecHook[]
+}
+
+/** Where a hook runs. */
+export interface HookPlace {
+  cwd: string
+  /** A command in front of the hook's, which enters namespaces. */
+  enter: readonly string[]
+}
+
+/** Run the hooks of one kind in order, with `state` on their stdin. The first failure ends it. */
+export async function runHooks(
+  kind: HookKind,
+  hooks: readonly SpecHook[],
+  state: Record<string, unknown>,
+  place: HookPlace,
+): Promise<void> {
+  const input = JSON.stringify(state)
+  for (const [i, hook] of hooks.entries()) {
+    const why = await runHook(hook, input, place)
+    if (why !== null) throw new CliError(`hooks.${kind}.${i}: ${hook.path}: ${why}`)
+  }
+}
+
+/** The same where the container's life goes on whatever happens: failures are told only. */
+export async function tryHooks(
+  kind: HookKind,
+  hooks: readonly SpecHook[],
+  state: Record<string, unknown>,
+  place: HookPlace,
+  warn: (message: string) => void,
+): Promise<void> {
+  for (const [i, hook] of hooks.entries()) {
+    const why = await runHook(hook, JSON.stringify(state), place)
+    if (why !== null) warn(`hooks.${kind}.${i}: ${hook.path}: ${why}`)
+  }
+}
+
+/** Null, or why the hook failed. */
+function runHook(hook: SpecHook, input: string, place: HookPlace): Promise<string | null> {
+  const [program, ...before] = [...place.enter, hook.path]
+  const child = spawn(program!, [...before, ...hook.args.slice(1)], {
+    cwd: place.cwd,
+    // runc: without any, a hook has the runtime's own environment.
+    env: hook.env.length > 0 ? environment(hook.env) : process.env,
+    ...(place.enter.length === 0 && hook.args.length > 0 ? { argv0: hook.args[0]! } : {}),
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  // It need not read.
+  child.stdin!.on('error', () => {})
+  child.stdin!.end(input)
+  return ended(child, hook.timeout)
+}
+
+function environment(entries: readonly string[]): Record<string, string> {
+  const env: Record<string, string> = {}
+  for (const entry of entries) {
+    const at = entry.indexOf('=')
+    if (at > 0) env[entry.slice(0, at)] = entry.slice(at + 1)
+  }
+  return env
+}
+
+function ended(child: ChildProcess, seconds: number | undefined): Promise<string | null> {
+  const stdout = collect(child.stdout!)
+  const stderr = collect(child.stderr!)
+  return new Promise(resolve => {
+    let late = false
+    const kill = () => {
+      late = true
+      child.kill('SIGKILL')
+    }
+    // A longer time than the timer can be set for is none.
+    const timer =
+      seconds === undefined || seconds > 2 ** 31 / 1000
+        ? undefined
+        : setTimeout(kill, seconds * 1000)
+    const finish = (why: string | null) => {
+      clearTimeout(timer)
+      // What it left in the background may hold its output open.
+      child.stdout!.destroy()
+      child.stderr!.destroy()
+      resolve(why)
+    }
+    child.on('error', error => finish(error.message))
+    child.on('exit', (code, signal) => {
+      if (code === 0) return finish(null)
+      if (late) return finish(`ran past its timeout of ${seconds} s`)
+      const how = code === null ? `ended by ${signal}` : `exit status ${code}`
+      // What it wrote last may still be on the way.
+      setImmediate(() => finish(`${how}, stdout: ${stdout()}, stderr: ${stderr()}`))
+    })
+  })
+}
+
+/** The beginning of what the stream brings; the rest is read and dropped. */
+function collect(stream: Readable): () => string {
+  let text = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (chunk: string) => {
+    if (text.length < OUTPUT_MAX) text += chunk.slice(0, OUTPUT_MAX - text.length)
+  })
+  return () => text.trim()
+}
