@@ -77,6 +77,7 @@ static const struct Fetch FETCHES[] = {
   [230] = {2, FETCH_ONE, 16},  // clock_nanosleep
   [233] = {3, FETCH_ONE, 12},  // epoll_ctl
   [235] = {0, FETCH_ONE, 0},  // utimes
+  [254] = {1, FETCH_ONE, 0},  // inotify_add_watch
   [257] = {1, FETCH_ONE, 0},  // openat
   [258] = {1, FETCH_ONE, 0},  // mkdirat
   [259] = {1, FETCH_ONE, 0},  // mknodat

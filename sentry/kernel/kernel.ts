@@ -1,5 +1,6 @@
 // The kernel: everything that exists once per sandbox.
 
+import { InotifyLimits } from '../fs/inotify-limits.ts'
 import type { Platform } from '../platform.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
 import { HostEvents } from './host-events.ts'
@@ -75,6 +76,7 @@ export class Kernel {
   tracer: Tracer | null = null
   /** Queued signals by the real uid that pays for them: RLIMIT_SIGPENDING. */
   readonly queuedSignals = new Map<number, number>()
+  readonly inotify = new InotifyLimits()
   /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */
   readonly cpuFeatures = { hwcap: 0, hwcap2: 0, minSigStackSize: 3376 }
   readonly #runQueue: Task[] = []

@@ -1,9 +1,11 @@
 // Reading program files for exec.
 
 import { EIO } from '../../syscall-table/errno.ts'
+import { IN_ACCESS } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { KernelIo } from '../mm/io.ts'
 import type { File } from '../vfs/file.ts'
+import { notifyMoved } from '../vfs/notify.ts'
 
 const io = new KernelIo(new Uint8Array(0))
 
@@ -18,6 +20,7 @@ export function readPart(
   let done = 0
   while (done < length) {
     const n = file.ops.read(file, io.reset(into, done, length - done), pos + done, task)
+    notifyMoved(file, IN_ACCESS, n)
     if (n < 0) return done > 0 ? done : n
     if (n === 0) return done
     done += n

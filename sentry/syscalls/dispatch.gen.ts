@@ -27,6 +27,10 @@ import {
   sys_ftruncate,
   sys_getdents,
   sys_getdents64,
+  sys_inotify_add_watch,
+  sys_inotify_init,
+  sys_inotify_init1,
+  sys_inotify_rm_watch,
   sys_ioctl,
   sys_lseek,
   sys_memfd_create,
@@ -1337,6 +1341,21 @@ function call_ioprio_get(task: Task): number {
   return sys_ioprio_get(task, s[0]!, s[2]!)
 }
 
+function call_inotify_init(task: Task): number {
+  return sys_inotify_init(task)
+}
+
+function call_inotify_add_watch(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_inotify_add_watch(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!)
+}
+
+function call_inotify_rm_watch(task: Task): number {
+  const s = task.thread.sargs
+  return sys_inotify_rm_watch(task, s[0]!, s[2]!)
+}
+
 function call_openat(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -1544,6 +1563,11 @@ function call_pipe2(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
   return sys_pipe2(task, a[1]! * TWO32 + a[0]!, s[2]!)
+}
+
+function call_inotify_init1(task: Task): number {
+  const s = task.thread.sargs
+  return sys_inotify_init1(task, s[0]!)
 }
 
 function call_preadv(task: Task): number {
@@ -2011,9 +2035,9 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 250 keyctl
   call_ioprio_set, // 251 ioprio_set
   call_ioprio_get, // 252 ioprio_get
-  notSupported, // 253 inotify_init
-  notSupported, // 254 inotify_add_watch
-  notSupported, // 255 inotify_rm_watch
+  call_inotify_init, // 253 inotify_init
+  call_inotify_add_watch, // 254 inotify_add_watch
+  call_inotify_rm_watch, // 255 inotify_rm_watch
   notPermitted, // 256 migrate_pages
   call_openat, // 257 openat
   call_mkdirat, // 258 mkdirat
@@ -2052,7 +2076,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_epoll_create1, // 291 epoll_create1
   call_dup3, // 292 dup3
   call_pipe2, // 293 pipe2
-  notSupported, // 294 inotify_init1
+  call_inotify_init1, // 294 inotify_init1
   call_preadv, // 295 preadv
   call_pwritev, // 296 pwritev
   call_rt_tgsigqueueinfo, // 297 rt_tgsigqueueinfo

@@ -4,6 +4,8 @@
 
 import { EAGAIN, EBADF, EINVAL, EISDIR, EPIPE, ESPIPE } from '../../syscall-table/errno.ts'
 import {
+  IN_ACCESS,
+  IN_MODIFY,
   O_APPEND,
   POLLIN,
   POLLOUT,
@@ -18,7 +20,8 @@ import { sendSignal } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import { KernelIo } from '../mm/io.ts'
 import type { File } from '../vfs/file.ts'
-import { writeFile } from './file-io.ts'
+import { notifyMoved } from '../vfs/notify.ts'
+import { writeFile, writeUnwatched } from './file-io.ts'
 
 /** Bytes moved at once. The kernel's bounce buffer is busy below, in the file systems. */
 const buffer = new Uint8Array(1 << 16)
@@ -120,21 +123,26 @@ function copyRange(
   while (done < most) {
     const want = Math.min(most - done, buffer.length)
     const got = input.ops.read(input, source.reset(buffer, 0, want), from + done, task)
-    if (got <= 0) return done > 0 ? done : got
+    if (got <= 0) return done > 0 ? copied(input, output, done) : got
     target.reset(buffer, 0, got)
     const put =
       to >= 0
-        ? writeFile(task, output, target, to + done)
+        ? writeUnwatched(task, output, target, to + done)
         : output.ops.write(output, target, 0, task)
     if (put <= 0) {
       if (put === -EAGAIN && done === 0 && !output.nonblocking)
         return task.block(output.ops.queue, POLLOUT)
-      return done > 0 ? done : put
+      return done > 0 ? copied(input, output, done) : put
     }
     done += put
     if (put < got) break
   }
-  return done
+  return copied(input, output, done)
+}
+
+function copied(input: File, output: File, n: number): number {
+  notifyMoved(input, IN_ACCESS, n)
+  return notifyMoved(output, IN_MODIFY, n)
 }
 
 const SPLICE_KNOWN = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT
@@ -253,7 +261,7 @@ function pipeToFile(
   if (put === -EAGAIN && waits && !output.nonblocking) return task.block(output.ops.queue, POLLOUT)
   if (put <= 0) return put
   pipe.consume(put)
-  if (!seekable) return put
+  if (!seekable) return notifyMoved(output, IN_MODIFY, put)
   const error = storeOffset(task, output, offOut, to + put)
   return error < 0 ? error : put
 }
@@ -280,6 +288,7 @@ function fileToPipe(
   if (got === -EAGAIN && waits && !input.nonblocking) return task.block(input.ops.queue, POLLIN)
   if (got <= 0) return got
   pipe.put(target.reset(buffer, 0, got), false)
+  notifyMoved(input, IN_ACCESS, got)
   if (!seekable) return got
   const error = storeOffset(task, input, offIn, from + got)
   return error < 0 ? error : got

@@ -2,6 +2,8 @@
 
 import { EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE } from '../../syscall-table/errno.ts'
 import {
+  IN_ACCESS,
+  IN_MODIFY,
   MS_NOATIME,
   O_DSYNC,
   O_NOATIME,
@@ -21,6 +23,7 @@ import { orBlock, type Task } from '../kernel/task.ts'
 import type { Io } from '../mm/io.ts'
 import { removePrivileges, touchAccessed } from '../vfs/attributes.ts'
 import type { File } from '../vfs/file.ts'
+import { notifyMoved } from '../vfs/notify.ts'
 
 /** read(2). A directory is -EISDIR even for count 0. */
 export function sys_read(task: Task, fd: number, buf: number, count: number): number {
@@ -147,9 +150,10 @@ function vectorRead(
 
 /** RWF_NOWAIT: the caller gets -EAGAIN instead of waiting. */
 function readNow(task: Task, file: File, offset: number): number {
-  if (!file.ops.seekable) return file.ops.read(file, task.io, 0, task)
-  const n = file.ops.read(file, task.io, offset < 0 ? file.pos : offset, task)
-  if (n > 0 && offset < 0) file.pos += n
+  const { ops } = file
+  const pos = ops.seekable ? (offset < 0 ? file.pos : offset) : 0
+  const n = notifyMoved(file, IN_ACCESS, ops.read(file, task.io, pos, task))
+  if (n > 0 && offset < 0 && ops.seekable) file.pos += n
   return n
 }
 
@@ -185,7 +189,10 @@ function vectorWrite(
 /** Read at the file's own position, or from what has none; waits where the file may block. */
 export function readAtPosition(task: Task, file: File, io: Io): number {
   const { ops } = file
-  if (!ops.seekable) return orBlock(task, file, POLLIN, ops.read(file, io, 0, task))
+  if (!ops.seekable) {
+    const n = notifyMoved(file, IN_ACCESS, ops.read(file, io, 0, task))
+    return orBlock(task, file, POLLIN, n)
+  }
   const n = readFile(task, file, io, file.pos)
   if (n > 0) file.pos += n
   return n
@@ -197,7 +204,10 @@ export function readAtPosition(task: Task, file: File, io: Io): number {
  */
 export function writeAtPosition(task: Task, file: File, io: Io): number {
   const { ops } = file
-  if (!ops.seekable) return orBlock(task, file, POLLOUT, ops.write(file, io, 0, task))
+  if (!ops.seekable) {
+    const n = notifyMoved(file, IN_MODIFY, ops.write(file, io, 0, task))
+    return orBlock(task, file, POLLOUT, n)
+  }
   const pos = file.append ? endOfFile(file) : file.pos
   const n = writeFile(task, file, io, pos)
   if (n > 0) file.pos = pos + n
@@ -211,11 +221,17 @@ export function readFile(task: Task, file: File, io: Io, pos: number): number {
   if ((file.flags & O_NOATIME) === 0 && (file.mount.flags & MS_NOATIME) === 0) {
     touchAccessed(task.kernel, file.inode)
   }
+  notifyMoved(file, IN_ACCESS, n)
   return n
 }
 
 /** Write at `pos` within RLIMIT_FSIZE; clears set-id bits; O_DSYNC. */
 export function writeFile(task: Task, file: File, io: Io, pos: number): number {
+  return notifyMoved(file, IN_MODIFY, writeUnwatched(task, file, io, pos))
+}
+
+/** As `writeFile`, for who tells the watchers by itself. */
+export function writeUnwatched(task: Task, file: File, io: Io, pos: number): number {
   const { inode } = file
   if (inode.isRegular) {
     const limit = task.group.rlimits[RLIMIT_FSIZE]!.cur

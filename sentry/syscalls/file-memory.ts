@@ -19,6 +19,7 @@ import {
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_UNSHARE_RANGE,
   FALLOC_FL_ZERO_RANGE,
+  IN_MODIFY,
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   MFD_EXEC,
@@ -37,6 +38,7 @@ import type { Task } from '../kernel/task.ts'
 import { removePrivileges } from '../vfs/attributes.ts'
 import { Dentry } from '../vfs/dentry.ts'
 import { File } from '../vfs/file.ts'
+import { notifyChanged } from '../vfs/notify.ts'
 import { fileTooBig } from './file-io.ts'
 import { installFile } from './path-open.ts'
 
@@ -89,7 +91,9 @@ export function sys_fallocate(
   const grows = (mode & FALLOC_FL_KEEP_SIZE) === 0 && offset + len > inode.size
   if (grows && offset + len > task.group.rlimits[RLIMIT_FSIZE]!.cur) return fileTooBig(task)
   const error = removePrivileges(task, inode)
-  return error < 0 ? error : file.ops.fallocate(file, mode, offset, len)
+  if (error < 0) return error
+  const n = file.ops.fallocate(file, mode, offset, len)
+  return notifyChanged(file.dentry, IN_MODIFY, n)
 }
 
 /** posix_fadvise(2): the host's page cache decides by itself; the arguments are checked. */

@@ -4,6 +4,7 @@ import { EAGAIN, EBADF, EINVAL, ENOENT, ENOTDIR, ESPIPE } from '../../syscall-ta
 import {
   CLOSE_RANGE_CLOEXEC,
   CLOSE_RANGE_UNSHARE,
+  IN_ACCESS,
   LOCK_EX,
   LOCK_NB,
   LOCK_SH,
@@ -22,6 +23,7 @@ import { closeFile } from '../vfs/close.ts'
 import type { File } from '../vfs/file.ts'
 import type { DirSink } from '../vfs/inode.ts'
 import { locksOf, setFlock } from '../vfs/locks.ts'
+import { notifyFile } from '../vfs/notify.ts'
 
 export function sys_close(task: Task, fd: number): number {
   const file = task.files.remove(fd)
@@ -152,7 +154,9 @@ function listDirectory(task: Task, fd: number, dirp: number, count: number, old:
   const error = inode.readdir(file, file.pos, writer, file.dentry)
   if (error < 0) return error
   const { length } = writer
-  if (length === 0) return writer.full ? -EINVAL : 0
+  if (length === 0 && writer.full) return -EINVAL
+  notifyFile(file, IN_ACCESS)
+  if (length === 0) return 0
   const n = task.mm.copyResult(task, dirp, bounce, 0, length)
   if (n < 0) return n
   file.pos = writer.next

@@ -22,7 +22,7 @@ export function sys_fsetxattr(
   const file = realFile(task, fd)
   return file === undefined
     ? -EBADF
-    : setUserXattr(task, file.mount, file.inode, name, value, size, flags)
+    : setUserXattr(task, file.mount, file.dentry, name, value, size, flags)
 }
 
 export function sys_fgetxattr(
@@ -43,5 +43,5 @@ export function sys_flistxattr(task: Task, fd: number, list: number, size: numbe
 
 export function sys_fremovexattr(task: Task, fd: number, name: number): number {
   const file = realFile(task, fd)
-  return file === undefined ? -EBADF : removeUserXattr(task, file.mount, file.inode, name)
+  return file === undefined ? -EBADF : removeUserXattr(task, file.mount, file.dentry, name)
 }

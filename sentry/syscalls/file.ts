@@ -2,6 +2,7 @@
 
 export * from './file-control.ts'
 export * from './file-copy.ts'
+export * from './file-inotify.ts'
 export * from './file-io.ts'
 export * from './file-memory.ts'
 export * from './file-pipe.ts'

@@ -5,6 +5,9 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
+  IN_ACCESS,
+  IN_ATTRIB,
+  IN_MODIFY,
   O_PATH,
   RLIMIT_FSIZE,
   UTIME_NOW,
@@ -19,7 +22,10 @@ import {
   type TimeChange,
   truncateInode,
 } from '../vfs/attributes.ts'
+import type { Dentry } from '../vfs/dentry.ts'
 import type { File } from '../vfs/file.ts'
+import type { Mount } from '../vfs/mount.ts'
+import { notifyChanged } from '../vfs/notify.ts'
 import { walk } from '../vfs/path-walk.ts'
 import { fileTooBig } from './file-io.ts'
 import { walkUser } from './path-stat.ts'
@@ -49,7 +55,7 @@ function chmodPath(task: Task, dfd: number, path: number, mode: number, flags: n
   const inode = walk.dentry.inode!
   // The mode of a symlink cannot be changed; Linux says EOPNOTSUPP.
   if (inode.isSymlink) return -EOPNOTSUPP
-  return changeMode(task, walk.mount, inode, mode)
+  return notifyChanged(walk.dentry, IN_ATTRIB, changeMode(task, walk.mount, inode, mode))
 }
 
 /** An open descriptor that is not O_PATH. */
@@ -60,7 +66,8 @@ function realFile(task: Task, fd: number): File | undefined {
 
 export function sys_fchmod(task: Task, fd: number, mode: number): number {
   const file = realFile(task, fd)
-  return file === undefined ? -EBADF : changeMode(task, file.mount, file.inode, mode)
+  if (file === undefined) return -EBADF
+  return notifyChanged(file.dentry, IN_ATTRIB, changeMode(task, file.mount, file.inode, mode))
 }
 
 export function sys_chown(task: Task, path: number, owner: number, group: number): number {
@@ -92,12 +99,25 @@ function chownPath(
   flags: number,
 ): number {
   const n = walkUser(task, dfd, path, flags)
-  return n < 0 ? n : changeOwner(task, walk.mount, walk.dentry.inode!, owner, group)
+  return n < 0 ? n : changeOwnerOf(task, walk.mount, walk.dentry, owner, group)
 }
 
 export function sys_fchown(task: Task, fd: number, owner: number, group: number): number {
   const file = realFile(task, fd)
-  return file === undefined ? -EBADF : changeOwner(task, file.mount, file.inode, owner, group)
+  if (file === undefined) return -EBADF
+  return changeOwnerOf(task, file.mount, file.dentry, owner, group)
+}
+
+/** With both ids -1 nothing is changed, and nobody is told. */
+function changeOwnerOf(
+  task: Task,
+  mount: Mount,
+  dentry: Dentry,
+  owner: number,
+  group: number,
+): number {
+  const event = (owner & group) === -1 ? 0 : IN_ATTRIB
+  return notifyChanged(dentry, event, changeOwner(task, mount, dentry.inode!, owner, group))
 }
 
 export function sys_umask(task: Task, mask: number): number {
@@ -116,7 +136,7 @@ export function sys_truncate(task: Task, path: number, length: number): number {
     const error = checkSize(task, length)
     if (error < 0) return error
   }
-  return truncateInode(task, mount, inode, length)
+  return notifyChanged(dentry, IN_MODIFY, truncateInode(task, mount, inode, length))
 }
 
 export function sys_ftruncate(task: Task, fd: number, length: number): number {
@@ -128,7 +148,7 @@ export function sys_ftruncate(task: Task, fd: number, length: number): number {
     const error = checkSize(task, length)
     if (error < 0) return error
   }
-  return setSize(task, file.inode, length)
+  return notifyChanged(file.dentry, IN_MODIFY, setSize(task, file.inode, length))
 }
 
 /** RLIMIT_FSIZE, and what offsets can express. */
@@ -170,7 +190,15 @@ function readTimes(task: Task, addr: number, unit: number): number {
 
 function setTimesOfPath(task: Task, dfd: number, path: number, flags: number): number {
   const n = walkUser(task, dfd, path, flags)
-  return n < 0 ? n : changeTimes(task, walk.mount, walk.dentry.inode!, atime, mtime)
+  return n < 0 ? n : changeTimesOf(task, walk.mount, walk.dentry)
+}
+
+function changeTimesOf(task: Task, mount: Mount, dentry: Dentry): number {
+  // One time alone counts as what would have changed it.
+  const event = atime.omit ? IN_MODIFY : mtime.omit ? IN_ACCESS : IN_ATTRIB
+  const changed = !atime.omit || !mtime.omit
+  const n = changeTimes(task, mount, dentry.inode!, atime, mtime)
+  return notifyChanged(dentry, changed ? event : 0, n)
 }
 
 /** utimensat(2): a null path means the descriptor itself. */
@@ -187,7 +215,7 @@ export function sys_utimensat(
   if (path !== 0 || dfd === AT_FDCWD) return setTimesOfPath(task, dfd, path, flags)
   if (flags !== 0) return -EINVAL
   const file = realFile(task, dfd)
-  return file === undefined ? -EBADF : changeTimes(task, file.mount, file.inode, atime, mtime)
+  return file === undefined ? -EBADF : changeTimesOf(task, file.mount, file.dentry)
 }
 
 export function sys_futimesat(task: Task, dfd: number, path: number, times: number): number {
@@ -195,7 +223,7 @@ export function sys_futimesat(task: Task, dfd: number, path: number, times: numb
   if (n < 0) return n
   if (path !== 0) return setTimesOfPath(task, dfd, path, 0)
   const file = realFile(task, dfd)
-  return file === undefined ? -EBADF : changeTimes(task, file.mount, file.inode, atime, mtime)
+  return file === undefined ? -EBADF : changeTimesOf(task, file.mount, file.dentry)
 }
 
 export function sys_utimes(task: Task, path: number, times: number): number {

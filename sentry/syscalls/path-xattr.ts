@@ -4,14 +4,17 @@ import { E2BIG, EFAULT, EINVAL, ERANGE } from '../../syscall-table/errno.ts'
 import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
+  IN_ATTRIB,
   XATTR_CREATE,
   XATTR_NAME_MAX,
   XATTR_REPLACE,
   XATTR_SIZE_MAX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import type { Dentry } from '../vfs/dentry.ts'
 import type { Inode } from '../vfs/inode.ts'
 import type { Mount } from '../vfs/mount.ts'
+import { notifyChanged } from '../vfs/notify.ts'
 import { walk } from '../vfs/path-walk.ts'
 import { getXattr, listXattr, removeXattr, setXattr } from '../vfs/xattr.ts'
 import { walkUser } from './path-stat.ts'
@@ -25,7 +28,7 @@ export function sys_setxattr(
   flags: number,
 ): number {
   const n = walkUser(task, AT_FDCWD, path, 0)
-  return n < 0 ? n : setUserXattr(task, walk.mount, walk.dentry.inode!, name, value, size, flags)
+  return n < 0 ? n : setUserXattr(task, walk.mount, walk.dentry, name, value, size, flags)
 }
 
 export function sys_lsetxattr(
@@ -37,7 +40,7 @@ export function sys_lsetxattr(
   flags: number,
 ): number {
   const n = walkUser(task, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)
-  return n < 0 ? n : setUserXattr(task, walk.mount, walk.dentry.inode!, name, value, size, flags)
+  return n < 0 ? n : setUserXattr(task, walk.mount, walk.dentry, name, value, size, flags)
 }
 
 export function sys_getxattr(
@@ -74,12 +77,12 @@ export function sys_llistxattr(task: Task, path: number, list: number, size: num
 
 export function sys_removexattr(task: Task, path: number, name: number): number {
   const n = walkUser(task, AT_FDCWD, path, 0)
-  return n < 0 ? n : removeUserXattr(task, walk.mount, walk.dentry.inode!, name)
+  return n < 0 ? n : removeUserXattr(task, walk.mount, walk.dentry, name)
 }
 
 export function sys_lremovexattr(task: Task, path: number, name: number): number {
   const n = walkUser(task, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)
-  return n < 0 ? n : removeUserXattr(task, walk.mount, walk.dentry.inode!, name)
+  return n < 0 ? n : removeUserXattr(task, walk.mount, walk.dentry, name)
 }
 
 /** A name is 1 to 255 bytes; everything else is out of range. */
@@ -93,7 +96,7 @@ function readName(task: Task, addr: number): string | number {
 export function setUserXattr(
   task: Task,
   mount: Mount,
-  inode: Inode,
+  dentry: Dentry,
   nameAddr: number,
   value: number,
   size: number,
@@ -105,7 +108,9 @@ export function setUserXattr(
   if (size > XATTR_SIZE_MAX) return -E2BIG
   const bytes = new Uint8Array(size)
   const error = task.mm.copyIn(task, value, bytes, 0, size)
-  return error < 0 ? error : setXattr(task, mount, inode, name, bytes, flags)
+  if (error < 0) return error
+  const n = setXattr(task, mount, dentry.inode!, name, bytes, flags)
+  return notifyChanged(dentry, IN_ATTRIB, n)
 }
 
 /** With size 0 only the length of the value is asked for. */
@@ -136,7 +141,13 @@ export function listUserXattr(task: Task, inode: Inode, list: number, size: numb
   return error < 0 ? error : bytes.length
 }
 
-export function removeUserXattr(task: Task, mount: Mount, inode: Inode, nameAddr: number): number {
+export function removeUserXattr(
+  task: Task,
+  mount: Mount,
+  dentry: Dentry,
+  nameAddr: number,
+): number {
   const name = readName(task, nameAddr)
-  return typeof name === 'number' ? name : removeXattr(task, mount, inode, name)
+  if (typeof name === 'number') return name
+  return notifyChanged(dentry, IN_ATTRIB, removeXattr(task, mount, dentry.inode!, name))
 }

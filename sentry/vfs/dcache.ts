@@ -162,9 +162,10 @@ function sweepTree(top: Dentry, held: Set<Dentry>): void {
   }
 }
 
-/** A bound socket or a held lock lives in the inode object and not in the file system. */
+/** A bound socket, a held lock or a watch lives in the inode object and not in the file system. */
 function holdsState(inode: Inode | null): boolean {
-  return inode !== null && (inode.endpoint !== null || inode.locks !== null)
+  if (inode === null) return false
+  return inode.endpoint !== null || inode.locks !== null || inode.watches !== null
 }
 
 function heldByTasks(kernel: Kernel): Set<Dentry> {

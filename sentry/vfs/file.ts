@@ -30,6 +30,7 @@ import type { Io } from '../mm/io.ts'
 import type { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
+import { notifyClosed, notifyUnused } from './notify.ts'
 
 /** Where a mapping of a file gets its pages: a host file that the platform maps into the program. */
 export interface MapSource {
@@ -212,6 +213,7 @@ export class File {
       this.watchers = w.nextWatcher
       w.onFileReleased(this)
     }
+    notifyClosed(this)
     const { inode } = this
     if (inode.locks !== null) inode.locks.releaseFile(this)
     this.ops.release(this)
@@ -219,6 +221,7 @@ export class File {
     if (this.#executed) inode.executions--
     this.dentry.opens--
     if (--inode.pins === 0) inode.evict()
+    else if (inode.watches !== null) notifyUnused(inode)
   }
 
   get refs(): number {

@@ -17,6 +17,7 @@ import type { Task } from '../kernel/task.ts'
 import type { Dentry } from './dentry.ts'
 import type { File, FileOps } from './file.ts'
 import type { InodeLocks } from './locks.ts'
+import type { Watch } from './notify.ts'
 
 /** Attribute changes of one chmod, chown, utimensat or truncate: fields that are undefined stay. struct iattr. */
 export interface SetAttr {
@@ -103,6 +104,8 @@ export abstract class Inode {
   locks: InodeLocks | null = null
   /** Cached dentries plus open files that refer to this inode; at zero `evict` is called. */
   pins = 0
+  /** Who wants to know what happens to the file: vfs/notify.ts. */
+  watches: Watch | null = null
   /** Open files that may write to this regular file, and programs that are being executed from it: ETXTBSY. */
   writers = 0
   executions = 0

@@ -28,6 +28,7 @@ import { forgetTree } from './dcache.ts'
 import { Dentry } from './dentry.ts'
 import type { SuperBlock } from './inode.ts'
 import { Mount, MountNamespace, type Path } from './mount.ts'
+import { notifyUnmounted } from './notify.ts'
 import { walksChanged } from './path-cache.ts'
 import { fileSystemType } from './super.ts'
 
@@ -182,5 +183,6 @@ function inUse(kernel: Kernel, mount: Mount): boolean {
 function forgetUnmounted(namespace: MountNamespace, sb: SuperBlock): void {
   if (sb.rootDentry === null || namespace.mounts.some(m => m.sb === sb)) return
   for (const child of [...sb.rootDentry.children.values()]) forgetTree(child)
+  notifyUnmounted(sb)
   sb.unmounted()
 }

@@ -45,6 +45,7 @@ import {
 import type { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
+import { notifyCreated, notifyLinked, notifyRemoved, notifyRenamed } from './notify.ts'
 import { walksChanged } from './path-cache.ts'
 import {
   LAST_DOT,
@@ -138,6 +139,7 @@ export function makeSymlink(task: Task, target: string, dfd: number, path: strin
 function added(made: Inode | number): number {
   if (typeof made === 'number') return made
   instantiate(newDentry, made)
+  notifyCreated(newDentry)
   return 0
 }
 
@@ -177,6 +179,7 @@ export function makeLink(
   const error = newDentry.parent!.inode!.link(newDentry.name, inode)
   if (error < 0) return error
   instantiate(newDentry, inode)
+  notifyLinked(newDentry)
   return 0
 }
 
@@ -211,6 +214,7 @@ export function unlinkName(task: Task, dfd: number, path: string): number {
   const m = dir.inode!.unlink(last, inode)
   if (m < 0) return m
   deleteDentry(victim)
+  notifyRemoved(victim, inode)
   return 0
 }
 
@@ -235,6 +239,7 @@ export function removeDirectory(task: Task, dfd: number, path: string): number {
   const m = dir.inode!.rmdir(last, inode)
   if (m < 0) return m
   deleteDentry(victim)
+  notifyRemoved(victim, inode)
   return 0
 }
 
@@ -302,11 +307,15 @@ function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): numb
     to.parent = oldDir
     to.name = name
     oldDir.children.set(name, to)
+    notifyRenamed(oldDir.inode!, name, from, null)
+    notifyRenamed(newDir.inode!, newName, to, null)
     return 0
   }
-  if (to.inode !== null) unhashDentry(to)
+  const replaced = to.inode
+  if (replaced !== null) unhashDentry(to)
   else forgetDentry(to)
   moveDentry(from, newDir, newName)
+  notifyRenamed(oldDir.inode!, name, from, replaced)
   return 0
 }
 

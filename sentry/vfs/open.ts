@@ -15,6 +15,7 @@ import {
   __O_TMPFILE,
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
+  IN_MODIFY,
   MS_NODEV,
   MS_NOEXEC,
   O_ACCMODE,
@@ -43,6 +44,7 @@ import { Dentry } from './dentry.ts'
 import { File, PathOnlyOps } from './file.ts'
 import type { Inode, SetAttr } from './inode.ts'
 import type { Mount } from './mount.ts'
+import { notifyCreated, notifyFile, notifyOpened } from './notify.ts'
 import {
   resolveFlags,
   WALK_CREATE,
@@ -139,6 +141,7 @@ function createAndOpen(
   const inode = dir.mknod(dentry.name, S_IFREG | (mode & 0o7777 & ~task.fs.umask), 0, task.creds)
   if (typeof inode === 'number') return inode
   instantiate(dentry, inode)
+  notifyCreated(dentry)
   // The creator may use the new file as it asked, whatever permissions it gave to it.
   return openInode(task, mount, dentry, flags & ~O_TRUNC)
 }
@@ -151,7 +154,10 @@ function openFound(task: Task, mount: Mount, dentry: Dentry, flags: number): Fil
   const file = openInode(task, mount, dentry, flags)
   if (typeof file === 'number' || (flags & O_TRUNC) === 0 || !inode.isRegular) return file
   const n = removePrivileges(task, inode) || inode.setattr(truncateToZero)
-  if (n === 0) return file
+  if (n === 0) {
+    notifyFile(file, IN_MODIFY)
+    return file
+  }
   file.unref()
   return n
 }
@@ -187,7 +193,7 @@ function openInode(task: Task, mount: Mount, dentry: Dentry, flags: number): Fil
   const inode = dentry.inode!
   const ops = inode.open(task, flags)
   if (typeof ops === 'number') return ops
-  return new File(ops, inode, dentry, mount, (flags & ~CREATION_FLAGS) | O_LARGEFILE)
+  return notifyOpened(new File(ops, inode, dentry, mount, (flags & ~CREATION_FLAGS) | O_LARGEFILE))
 }
 
 function openTmpfile(

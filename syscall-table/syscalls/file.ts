@@ -82,9 +82,9 @@ export const fileCalls = inArea('file', {
   io_cancel: { nr: 210, args: { ctx: addr, iocb: addr, result: addr }, todo: ENOSYS },
   getdents64: { nr: 217, args: { fd, dirp: addr, count: uint } },
   fadvise64: { nr: 221, args: { fd, offset: off, len: off, advice: flags('FADVISE') } },
-  inotify_init: { nr: 253, args: {}, todo: ENOSYS, note: 'as without CONFIG_INOTIFY_USER' },
-  inotify_add_watch: { nr: 254, args: { fd, path: str, mask: flags('INOTIFY') }, todo: ENOSYS },
-  inotify_rm_watch: { nr: 255, args: { fd, wd: int }, todo: ENOSYS },
+  inotify_init: { nr: 253, args: {} },
+  inotify_add_watch: { nr: 254, args: { fd, path: str, mask: flags('INOTIFY') } },
+  inotify_rm_watch: { nr: 255, args: { fd, wd: int } },
   splice: {
     nr: 275,
     args: {
@@ -114,7 +114,7 @@ export const fileCalls = inArea('file', {
   fallocate: { nr: 285, args: { fd, mode: flags('FALLOC'), offset: off, len: off } },
   dup3: { nr: 292, args: { oldfd: fd, newfd: fd, flags: flags('OPEN') } },
   pipe2: { nr: 293, args: { pipefd: outInts(2), flags: flags('OPEN') } },
-  inotify_init1: { nr: 294, args: { flags: flags('INOTIFY_INIT') }, todo: ENOSYS },
+  inotify_init1: { nr: 294, args: { flags: flags('INOTIFY_INIT') } },
   preadv: {
     nr: 295,
     args: { fd, iov: outIovec('iovcnt'), iovcnt: size, offset: off, offsetHigh: size },

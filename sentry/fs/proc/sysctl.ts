@@ -127,6 +127,22 @@ const openFiles = (kernel: Kernel): number => {
 const threadsMax = (kernel: Kernel): number =>
   Math.min(PID_MAX, Math.max(20, Math.floor(kernel.memoryBytes / (8 * 16384))))
 
+/** A non-negative int that can be set, up to `most`. */
+export function numberRow<K extends string>(
+  name: string,
+  holder: (kernel: Kernel) => Record<K, number>,
+  key: K,
+  most = 0x7fffffff,
+): readonly [string, Value, Store] {
+  const store: Store = (kernel, text) => {
+    const word = /^\s*(\d+)\s*(?:\0.*)?$/.exec(text)
+    if (word === null || Number(word[1]) > most) return -EINVAL
+    holder(kernel)[key] = Number(word[1])
+    return 0
+  }
+  return [name, kernel => holder(kernel)[key], store]
+}
+
 const FILE_MAX = '9223372036854775807'
 const SHM_MAX = '18446744073692774399'
 
@@ -198,9 +214,9 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
   ],
   'fs/epoll': [['max_user_watches', 1048576]],
   'fs/inotify': [
-    ['max_queued_events', 16384],
-    ['max_user_instances', 128],
-    ['max_user_watches', 65536],
+    numberRow('max_queued_events', kernel => kernel.inotify, 'queuedEvents'),
+    numberRow('max_user_instances', kernel => kernel.inotify, 'instances'),
+    numberRow('max_user_watches', kernel => kernel.inotify, 'watches'),
   ],
   'fs/mqueue': [
     ['msg_default', 10],
