@@ -2,11 +2,11 @@
 // not be given them later. Symlinks are followed inside the root only. Places that lie below another mount are
 // left to the sentry, which sees that mount.
 
-import { readlinkSync } from 'node:fs'
-import { close, mkdirat, mknodat, openat2, openTree } from '../native/index.ts'
-import { EEXIST, ENOENT, errnoMessage } from '../syscall-table/errno.ts'
+import { close, mkdirat, mknodat, openat2, openTree, readlinkat } from '../native/index.ts'
+import { EEXIST, ELOOP, ENOENT, ENOTDIR, errnoMessage } from '../syscall-table/errno.ts'
 import {
   O_DIRECTORY,
+  O_NOFOLLOW,
   O_PATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
@@ -15,31 +15,34 @@ import {
 import { CliError } from './errors.ts'
 
 const AT_FDCWD = -100
+/** As many as the kernel follows in one path. */
+const LINKS_MAX = 40
+const buffer = Buffer.alloc(4096)
 const RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 
 /** What is to be at a mountpoint. */
 export type MountpointKind = 'file' | 'directory'
 
 export interface Mountpoint {
-  /** The path inside the root, links resolved as far as it exists in the root. */
+  /** The path inside the root, links resolved as far as the root has them. */
   path: string
-  /** It had to be made, by us or (below another mount) by the sentry. */
+  /** It did not exist in the root. */
   fresh: boolean
+  /** It lies below an earlier mount, where only the sentry can look. */
+  covered: boolean
 }
 
 /** The root directory of a container while its mountpoints are made. Paths are latin1. */
 export class RootDirectory {
   readonly #fd: number
   readonly #root: string
-  readonly #hostPath: string
   /** Resolved paths of the directories mounted on so far. */
-  readonly #mounted: string[] = []
+  readonly #mounted = new Set<string>()
 
   constructor(root: string) {
     this.#root = root
     this.#fd = openTree(AT_FDCWD, root, 0)
     if (this.#fd < 0) throw new CliError(`cannot open ${root}: ${errnoMessage(-this.#fd)}`)
-    this.#hostPath = hostPath(this.#fd)
   }
 
   close(): void {
@@ -49,33 +52,65 @@ export class RootDirectory {
   /** Make `path` (and what leads there) unless it exists or lies below a mount made before. */
   makeMountpoint(path: string, kind: MountpointKind): Mountpoint {
     const at = this.make(path, kind)
-    if (kind === 'directory') this.#mounted.push(at.path)
+    if (kind === 'directory') this.#mounted.add(at.path)
     return at
   }
 
   /** The same for a directory that nothing will be mounted on. */
   make(path: string, kind: MountpointKind): Mountpoint {
-    const parts = path.split('/').filter(part => part !== '' && part !== '.')
-    const found = this.#resolve(parts)
-    if (this.#mounted.some(mount => isBelow(found.path, mount))) return found
-    const n = found.fresh ? this.#makeBelow(parts, kind) : 0
-    if (n < 0)
+    const found = this.#resolve(path)
+    const n =
+      typeof found === 'number'
+        ? found
+        : found.fresh && !found.covered
+          ? this.#makeBelow(split(found.path), kind)
+          : 0
+    if (typeof found === 'number' || n < 0)
       throw new CliError(`cannot make the mountpoint ${path} in ${this.#root}: ${errnoMessage(-n)}`)
     return found
   }
 
-  /** Follow the parts as far as they exist. */
-  #resolve(parts: string[]): Mountpoint {
-    for (let n = parts.length; n > 0; n--) {
-      const fd = openat2(this.#fd, parts.slice(0, n).join('/'), O_PATH, 0, RESOLVE)
-      if (fd < 0) continue
-      const inside = hostPath(fd).slice(this.#hostPath === '/' ? 0 : this.#hostPath.length)
-      close(fd)
-      const rest = parts.slice(n)
-      // Dots behind what is missing cannot leave the root either: they are taken as text.
-      return { path: normal(`${inside}/${rest.join('/')}`), fresh: rest.length > 0 }
+  /**
+   * Follow the path inside the root. What does not exist is taken as text, links that lead there included: so
+   * it is found again when it has been made.
+   */
+  #resolve(path: string): Mountpoint | number {
+    const todo = split(path).reverse()
+    const done: string[] = []
+    let links = 0
+    let fresh = false
+    while (todo.length > 0) {
+      if (done.length > 0 && this.#mounted.has(`/${done.join('/')}`)) {
+        const rest = split(normal(todo.reverse().join('/')))
+        return { path: `/${[...done, ...rest].join('/')}`, fresh: false, covered: true }
+      }
+      const part = todo.pop()!
+      if (part === '..') {
+        done.pop()
+        continue
+      }
+      done.push(part)
+      const target = this.#linkTarget(done.join('/'))
+      if (target === -ENOENT || target === -ENOTDIR) fresh = true
+      else if (typeof target === 'number') return target
+      else if (target !== null) {
+        if (++links > LINKS_MAX) return -ELOOP
+        done.pop()
+        if (target.startsWith('/')) done.length = 0
+        todo.push(...split(target).reverse())
+      }
     }
-    return { path: normal(`/${parts.join('/')}`), fresh: parts.length > 0 }
+    return { path: `/${done.join('/')}`, fresh, covered: false }
+  }
+
+  /** Where the link leads; null for anything else that exists, or -errno. */
+  #linkTarget(path: string): string | null | number {
+    const fd = openat2(this.#fd, path, O_PATH | O_NOFOLLOW, 0, RESOLVE)
+    if (fd < 0) return fd
+    const n = readlinkat(fd, '', buffer, 0, buffer.length)
+    close(fd)
+    // Anything but a link: EINVAL or ENOENT.
+    return n < 0 ? null : buffer.toString('latin1', 0, n)
   }
 
   #makeBelow(parts: string[], kind: MountpointKind): number {
@@ -102,7 +137,8 @@ export class RootDirectory {
   }
 }
 
-const hostPath = (fd: number): string => readlinkSync(`/proc/self/fd/${fd}`, 'latin1')
+const split = (path: string): string[] =>
+  path.split('/').filter(part => part !== '' && part !== '.')
 
 /** Strictly below: the mount itself is there already. */
 export function isBelow(path: string, directory: string): boolean {

@@ -125,6 +125,7 @@ function mountConfig(
   )
   if (at !== undefined) {
     config.fresh = at.fresh
+    config.destination = at.path
     checkProc(at.path, config, where)
   }
   return config

@@ -94,7 +94,7 @@ export const processSchema = v.object({
   user: v.optional(userSchema, {}),
   args: v.pipe(strings, v.minLength(1, 'expected at least one argument, the program')),
   env: v.optional(strings, []),
-  cwd: v.optional(absolutePath, '/'),
+  cwd: absolutePath,
   capabilities: v.optional(
     v.object({
       bounding: v.optional(strings, []),

@@ -41,9 +41,7 @@ function validate<T extends v.GenericSchema>(
 
 function describeIssue(issue: v.BaseIssue<unknown>): string {
   const field = v.getDotPath(issue) ?? '(the whole document)'
-  const missing =
-    issue.kind === 'schema' && issue.type === 'object' && issue.received === 'undefined'
-  if (missing) return `${field}: is missing`
+  if (issue.received === 'undefined') return `${field}: is missing`
   // Messages of our own tell what was expected only.
   const value = issue.message.startsWith('expected') ? `, not ${shown(issue.input)}` : ''
   return `${field}: ${issue.message}${value}`

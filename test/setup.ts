@@ -26,6 +26,7 @@ const PACKAGES =
 const NEEDS: Record<string, string> = {
   debootstrap: '/usr/sbin/debootstrap',
   'busybox-static': '/bin/busybox',
+  runc: '/usr/sbin/runc',
   libseccomp2: '/usr/lib/x86_64-linux-gnu/libseccomp.so.2',
 }
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'

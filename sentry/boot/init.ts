@@ -1,7 +1,7 @@
 // The first process of the sandbox, made from the configuration rather than by clone.
 
 import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
-import { AT_FDCWD } from '../../syscall-table/flags.ts'
+import { AT_FDCWD, O_NONBLOCK, O_RDONLY } from '../../syscall-table/flags.ts'
 import type { CapabilityConfig, ProcessConfig } from '../config.ts'
 import { Creds, capSet } from '../kernel/creds.ts'
 import { bootProgram } from '../kernel/exec.ts'
@@ -13,8 +13,10 @@ import type { SeccompState } from '../kernel/seccomp-filter.ts'
 import { SigHandlers } from '../kernel/signal-state.ts'
 import { Task } from '../kernel/task.ts'
 import { ThreadGroup } from '../kernel/thread-group.ts'
+import { readPart } from '../loader/read-file.ts'
 import { Mm } from '../mm/mm.ts'
 import { FsContext } from '../vfs/fs-context.ts'
+import { openPath } from '../vfs/open.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { BootError } from './boot-error.ts'
 import { enterSeccomp } from './seccomp.ts'
@@ -69,7 +71,8 @@ export function startProgram(
   enterDirectory(task, config.cwd)
   enterSeccomp(task, seccomp)
   const file = findProgram(task, config)
-  const error = bootProgram(task, { dfd: AT_FDCWD, path: file, flags: 0 }, config.args, config.env)
+  const env = withHome(task, config)
+  const error = bootProgram(task, { dfd: AT_FDCWD, path: file, flags: 0 }, config.args, env)
   if (error < 0) throw execError(file, error)
   const { platform } = task.kernel
   const spawned = platform.spawn(task.thread)
@@ -115,6 +118,25 @@ function enterDirectory(task: Task, cwd: string): void {
   const n = walkPath(task, AT_FDCWD, cwd, WALK_FOLLOW | WALK_DIRECTORY)
   if (n < 0) throw new BootError(`chdir to the working directory "${cwd}": ${errnoMessage(-n)}`)
   task.fs.cwd = { mount: walk.mount, dentry: walk.dentry }
+}
+
+/** HOME of the container's own user list, when the configuration gives none; "/" when the list has none either. */
+function withHome(task: Task, config: ProcessConfig): string[] {
+  if (config.env.some(entry => entry.startsWith('HOME='))) return config.env
+  const line = readText(task, '/etc/passwd')
+    .split('\n')
+    .find(entry => entry.split(':')[2] === String(config.uid))
+  return [...config.env, `HOME=${line?.split(':')[5] || '/'}`]
+}
+
+/** The beginning of a file of the container; nothing when it cannot be read. */
+function readText(task: Task, path: string): string {
+  const file = openPath(task, AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0, 0)
+  if (typeof file === 'number') return ''
+  const { bounce } = task.kernel
+  const n = file.inode.isRegular ? readPart(task, file, bounce, 0, bounce.length) : 0
+  file.unref()
+  return n > 0 ? Buffer.from(bounce.buffer, bounce.byteOffset, n).toString('latin1') : ''
 }
 
 /** execvp(3): a name without a slash is looked for in the program's own PATH. */

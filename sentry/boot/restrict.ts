@@ -47,7 +47,7 @@ function makeReadonly(_task: Task, at: Path): number {
 /** A directory is covered by an empty one that stays so, anything else by the null device. */
 function mask(task: Task, at: Path): number {
   if (at.dentry.inode!.isDir) {
-    const sb = mountTmpfs(task.kernel, 'size=4k,nr_inodes=2,mode=755')
+    const sb = mountTmpfs(task.kernel, 'size=4k,nr_inodes=2')
     if (typeof sb === 'number') return sb
     const mount = mountOn(at, sb, MS_RDONLY, 'tmpfs')
     return typeof mount === 'number' ? mount : 0

@@ -27,7 +27,7 @@ import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
-import { mountRoot } from '../vfs/mounting.ts'
+import { mountFlags, mountRoot } from '../vfs/mounting.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { BootError } from './boot-error.ts'
 import { makeDevices } from './devices.ts'
@@ -61,7 +61,7 @@ export function startSandbox(
   mountRoot(
     kernel,
     rootFileSystem(kernel, config, gofer),
-    config.root.readonly ? MS_RDONLY : 0,
+    mountFlags(config.root.readonly ? MS_RDONLY : 0),
     'none',
   )
   const init = createInit(kernel)

@@ -1,0 +1,340 @@
+// config.json, field by field: the same bundle under runc and under ours gives the same, or both refuse it.
+
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Config } from '../run.ts'
+import { Workshop } from './both.ts'
+
+let shop: Workshop
+beforeAll(() => {
+  shop = new Workshop()
+}, 120_000)
+afterAll(() => shop?.clean())
+
+/** What it is, what is changed, what looks at the result. */
+type Case = [what: string, change: (config: Config, bundle: string) => void, script: string]
+
+/** The flags of a mount, without what a file system of the host shows besides. */
+const options = (destination: string) =>
+  `mount | grep ' ${destination} ' | sed 's/^[^ ]* on//; s/type ext4/type 9p/; s/relatime,.*/relatime)/'`
+const mounts =
+  (...list: Config[]) =>
+  (c: Config): void => {
+    c.mounts.push(...list)
+  }
+const tmpfs = (destination: string, ...opts: string[]): Config => ({
+  destination,
+  type: 'tmpfs',
+  source: 't',
+  options: opts,
+})
+const bind = (source: string, destination: string, ...opts: string[]): Config => ({
+  destination,
+  type: 'bind',
+  source,
+  options: opts,
+})
+
+const SAME: Case[] = [
+  [
+    'a tmpfs with everything',
+    mounts(tmpfs('/t', 'size=1m', 'mode=700', 'uid=5', 'gid=6', 'nr_inodes=40', 'noexec', 'nodev')),
+    "mount | grep ' /t '; stat -c %a:%u:%g /t; head -c 2000000 /dev/zero >/t/x; stat -c %s /t/x; cp /bin/probe /t 2>&1; echo $?",
+  ],
+  [
+    'a tmpfs over what exists has its mode, a new one its own',
+    mounts(tmpfs('/bin/../opt/deep/new'), tmpfs('/var')),
+    'stat -c %a /opt /opt/deep /opt/deep/new /var',
+  ],
+  [
+    'a tmpfs that is read-only has its mountpoints made first',
+    mounts(tmpfs('/t', 'ro'), tmpfs('/t/sub/dir')),
+    'touch /t/x; echo $?; touch /t/sub/dir/x; echo $?; ls -R /t',
+  ],
+  [
+    'tmpcopyup',
+    mounts(tmpfs('/bin', 'tmpcopyup', 'mode=711')),
+    'ls -l /bin | tr -s " " | cut -d" " -f1,3-5,9-; touch /bin/new; stat -c %a /bin; ls /bin/new',
+  ],
+  [
+    'file and directory binds',
+    (c, bundle) =>
+      c.mounts.push(
+        bind(`${bundle}/config.json`, '/a/new/file', 'bind', 'ro'),
+        bind('rootfs/bin', '/b', 'rbind', 'nosuid'),
+        bind('rootfs/bin', '/c', 'rbind', 'rro'),
+        bind('rootfs/bin', '/d', 'bind', 'noexec'),
+      ),
+    `wc -l </a/new/file; echo x >/a/new/file; touch /b/made; ls /c/made; touch /c/x; rm /c/made; ls /d/made; /d/true; echo $?
+     stat -c %F /a/new/file /b; ${options('/b')}; ${options('/c')}; ${options('/a/new/file')}`,
+  ],
+  [
+    'links in destinations',
+    (c, bundle) => {
+      const at = (name: string) => join(bundle, 'rootfs', name)
+      symlinkSync('/var/run', at('run'))
+      symlinkSync('../../../../../../tmp', at('up'))
+      symlinkSync('/nowhere/yet', at('dangling'))
+      c.mounts.push(tmpfs('/run/x'), tmpfs('/up/y'), tmpfs('/dangling'))
+      c.mounts.push(bind(`${bundle}/config.json`, '/bin/probe', 'bind'))
+    },
+    "mount | grep '^t ' | cut -d' ' -f3; ls -d /var/run/x /tmp/y /nowhere/yet; wc -l </bin/probe",
+  ],
+  [
+    'options of devpts',
+    mounts({
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5', 'max=7'],
+    }),
+    `${options('/dev/pts')}; ls -l /dev/pts | tail -n +2 | cut -c1-10; readlink /dev/ptmx; ls /dev`,
+  ],
+  [
+    'a root that is read-only, with what had to be made in it',
+    c => {
+      c.root.readonly = true
+      c.process.cwd = '/made/for/cwd'
+      c.mounts.push(tmpfs('/fresh/one'))
+    },
+    'pwd; touch /x; echo $?; touch /fresh/one/x; echo $?; ls -d /fresh /made/for/cwd',
+  ],
+  [
+    'files of /proc that may be covered',
+    (c, bundle) =>
+      c.mounts.push(
+        bind(`${bundle}/config.json`, '/proc/cpuinfo', 'bind', 'ro'),
+        bind(`${bundle}/config.json`, '/proc/uptime', 'bind', 'ro'),
+      ),
+    'wc -l </proc/cpuinfo; wc -l </proc/uptime; echo x >/proc/uptime; echo $?',
+  ],
+  ['a relative destination', mounts(tmpfs('relative/place')), 'touch /relative/place/x; echo $?'],
+  [
+    'masked paths',
+    c => {
+      c.linux.maskedPaths = ['/proc/meminfo', '/bin', '/no/such', '/bin/busybox/x']
+      c.process.args = ['/sh', '-c', 'echo never']
+    },
+    '',
+  ],
+  [
+    'masked files and directories',
+    c => {
+      c.linux.maskedPaths = ['/proc/meminfo', '/proc/sys', '/no/such', '/bin/probe']
+    },
+    `cat /proc/meminfo /bin/probe; stat -c '%F %a %t %T' /proc/meminfo /bin/probe; ls /proc/sys; echo x >/proc/meminfo; echo $?
+     touch /proc/sys/x; echo $?; stat -c '%F %a' /proc/sys; umount /proc/meminfo; echo $?`,
+  ],
+  [
+    'read-only paths',
+    c => {
+      c.linux.readonlyPaths = ['/bin', '/proc/sys', '/no/such', '/tmp']
+      c.mounts.push(tmpfs('/bin/in/there'))
+    },
+    `touch /bin/x; echo $?; echo box >/proc/sys/kernel/hostname; echo $?; touch /tmp/x; echo $?; cat /proc/sys/kernel/hostname
+     ${options('/bin')}`,
+  ],
+  [
+    'devices',
+    c => {
+      c.linux.devices = [
+        { path: '/dev/fuse', type: 'c', major: 10, minor: 229, fileMode: 0o640, uid: 3, gid: 4 },
+        { path: '/dev/sub/block', type: 'b', major: 7, minor: 300 },
+        { path: '/dev/unbuffered', type: 'u', major: 1, minor: 3, fileMode: 0o600 },
+        { path: '/opt/fifo', type: 'p' },
+      ]
+    },
+    `for f in /dev/* /dev/sub/block /opt/fifo; do [ -L $f ] && readlink $f || stat -c '%n %F %a %u %g %t %T' $f; done
+     echo x >/dev/null; echo $?; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c; echo x >/dev/full`,
+  ],
+  [
+    'tunables of the network',
+    c => {
+      c.linux.sysctl = {
+        'net.ipv4.ip_unprivileged_port_start': '80',
+        'net.ipv4.ping_group_range': '5 2147483647',
+        'net/core/somaxconn': '128',
+      }
+    },
+    'cd /proc/sys/net; cat ipv4/ip_unprivileged_port_start ipv4/ping_group_range core/somaxconn',
+  ],
+  [
+    'a user',
+    c => {
+      c.process.user = { uid: 1000, gid: 1001, umask: 0o77, additionalGids: [5, 6] }
+      c.process.noNewPrivileges = true
+    },
+    "id; umask; grep -E '^(Uid|Gid|Groups|Cap|NoNew|Seccomp:)' /proc/self/status",
+  ],
+  [
+    'no capabilities at all',
+    c => delete c.process.capabilities,
+    "grep -E '^(Cap|NoNew)' /proc/self/status; mkdir /tmp/x; chown 5 /tmp/x; echo $?",
+  ],
+  [
+    'capability sets',
+    c => {
+      c.process.capabilities = {
+        bounding: ['CAP_KILL', 'CAP_CHOWN', 'CAP_FLY'],
+        permitted: ['CAP_KILL', 'CAP_CHOWN'],
+        effective: ['CAP_CHOWN'],
+        inheritable: ['CAP_KILL'],
+        ambient: ['CAP_KILL', 'CAP_CHOWN'],
+      }
+      c.process.user.uid = 7
+    },
+    'grep ^Cap /proc/self/status',
+  ],
+  [
+    'limits',
+    c => {
+      const limits = {
+        ...{ AS: 1e9, CORE: 1, CPU: 100, DATA: 1e9, FSIZE: 1e6, LOCKS: 5, MEMLOCK: 1000 },
+        ...{ MSGQUEUE: 1000, NICE: 0, NOFILE: 100, NPROC: 100, RSS: 11, RTPRIO: 0, RTTIME: 1e6 },
+        ...{ SIGPENDING: 14, STACK: 1e6 },
+      }
+      c.process.rlimits = Object.entries(limits).map(([name, n]) => ({
+        type: `RLIMIT_${name}`,
+        soft: n,
+        hard: 2 * n,
+      }))
+      c.process.rlimits.push({ type: 'RLIMIT_CORE', soft: 0, hard: 0 })
+    },
+    'cat /proc/self/limits',
+  ],
+  [
+    'the rest of the process',
+    c => {
+      c.process.oomScoreAdj = 321
+      c.process.env = ['PATH=/bin', 'A=b=c', 'EMPTY=', 'A=again']
+      c.process.cwd = '/not/there'
+    },
+    'cat /proc/self/oom_score_adj; pwd; env | grep -v SHLVL | sort; hostname',
+  ],
+  [
+    'members that are null',
+    c => {
+      Object.assign(c.process, { capabilities: null, rlimits: null, oomScoreAdj: null })
+      Object.assign(c, { hooks: null, annotations: null, domainname: null })
+      Object.assign(c.linux, { seccomp: null, maskedPaths: null, sysctl: null, devices: null })
+    },
+    'echo fine',
+  ],
+  [
+    'members that nobody knows',
+    c => {
+      c.future = { a: [1] }
+      c.process.future = true
+      c.linux.future = 'x'
+      c.linux.seccomp = { defaultAction: 'SCMP_ACT_ALLOW', future: 1 }
+    },
+    'echo fine',
+  ],
+]
+
+describe('the same as under runc', () => {
+  it.each(SAME)('%s', (_what, change, script) => {
+    const { runc, ours } = shop.both(script, change)
+    expect(ours.stdout).toBe(runc.stdout)
+    expect(ours.status === 0).toBe(runc.status === 0)
+    if (script !== '' && !script.includes('never')) expect(runc.stdout).not.toBe('')
+    expect(shop.left()).toEqual([])
+  })
+})
+
+const remove = (c: Config, type: string) => {
+  c.linux.namespaces = c.linux.namespaces.filter((n: Config) => n.type !== type)
+}
+/** What both refuse, and what our message names. */
+const REFUSED: [what: string, change: (config: Config, bundle: string) => void, word: string][] = [
+  ['a file system nobody knows', mounts({ destination: '/x', type: 'nofs' }), 'nofs'],
+  ['type none', mounts({ destination: '/x', type: 'none', source: '/etc' }), '/x'],
+  ['an option nobody knows', mounts(tmpfs('/x', 'nosuch=1')), 'nosuch=1'],
+  ['a size that is none', mounts(tmpfs('/x', 'size=big')), 'size=big'],
+  ['a source that is missing', mounts(bind('/no/such', '/x', 'bind')), '/no/such'],
+  ['a directory over a file', mounts(bind('/etc', '/bin/busybox', 'bind')), '/bin/busybox'],
+  ['a file over a directory', mounts(bind('/etc/passwd', '/bin', 'bind')), '/bin'],
+  ['a mount inside of /proc', mounts(tmpfs('/proc/none')), '/proc/none'],
+  ['a bind over /proc', mounts(bind('/etc', '/proc', 'bind')), '/proc'],
+  ['a file in the way', mounts(tmpfs('/bin/busybox/x')), '/bin/busybox/x'],
+  [
+    'a loop of links',
+    (c, bundle) => {
+      symlinkSync('loop', join(bundle, 'rootfs/loop'))
+      c.mounts.push(tmpfs('/loop/x'))
+    },
+    '/loop',
+  ],
+  ['a tunable of the host', c => (c.linux.sysctl = { 'vm.swappiness': '1' }), 'vm.swappiness'],
+  ['a missing tunable', c => (c.linux.sysctl = { 'net.no.such': '1' }), 'net.no.such'],
+  [
+    'a wrong value of a tunable',
+    c => (c.linux.sysctl = { 'net.core.somaxconn': 'many' }),
+    'somaxconn',
+  ],
+  ['the host name as a tunable', c => (c.linux.sysctl = { 'kernel.hostname': 'x' }), 'hostname'],
+  [
+    'a tunable of a namespace that is not there',
+    c => {
+      remove(c, 'ipc')
+      c.linux.sysctl = { 'kernel.msgmax': '1' }
+    },
+    'kernel.msgmax',
+  ],
+  ['a host name without a namespace', c => remove(c, 'uts'), 'hostname'],
+  ['two namespaces of a type', c => c.linux.namespaces.push({ type: 'pid' }), 'namespaces'],
+  ['an unknown namespace', c => c.linux.namespaces.push({ type: 'moon' }), 'moon'],
+  ['users without a mapping', c => c.linux.namespaces.push({ type: 'user' }), 'uidMappings'],
+  ['an unknown propagation', c => (c.linux.rootfsPropagation = 'up'), 'rootfsPropagation'],
+  ['a SELinux label', c => (c.process.selinuxLabel = 'a:b:c:d'), 'selinuxLabel'],
+  ['no working directory', c => delete c.process.cwd, 'cwd'],
+  ['an effective capability too many', c => (c.process.capabilities.permitted = []), 'effective'],
+  [
+    'a limit nobody knows',
+    c => (c.process.rlimits = [{ type: 'RLIMIT_FUN', soft: 1, hard: 1 }]),
+    'RLIMIT_FUN',
+  ],
+  [
+    'a soft limit above the hard one',
+    c => (c.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 9, hard: 1 }]),
+    'RLIMIT_NOFILE',
+  ],
+  [
+    'a seccomp action nobody knows',
+    c => (c.linux.seccomp = { defaultAction: 'SCMP_ACT_SMILE' }),
+    'SCMP_ACT_SMILE',
+  ],
+  [
+    'a seccomp operator nobody knows',
+    c =>
+      (c.linux.seccomp = {
+        defaultAction: 'SCMP_ACT_ALLOW',
+        syscalls: [
+          { names: ['read'], action: 'SCMP_ACT_ERRNO', args: [{ index: 0, value: 1, op: 'IS' }] },
+        ],
+      }),
+    'args.0.op',
+  ],
+  [
+    'a seccomp profile under which nothing can be executed',
+    c =>
+      (c.linux.seccomp = {
+        defaultAction: 'SCMP_ACT_ALLOW',
+        syscalls: [{ names: ['execve'], action: 'SCMP_ACT_ERRNO' }],
+      }),
+    'seccomp',
+  ],
+]
+
+describe('refused, as by runc', () => {
+  it.each(REFUSED)('%s', (_what, change, word) => {
+    const { runc, ours } = shop.both('echo ran', change)
+    expect(runc.status).not.toBe(0)
+    expect(ours.status).not.toBe(0)
+    expect(ours.stdout).toBe('')
+    expect(ours.stderr).toContain(word)
+    expect(ours.stderr.trim().split('\n')).toHaveLength(1)
+    expect(shop.left()).toEqual([])
+  })
+})
