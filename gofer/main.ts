@@ -2,7 +2,7 @@
 // reads its configuration: a GoferConfig as JSON. All other descriptors that the configuration names are
 // inherited too. It gives up its rights before it reads the first message.
 
-import { closeSync, existsSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, readFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
@@ -25,6 +25,8 @@ import { GoferServer } from './server.ts'
 interface GoferConfig {
   /** The gofer's end of the SOCK_SEQPACKET pair. */
   readonly socket: number
+  /** cgroup.procs files of the container's cgroup, which are entered by writing "0". */
+  readonly cgroups: readonly number[]
   readonly attachPoints: readonly AttachPoint[]
 }
 
@@ -49,10 +51,17 @@ function main(configFd: number): never {
     descriptors: succeed('open /proc/self/fd', openDescriptors()),
     maxHandles: handleLimit(config.attachPoints.length),
   })
+  for (const fd of config.cgroups) enterCgroup(fd)
   umask(0)
   succeed('size the socket', setSendBuffer(config.socket, 2 * MESSAGE_MAX))
   confine(capabilities(config), filter)
   return exitNow(server.serve(config.socket) < 0 ? 1 : 0)
+}
+
+/** Now that our code is loaded: its memory is not the container's. */
+function enterCgroup(fd: number): void {
+  writeSync(fd, '0')
+  closeSync(fd)
 }
 
 function readConfig(fd: number): GoferConfig {

@@ -5,6 +5,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ContainerCgroup } from './cgroup/container-cgroup.ts'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
@@ -54,9 +55,19 @@ async function afterStart(state: ContainerState): Promise<void> {
   }
 }
 
+/** Remove what is left of a container whose processes are gone, or about to be: its cgroup and its files. */
+async function removeContainer(store: StateStore, id: string): Promise<void> {
+  const cgroup = ContainerCgroup.load(store.directory(id))
+  if (cgroup !== null) {
+    cgroup.thaw()
+    await cgroup.remove()
+  }
+  store.remove(id)
+}
+
 /** Remove what is left of a container and tell the poststop hooks; their failures end nothing. */
 async function forget(store: StateStore, state: ContainerState, warn: Warn): Promise<void> {
-  store.remove(state.id)
+  await removeContainer(store, state.id)
   const seen = { ...hookState(state), status: 'stopped' }
   await tryHooks('poststop', state.hooks.poststop, seen, hostPlace(state), warn)
 }
@@ -104,6 +115,7 @@ export async function runOnce(
       bundle: '/',
       globals: options,
       controlSocket: join(directory, 'control.sock'),
+      cgroup: null,
       waitForStart: false,
       detached: false,
     })
@@ -145,6 +157,7 @@ async function prepare(
     hooks: { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop },
   }
   try {
+    const cgroup = makeCgroup(store.directory(id), options, spec, id)
     sandbox = await launchSandbox({
       id,
       spec,
@@ -156,6 +169,7 @@ async function prepare(
         : {}),
       globals: options,
       controlSocket: store.controlSocket(id),
+      cgroup,
       ...how,
     })
     Object.assign(state, {
@@ -173,6 +187,22 @@ async function prepare(
     await forget(store, state, warn)
     throw error
   }
+}
+
+function makeCgroup(
+  directory: string,
+  options: GlobalOptions,
+  { linux }: Spec,
+  id: string,
+): ContainerCgroup | null {
+  if (options.ignoreCgroups) return null
+  const { cgroupsPath, resources } = linux
+  return ContainerCgroup.create(directory, {
+    id,
+    cgroupsPath,
+    resources,
+    systemd: options.systemdCgroup,
+  })
 }
 
 const hasCreateHooks = ({ hooks }: Spec): boolean =>
@@ -226,7 +256,7 @@ export async function deleteContainer(
     state = force ? store.tryLoad(id) : store.load(id)
   } catch (error) {
     if (!force) throw error
-    store.remove(id)
+    await removeContainer(store, id)
     return
   }
   if (state !== null && isAlive(state)) {
@@ -234,9 +264,10 @@ export async function deleteContainer(
       throw new CliError(`container "${id}" is running: kill it first, or use --force`)
     }
     process.kill(state.pid, 'SIGKILL')
+    ContainerCgroup.load(store.directory(id))?.thaw()
     await gone(state.pid, state.startTime, id)
   }
-  if (state === null) store.remove(id)
+  if (state === null) await removeContainer(store, id)
   else await forget(store, state, warn)
 }
 

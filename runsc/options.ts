@@ -12,9 +12,11 @@ export interface GlobalOptions {
   log?: string
   logFormat: 'text' | 'json'
   strace: boolean
+  systemdCgroup: boolean
+  ignoreCgroups: boolean
 }
 
-const BOOLEANS = new Set(['debug', 'strace'])
+const BOOLEANS = new Set(['debug', 'strace', 'systemd-cgroup', 'ignore-cgroups'])
 
 const defaultRoot = () =>
   process.env.XDG_RUNTIME_DIR && process.getuid?.() !== 0
@@ -38,6 +40,11 @@ export function globalOptions(): Option[] {
     new Option('--strace', 'log every system call, decoded, to --debug-log or stderr').default(
       false,
     ),
+    new Option(
+      '--systemd-cgroup',
+      "let systemd make the container's cgroup: linux.cgroupsPath is slice:prefix:name",
+    ).default(false),
+    new Option('--ignore-cgroups', 'make no cgroup and set no limits on the host').default(false),
   ]
 }
 

@@ -7,8 +7,17 @@ import { dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { listenUnix, socketpair } from '../native/index.ts'
-import type { BootReport, SandboxConfig } from '../sentry/config.ts'
+import {
+  type BootReport,
+  type CgroupConfig,
+  type SandboxConfig,
+  type SandboxLimits,
+  SENTRY_FDS,
+} from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
+import { type ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
+import { type OomScores, oomScores } from './cgroup/oom-score.ts'
+import type { Resources } from './cgroup/resources.ts'
 import { type Answer, request } from './control.ts'
 import { deviceConfigs, sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
@@ -30,6 +39,8 @@ const NOBODY = 65534
 /** Namespaces of the processes that serve the sandbox. */
 const NAMESPACES = ['--mount', '--net', '--ipc', '--uts']
 const FIRST_INHERITED = 3
+/** Where the sentry's launcher tells that it has made the namespaces; cgroup files follow. */
+const LAUNCHER_REPORT = SENTRY_FDS.terminal + 1
 
 export interface LaunchOptions {
   id: string
@@ -38,6 +49,7 @@ export interface LaunchOptions {
   overlay: boolean
   globals: GlobalOptions
   controlSocket: string
+  cgroup: ContainerCgroup | null
   waitForStart: boolean
   /** The sandbox outlives this process. */
   detached: boolean
@@ -68,7 +80,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     )
   }
   // Before any process starts, and before anything is made: a wrong configuration must leave none behind.
-  const config = sandboxConfig(options)
+  const scores = oomScores(spec.process.oomScoreAdj, options.cgroup?.resources.memory?.limit ?? 0)
+  const config = sandboxConfig(options, scores)
   const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
   config.mounts = mounts
   const goferPair = pair(SOCK_SEQPACKET)
@@ -76,19 +89,23 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const control = listen(options.controlSocket)
   const log = logFile(globals)
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
+  const placement = { entrances: options.cgroup?.openEntrances() ?? [], scores }
+  config.cgroup = cgroupConfig(options.cgroup, placement.entrances.length)
 
   // The sentry first: everything else waits for it.
-  const sentry = startSentry(options, [goferPair[1], control, stub, log, terminalPair?.[1] ?? null])
+  const inherited = [goferPair[1], control, stub, log, terminalPair?.[1] ?? null]
+  const sentry = startSentry(options, inherited, placement)
   try {
     await namespacesMade(options, sentry)
   } catch (error) {
     sentry.kill('SIGKILL')
     throw error
   }
-  const gofer = startGofer(goferPair[0], attach)
+  const gofer = startGofer(goferPair[0], attach, placement)
   const owned = [...attach.map(({ fd }) => fd), ...goferPair, control, stub, log]
   if (terminalPair !== null) owned.push(terminalPair[1])
   for (const fd of owned) closeSync(fd)
+  closeAll(placement.entrances)
 
   send(sentry.stdio[FIRST_INHERITED] as Writable, config)
   const exited = exitStatus(sentry)
@@ -126,35 +143,49 @@ function logFile(globals: GlobalOptions): number {
   return openDebugFile(globals, 'sentry')
 }
 
-/** The launcher in front of one of our bundles. */
+/** The container's cgroup files to enter by, and who is to be killed when memory runs out. */
+interface Placement {
+  entrances: number[]
+  scores: OomScores
+}
+
+/** The launcher in front of one of our bundles. The entrances are inherited behind `stdio`. */
 function launch(
   program: string,
   args: string[],
   namespaces: string[],
   stdio: ('ignore' | 'pipe' | 'inherit' | number)[],
+  { entrances, scores }: Placement,
   detached: boolean,
 ): ChildProcess {
-  const flags = detached ? namespaces : [...namespaces, '--die-with-parent']
+  const flags = [
+    ...namespaces,
+    ...entrances.flatMap((_, i) => ['--join-cgroup', String(stdio.length + i)]),
+    ...(scores.own === null ? [] : ['--oom-score-adj', String(scores.own)]),
+    ...(detached ? [] : ['--die-with-parent']),
+  ]
   const command = [...flags, '--filter', join(build, 'node-start.bpf'), '--', process.execPath]
   const { PORTCULLIS_RECORD_CODE: record } = process.env
   return spawn(join(build, 'launcher'), [...command, join(build, 'load.cjs'), program, ...args], {
-    stdio,
+    stdio: [...stdio, ...entrances],
     detached,
     env: record === undefined ? {} : { PORTCULLIS_RECORD_CODE: record },
   })
 }
 
-function startGofer(socket: number, attach: readonly Attach[]): ChildProcess {
+function startGofer(socket: number, attach: readonly Attach[], placement: Placement): ChildProcess {
   const first = FIRST_INHERITED + 2
   const gofer = launch(
     'gofer',
     [String(FIRST_INHERITED)],
     NAMESPACES,
     ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach.map(({ fd }) => fd)],
+    placement,
     true,
   )
   send(gofer.stdio[FIRST_INHERITED] as Writable, {
     socket: FIRST_INHERITED + 1,
+    cgroups: placement.entrances.map((_, i) => first + attach.length + i),
     attachPoints: attach.map(({ flags }, i) => ({ fd: first + i, flags })),
   })
   gofer.unref()
@@ -164,24 +195,22 @@ function startGofer(socket: number, attach: readonly Attach[]): ChildProcess {
 function startSentry(
   options: LaunchOptions,
   [gofer, control, stub, log, terminal]: (number | null)[],
+  placement: Placement,
 ): ChildProcess {
   const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
   const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
   const flags = [...NAMESPACES, '--pid']
   const stdio = [program, program, 'inherit' as const, 'pipe' as const, ...inherited]
-  if (terminal !== null) stdio.push(terminal!)
-  if (options.namespacesMade !== undefined) {
-    if (terminal === null) stdio.push('ignore')
-    flags.push('--report-pid', String(stdio.length))
-    stdio.push('pipe')
-  }
-  return launch('sentry', [], flags, stdio, options.detached)
+  const reports = options.namespacesMade !== undefined
+  stdio.push(terminal ?? 'ignore', reports ? 'pipe' : 'ignore')
+  if (reports) flags.push('--report-pid', String(LAUNCHER_REPORT))
+  return launch('sentry', [], flags, stdio, placement, options.detached)
 }
 
 /** The launcher says a word once it has made the namespaces. */
 async function namespacesMade(options: LaunchOptions, sentry: ChildProcess): Promise<void> {
   if (options.namespacesMade === undefined) return
-  const report = sentry.stdio.at(-1) as Readable
+  const report = sentry.stdio[LAUNCHER_REPORT] as Readable
   for await (const _ of report);
   if (sentry.exitCode === null) await options.namespacesMade(sentry.pid!)
 }
@@ -223,8 +252,8 @@ function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<number>): vo
   void exited.then(leave)
 }
 
-/** All but the mounts. */
-function sandboxConfig(options: LaunchOptions): SandboxConfig {
+/** All but the mounts and the cgroup. */
+function sandboxConfig(options: LaunchOptions, scores: OomScores): SandboxConfig {
   const { spec, globals, warn } = options
   const { linux } = spec
   return {
@@ -243,6 +272,25 @@ function sandboxConfig(options: LaunchOptions): SandboxConfig {
     waitForStart: options.waitForStart,
     strace: globals.strace,
     debug: globals.debug,
+    cgroup: null,
+    oomScoreAdj: scores.program,
     host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
+  }
+}
+
+function cgroupConfig(cgroup: ContainerCgroup | null, entrances: number): CgroupConfig | null {
+  if (cgroup === null) return null
+  const { version, paths, resources } = cgroup
+  const join = Array.from({ length: entrances }, (_, i) => LAUNCHER_REPORT + 1 + i)
+  return { version, paths, join, limits: sandboxLimits(resources) }
+}
+
+/** What the sentry enforces or shows itself. */
+export function sandboxLimits({ memory, pids, cpu }: Resources): SandboxLimits {
+  const positive = (n: number | undefined) => (n !== undefined && n > 0 ? n : null)
+  return {
+    pids: positive(pids?.limit),
+    memoryBytes: positive(memory?.limit),
+    cpus: cpu?.cpus || null,
   }
 }

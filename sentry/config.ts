@@ -111,6 +111,25 @@ export interface DeviceConfig {
   gid: number
 }
 
+/** The part of linux.resources that this kernel keeps or shows itself; null for no limit. */
+export interface SandboxLimits {
+  /** Tasks of the program. */
+  pids: number | null
+  memoryBytes: number | null
+  /** CPUs that may be used, as "0-2,7". */
+  cpus: string | null
+}
+
+/** The container's cgroup on the host. */
+export interface CgroupConfig {
+  version: 1 | 2
+  /** Directories by controller; version 2 has one, "". Read before the root directory is left. */
+  paths: Readonly<Record<string, string>>
+  /** Descriptors of cgroup.procs files: the sentry enters by writing "0". */
+  join: number[]
+  limits: SandboxLimits
+}
+
 export interface SandboxConfig {
   id: string
   platform: 'systrap' | 'ptrace'
@@ -130,6 +149,9 @@ export interface SandboxConfig {
   waitForStart: boolean
   strace: boolean
   debug: boolean
+  cgroup: CgroupConfig | null
+  /** oom_score_adj of the processes that run program code. */
+  oomScoreAdj: number
   /** What the host has, as the sandbox may know it. */
   host: {
     cpus: number

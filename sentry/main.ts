@@ -19,6 +19,7 @@ import {
 import { errnoMessage } from '../syscall-table/errno.ts'
 import { BootError } from './boot/boot-error.ts'
 import { type CpuFeatures, cpuFeatures, hostClock, readFilter, systemName } from './boot/host.ts'
+import { enterCgroups, OomScoreFile } from './boot/host-cgroup.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
 import { GoferClient } from './fs/gofer/client.ts'
@@ -35,6 +36,7 @@ interface HostFacts {
   features: CpuFeatures
   cpu: CpuModel
   filter: Uint8Array
+  oomScore: OomScoreFile
 }
 
 main()
@@ -52,6 +54,7 @@ function main(): never {
     const facts = hostFacts(config)
     // Sizes the socket, which the filter forbids later.
     const gofer = new GoferClient(SENTRY_FDS.gofer)
+    enterCgroups(config.cgroup?.join ?? [])
     const kernel = bootKernel(config, facts)
     const sandbox = startSandbox(kernel, config, gofer)
     reportOnce({ ok: true })
@@ -72,6 +75,7 @@ function hostFacts(config: SandboxConfig): HostFacts {
     features: cpuFeatures(),
     cpu: parseCpuModel(readFileSync('/proc/cpuinfo', 'latin1')),
     filter: readFilter(config.platform === 'ptrace' ? 'sentry-ptrace' : 'sentry'),
+    oomScore: new OomScoreFile(),
   }
 }
 
@@ -83,7 +87,7 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   succeed('stay dumpable', setDumpable(1))
   // The launcher has asked for this too, but a change of user takes it back.
   succeed('die with the launcher', setParentDeathSignal(SIGKILL))
-  const platform = startPlatform(config)
+  const platform = startPlatform(config, facts.oomScore)
   succeed('set no_new_privs', setNoNewPrivs())
   succeed('install the seccomp filter', installFilter(facts.filter))
   const kernel = new Kernel(platform, hostClock, systemName(config))
@@ -94,7 +98,15 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   return kernel
 }
 
-function startPlatform(config: SandboxConfig): Platform {
+/** The stub processes are made with the program's score, and are all of one kind; ours is what it was. */
+function startPlatform(config: SandboxConfig, score: OomScoreFile): Platform {
+  score.set(config.oomScoreAdj)
+  const platform = makePlatform(config)
+  score.restore()
+  return platform
+}
+
+function makePlatform(config: SandboxConfig): Platform {
   const options = {
     stubFd: SENTRY_FDS.stub,
     traceAll: config.strace,

@@ -3,11 +3,13 @@
 // and a new pid namespace needs a process between its first process and whoever waits for it.
 //
 //   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--die-with-parent] [--report-pid FD]
-//            [--filter FILE] -- PROGRAM ARGUMENT...
+//            [--filter FILE] [--join-cgroup FD]... [--oom-score-adj N] -- PROGRAM ARGUMENT...
 //
 // With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
 // mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --filter
-// installs a seccomp filter (struct sock_filter[]) before the program starts.
+// installs a seccomp filter (struct sock_filter[]) before the program starts. --join-cgroup is a cgroup.procs file through
+// which the launcher itself enters a cgroup; the program inherits it and enters when it has loaded its own code, so that
+// this does not count for the container.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +28,8 @@
 #include <unistd.h>
 
 #define EXIT_SETUP 128
+// Version 1 has a dozen controllers.
+#define MAX_CGROUPS 32
 
 struct Config {
   int namespaces;
@@ -33,6 +37,9 @@ struct Config {
   int die_with_parent;
   int report_fd;
   const char *filter;
+  const char *oom_score_adj;
+  int cgroups[MAX_CGROUPS];
+  int cgroup_count;
   char **program;
 };
 
@@ -63,6 +70,13 @@ static int namespace_flag(const char *argument) {
   return 0;
 }
 
+static int descriptor(const char *argument) {
+  char *end;
+  long fd = strtol(argument, &end, 10);
+  if (*end || end == argument || fd < 0 || fd > 1 << 20) usage(argument);
+  return (int)fd;
+}
+
 static struct Config parse(char **argv) {
   struct Config config = {.report_fd = -1};
   char **p = argv + 1;
@@ -75,9 +89,11 @@ static struct Config parse(char **argv) {
     } else if (!strcmp(*p, "--die-with-parent")) {
       config.die_with_parent = 1;
     } else if (!strcmp(*p, "--report-pid") && p[1]) {
-      char *end;
-      config.report_fd = (int)strtol(*++p, &end, 10);
-      if (*end || config.report_fd < 0) usage(*p);
+      config.report_fd = descriptor(*++p);
+    } else if (!strcmp(*p, "--join-cgroup") && p[1] && config.cgroup_count < MAX_CGROUPS) {
+      config.cgroups[config.cgroup_count++] = descriptor(*++p);
+    } else if (!strcmp(*p, "--oom-score-adj") && p[1]) {
+      config.oom_score_adj = *++p;
     } else if (!strcmp(*p, "--filter") && p[1]) {
       config.filter = *++p;
     } else {
@@ -137,6 +153,23 @@ __attribute__((noreturn)) static void run(const struct Config *config) {
   fail(config->program[0]);
 }
 
+static void enter_cgroups(const struct Config *config) {
+  for (int i = 0; i < config->cgroup_count; i++) {
+    if (write(config->cgroups[i], "0", 1) != 1) {
+      int error = errno;
+      kill(child, SIGKILL);
+      errno = error;
+      fail("enter the cgroup");
+    }
+  }
+}
+
+static void set_oom_score(const char *value) {
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, value, strlen(value)) < 0) fail("set oom_score_adj");
+  close(fd);
+}
+
 static int wait_for_child(void) {
   int status;
   while (waitpid(child, &status, 0) < 0) {
@@ -156,6 +189,7 @@ int main(int argc, char **argv) {
   if (argc < 2) usage("none");
   struct Config config = parse(argv);
   if (config.die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set the parent death signal");
+  if (config.oom_score_adj) set_oom_score(config.oom_score_adj);
   enter_namespaces(&config);
   int ends[2];
   if (pipe(ends) < 0) fail("pipe");
@@ -168,6 +202,7 @@ int main(int argc, char **argv) {
     run(&config);
   }
   child = pid;
+  enter_cgroups(&config);
   if (config.report_fd >= 0) report(config.report_fd);
   // Keep nobody's pipes open; the child watches ours only until it has started.
   if (ends[1] != 3) dup2(ends[1], 3);

@@ -1,0 +1,246 @@
+// The cgroup of one container: made at create, entered by the sandbox's processes, removed at delete. What was made
+// is written to the container's directory before it is made, so that a later delete finds it whoever crashed.
+
+import {
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as v from 'valibot'
+import { CliError } from '../errors.ts'
+import {
+  errorCode,
+  hasFile,
+  processesBelow,
+  readNumber,
+  readTable,
+  readText,
+  removeDirectory,
+  writeValue,
+} from './files.ts'
+import { containerPaths, type Hierarchy, readHierarchy } from './hierarchy.ts'
+import { hasLimits, mergeResources, parseResources, type Resources } from './resources.ts'
+import { parseUnit, systemdRuns } from './systemd.ts'
+import { makeV1, setDevicesV1, setV1 } from './v1.ts'
+import { makeV2, setV2 } from './v2.ts'
+
+const RECORD = 'cgroup.json'
+const FREEZE_TIMEOUT_MS = 10_000
+/**
+ * The sandbox's own threads count on the host, and a program that executes another has two processes for a moment. The
+ * limit itself is kept by the sentry, which counts the program's tasks alone; the host's is a second line of defence.
+ */
+const OWN_TASKS = 64
+const hostPids = (limit: number) => (limit === -1 ? 'max' : String(2 * limit + OWN_TASKS))
+
+const recordSchema = v.object({
+  version: v.picklist([1, 2]),
+  /** Directories by controller; version 2 has one, "". */
+  paths: v.record(v.string(), v.string()),
+  resources: v.unknown(),
+})
+
+export interface CgroupOptions {
+  id: string
+  cgroupsPath: string
+  resources: unknown
+  systemd: boolean
+}
+
+/** The cgroup of a container. */
+export class ContainerCgroup {
+  readonly version: 1 | 2
+  readonly paths: Readonly<Record<string, string>>
+  /** What was last asked for. */
+  resources: Resources
+  readonly #directory: string
+
+  private constructor(
+    directory: string,
+    version: 1 | 2,
+    paths: Readonly<Record<string, string>>,
+    resources: Resources,
+  ) {
+    this.#directory = directory
+    this.version = version
+    this.paths = paths
+    this.resources = resources
+  }
+
+  /**
+   * Make it and set its limits. Null when the host has no cgroups that we may use, and the configuration asks for
+   * nothing that takes one.
+   */
+  static create(directory: string, options: CgroupOptions): ContainerCgroup | null {
+    const resources = parseResources(options.resources, 'linux.resources')
+    const cgroupsPath = pathForDriver(options)
+    const hierarchy = readHierarchy()
+    const optional = cgroupsPath === '' && !hasLimits(resources)
+    if (hierarchy === null) {
+      if (optional) return null
+      throw new CliError(
+        'linux.resources: no cgroup file system is mounted: mount one, or use --ignore-cgroups',
+      )
+    }
+    const paths = containerPaths(hierarchy, cgroupsPath, options.id)
+    const cgroup = new ContainerCgroup(directory, hierarchy.version, paths, resources)
+    cgroup.#save()
+    try {
+      cgroup.#make(hierarchy)
+    } catch (error) {
+      if (!optional || !['EROFS', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')) throw error
+      rmSync(join(directory, RECORD))
+      return null
+    }
+    return cgroup
+  }
+
+  /** The cgroup that a container's directory tells of; null when it has none. */
+  static load(directory: string): ContainerCgroup | null {
+    const file = join(directory, RECORD)
+    let text: string
+    try {
+      text = readFileSync(file, 'utf8')
+    } catch (cause) {
+      if (errorCode(cause) === 'ENOENT') return null
+      throw new CliError(`cannot read ${file}: ${(cause as Error).message}`, { cause })
+    }
+    try {
+      const { version, paths, resources } = v.parse(recordSchema, JSON.parse(text))
+      const roots = readHierarchy()?.roots ?? {}
+      // Only what lies below a cgroup mount is ever removed, whatever the file says.
+      const known = Object.entries(paths).filter(([name, path]) => isBelow(roots[name], path))
+      return new ContainerCgroup(
+        directory,
+        version,
+        Object.fromEntries(known),
+        parseResources(resources, file),
+      )
+    } catch (cause) {
+      throw new CliError(`${file} is damaged: ${(cause as Error).message}`, { cause })
+    }
+  }
+
+  #make(hierarchy: Hierarchy): void {
+    if (this.version === 1) makeV1(hierarchy.roots, this.paths)
+    else makeV2(hierarchy.roots['']!, this.paths['']!)
+    if (this.frozen)
+      throw new CliError(`the cgroup ${this.#freezer} is frozen: thaw it, or use another path`)
+    this.#write(this.resources)
+    if (this.version === 1) setDevicesV1(this.paths, this.resources.devices)
+  }
+
+  #write(resources: Resources): void {
+    if (this.version === 1) setV1(this.paths, resources, hostPids)
+    else setV2(this.paths['']!, resources, this.resources, hostPids)
+  }
+
+  #save(): void {
+    const file = join(this.#directory, RECORD)
+    const { version, paths, resources } = this
+    writeFileSync(`${file}.tmp`, JSON.stringify({ version, paths, resources }), { mode: 0o600 })
+    renameSync(`${file}.tmp`, file)
+  }
+
+  /** `runsc update`. */
+  update(change: Resources): void {
+    this.#write(change)
+    this.resources = mergeResources(this.resources, change)
+    this.#save()
+  }
+
+  /** Descriptors through which a process enters by writing "0"; the caller closes them. */
+  openEntrances(): number[] {
+    return [...new Set(Object.values(this.paths))].map(path =>
+      openSync(join(path, 'cgroup.procs'), constants.O_WRONLY),
+    )
+  }
+
+  get #freezer(): string | undefined {
+    return this.version === 1 ? this.paths.freezer : this.paths['']
+  }
+
+  /** Whether the container is paused. */
+  get frozen(): boolean {
+    const path = this.#freezer
+    if (path === undefined) return false
+    if (this.version === 2) return readNumber(path, 'cgroup.freeze') === 1
+    const state = readText(path, 'freezer.state')?.trim()
+    return state === 'FROZEN' || state === 'FREEZING'
+  }
+
+  /** Stop every process. */
+  async freeze(): Promise<void> {
+    const path = this.#freezer
+    if (path === undefined || !hasFile(path, this.#freezeFile))
+      throw new CliError('cannot pause: this host has no freezer cgroup for the container')
+    const deadline = Date.now() + FREEZE_TIMEOUT_MS
+    while (!this.#request(path, true)) {
+      if (Date.now() > deadline) {
+        this.thaw()
+        throw new CliError(`cannot pause: ${path} does not freeze`)
+      }
+      await sleep(2)
+    }
+  }
+
+  /** Let them go on. */
+  thaw(): void {
+    const path = this.#freezer
+    if (path === undefined || !hasFile(path, this.#freezeFile)) return
+    this.#request(path, false)
+  }
+
+  get #freezeFile(): string {
+    return this.version === 1 ? 'freezer.state' : 'cgroup.freeze'
+  }
+
+  /** Ask for it once more, and tell whether it is so. */
+  #request(path: string, frozen: boolean): boolean {
+    if (this.version === 2) {
+      writeValue(path, 'cgroup.freeze', frozen ? '1' : '0')
+      return readTable(path, 'cgroup.events').frozen === (frozen ? 1 : 0)
+    }
+    const state = frozen ? 'FROZEN' : 'THAWED'
+    writeValue(path, 'freezer.state', state)
+    return readText(path, 'freezer.state')?.trim() === state
+  }
+
+  /** Host pids of all processes of the sandbox. */
+  processes(): number[] {
+    const path = Object.values(this.paths)[0]
+    return path === undefined ? [] : processesBelow(path)
+  }
+
+  /** Remove the directories, which must be empty. */
+  async remove(): Promise<void> {
+    for (const path of new Set(Object.values(this.paths))) await removeDirectory(path)
+  }
+}
+
+function pathForDriver({ cgroupsPath, systemd, id }: CgroupOptions): string {
+  if (!systemd) return cgroupsPath
+  const unit = parseUnit(cgroupsPath, id)
+  if (!systemdRuns())
+    throw new CliError(
+      `--systemd-cgroup: systemd does not run on this host, so there is no ${unit.slice}: leave the option out`,
+    )
+  throw new CliError('--systemd-cgroup is not supported yet: leave it out, cgroupfs is used then')
+}
+
+const isBelow = (root: string | undefined, path: string) => {
+  if (root === undefined) return false
+  const rest = relative(root, path)
+  return rest !== '' && !rest.startsWith('..') && !rest.startsWith('/')
+}
+
+/** Close what `openEntrances` opened. */
+export function closeAll(fds: readonly number[]): void {
+  for (const fd of fds) closeSync(fd)
+}
