@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
-import { request } from './control.ts'
+import { post, request } from './control.ts'
 import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
 import { warner } from './log.ts'
@@ -154,6 +154,7 @@ async function prepare(
     created: new Date().toISOString(),
     owner: process.getuid?.() ?? 0,
     annotations: spec.annotations,
+    freezer: '',
     hooks: { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop },
   }
   try {
@@ -176,6 +177,7 @@ async function prepare(
       pid: sandbox.pid,
       startTime: processStartTime(sandbox.pid) ?? '',
       started: !how.waitForStart,
+      freezer: cgroup?.freezerFile ?? '',
     })
     store.save(state)
     if (!how.waitForStart) await afterStart(state)
@@ -240,7 +242,12 @@ export async function signalContainer(
   const status = statusOf(state)
   if (status === 'stopped') throw new CliError(`container "${id}" is not running`)
   // A sandbox that does not answer can still be killed.
-  if (signal === SIGKILL && !all) process.kill(state.pid, 'SIGKILL')
+  if (signal === SIGKILL && !all) {
+    process.kill(state.pid, 'SIGKILL')
+    // Frozen processes do not even die. As runc has it, only this signal wakes them.
+    ContainerCgroup.load(store.directory(id))?.thaw()
+  } else if (status === 'paused')
+    await post(store.controlSocket(id), { command: 'signal', signal, all })
   else await request(store.controlSocket(id), { command: 'signal', signal, all })
 }
 

@@ -38,3 +38,20 @@ export function request(
     connection.end(`${JSON.stringify(message)}\n`)
   })
 }
+
+/** Send one request and do not wait for the answer: a paused sandbox reads it when it goes on. */
+export function post(
+  socket: string,
+  message: { command: string; [key: string]: unknown },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const connection = createConnection(socket)
+    connection.on('error', error =>
+      reject(new CliError(`the sandbox did not take "${message.command}": ${error.message}`)),
+    )
+    connection.write(`${JSON.stringify(message)}\n`, () => {
+      connection.destroy()
+      resolve()
+    })
+  })
+}

@@ -4,12 +4,16 @@ import { Command } from 'commander'
 import { createCommand } from './commands/create.ts'
 import { deleteCommand } from './commands/delete.ts'
 import { doCommand } from './commands/do.ts'
+import { eventsCommand } from './commands/events.ts'
 import { killCommand } from './commands/kill.ts'
 import { listCommand } from './commands/list.ts'
+import { pauseCommand } from './commands/pause.ts'
+import { resumeCommand } from './commands/resume.ts'
 import { runCommand } from './commands/run.ts'
 import { specCommand } from './commands/spec.ts'
 import { startCommand } from './commands/start.ts'
 import { stateCommand } from './commands/state.ts'
+import { updateCommand } from './commands/update.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
 import { reportFailure } from './log.ts'
 import { globalOptions, normalizeArguments } from './options.ts'
@@ -26,6 +30,10 @@ const COMMANDS = [
   killCommand,
   deleteCommand,
   listCommand,
+  pauseCommand,
+  resumeCommand,
+  updateCommand,
+  eventsCommand,
 ]
 
 function build(): Command {

@@ -38,10 +38,12 @@ const stateSchema = v.object({
     poststart: [],
     poststop: [],
   }),
+  /** The file that tells whether the host has frozen the container: paused. */
+  freezer: v.optional(v.string(), ''),
 })
 
 export type ContainerState = v.InferOutput<typeof stateSchema>
-export type Status = 'created' | 'running' | 'stopped'
+export type Status = 'created' | 'running' | 'paused' | 'stopped'
 
 /** Refuse ids that could leave the root directory or that no engine would accept. */
 export function checkId(id: string): void {
@@ -155,8 +157,19 @@ export function isAlive(state: ContainerState): boolean {
   return state.pid > 0 && processStartTime(state.pid) === state.startTime
 }
 
+/** freezer.state of cgroup version 1, or cgroup.freeze of version 2. */
+function isFrozen(file: string): boolean {
+  if (file === '') return false
+  try {
+    return /^(1|FROZEN|FREEZING)\n/.test(readFileSync(file, 'latin1'))
+  } catch {
+    return false
+  }
+}
+
 export function statusOf(state: ContainerState): Status {
   if (!isAlive(state)) return 'stopped'
+  if (isFrozen(state.freezer)) return 'paused'
   return state.started ? 'running' : 'created'
 }
 

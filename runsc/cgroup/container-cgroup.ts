@@ -166,6 +166,12 @@ export class ContainerCgroup {
     return this.version === 1 ? this.paths.freezer : this.paths['']
   }
 
+  /** The file of `ContainerState.freezer`. */
+  get freezerFile(): string {
+    const path = this.#freezer
+    return path === undefined ? '' : join(path, this.#freezeFile)
+  }
+
   /** Whether the container is paused. */
   get frozen(): boolean {
     const path = this.#freezer

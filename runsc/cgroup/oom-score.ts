@@ -17,14 +17,15 @@ const HIGHEST = 1000
 const CAP_SYS_RESOURCE = 1n << 24n
 
 /**
- * The scores for a container whose configuration says `wanted`. A point is a thousandth of the memory at hand, which
+ * The scores for a container whose configuration says `configured` (undefined: what runsc has). A point is a thousandth of the memory at hand, which
  * is the container's limit when that is what ran out. Only with CAP_SYS_RESOURCE may a score be lowered: without
  * it, the program's is raised instead.
  */
-export function oomScores(wanted: number, memoryLimit: number): OomScores {
+export function oomScores(configured: number | undefined, memoryLimit: number): OomScores {
   const total = memoryLimit > 0 ? Math.min(memoryLimit, totalmem()) : totalmem()
   const gap = Math.min(Math.ceil((OWN_BYTES * 1000) / total), 2000)
   const current = Number(readFileSync('/proc/self/oom_score_adj', 'latin1'))
+  const wanted = configured ?? current
   const own = Math.max(wanted - gap, LOWEST)
   if (own >= current || mayLower()) {
     return { own: Math.min(own, current), program: wanted }
