@@ -19,17 +19,21 @@ import {
 import { errnoMessage } from '../syscall-table/errno.ts'
 import { BootError } from './boot/boot-error.ts'
 import { type CpuFeatures, cpuFeatures, hostClock, readFilter, systemName } from './boot/host.ts'
-import { enterCgroups, OomScoreFile } from './boot/host-cgroup.ts'
+import { enterCgroups, OomScoreFile, openCgroupFiles } from './boot/host-cgroup.ts'
+import { BootError } from './boot/init.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
 import { GoferClient } from './fs/gofer/client.ts'
 import { type CpuModel, describeCpu, parseCpuModel } from './fs/proc/cpuinfo.ts'
+import { CgroupSystem, type HostValue } from './kernel/cgroup.ts'
 import { Kernel } from './kernel/kernel.ts'
+import { applyLimits } from './kernel/limits.ts'
 import { run } from './kernel/run-loop.ts'
 import type { Platform } from './platform.ts'
 
 const EXIT_FAILURE = 128
 const SIGKILL = 9
+const NO_LIMITS = { pids: null, memoryBytes: null, cpus: null }
 
 /** What only the host's file system tells, read before it is gone. */
 interface HostFacts {
@@ -37,6 +41,7 @@ interface HostFacts {
   cpu: CpuModel
   filter: Uint8Array
   oomScore: OomScoreFile
+  cgroup: HostValue
 }
 
 main()
@@ -76,6 +81,7 @@ function hostFacts(config: SandboxConfig): HostFacts {
     cpu: parseCpuModel(readFileSync('/proc/cpuinfo', 'latin1')),
     filter: readFilter(config.platform === 'ptrace' ? 'sentry-ptrace' : 'sentry'),
     oomScore: new OomScoreFile(),
+    cgroup: openCgroupFiles(config.cgroup),
   }
 }
 
@@ -92,7 +98,8 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   succeed('install the seccomp filter', installFilter(facts.filter))
   const kernel = new Kernel(platform, hostClock, systemName(config))
   kernel.cpus = config.host.cpus
-  kernel.memoryBytes = config.host.memoryBytes
+  kernel.cgroups = new CgroupSystem(config.cgroup?.version ?? 2, facts.cgroup)
+  applyLimits(kernel, config.cgroup?.limits ?? NO_LIMITS, config.host.memoryBytes)
   Object.assign(kernel.cpuFeatures, facts.features)
   describeCpu(kernel, facts.cpu)
   return kernel

@@ -22,6 +22,7 @@ import {
   readTable,
   readText,
   removeDirectory,
+  threadsBelow,
   writeValue,
 } from './files.ts'
 import { containerPaths, type Hierarchy, readHierarchy } from './hierarchy.ts'
@@ -207,15 +208,20 @@ export class ContainerCgroup {
     return this.version === 1 ? 'freezer.state' : 'cgroup.freeze'
   }
 
-  /** Ask for it once more, and tell whether it is so. */
+  /**
+   * Ask for it once more, and tell whether it is so. A stub that waits for the sentry cannot be interrupted, and so
+   * is never frozen in the kernel's eyes. But whoever it waits for is, and it freezes before it could go on.
+   */
   #request(path: string, frozen: boolean): boolean {
     if (this.version === 2) {
       writeValue(path, 'cgroup.freeze', frozen ? '1' : '0')
-      return readTable(path, 'cgroup.events').frozen === (frozen ? 1 : 0)
+      const done = readTable(path, 'cgroup.events').frozen === (frozen ? 1 : 0)
+      return done || (frozen && allSleep(threadsBelow(path)))
     }
-    const state = frozen ? 'FROZEN' : 'THAWED'
-    writeValue(path, 'freezer.state', state)
-    return readText(path, 'freezer.state')?.trim() === state
+    writeValue(path, 'freezer.state', frozen ? 'FROZEN' : 'THAWED')
+    const state = readText(path, 'freezer.state')?.trim()
+    if (state === 'FREEZING') return frozen && allSleep(threadsBelow(path))
+    return state === (frozen ? 'FROZEN' : 'THAWED')
   }
 
   /** Host pids of all processes of the sandbox. */
@@ -249,4 +255,13 @@ const isBelow = (root: string | undefined, path: string) => {
 /** Close what `openEntrances` opened. */
 export function closeAll(fds: readonly number[]): void {
   for (const fd of fds) closeSync(fd)
+}
+
+/** Whether no thread runs or could: each is in an uninterruptible sleep, stopped or dead. */
+function allSleep(tids: readonly number[]): boolean {
+  return tids.every(tid => {
+    const stat = readText('/proc', `${tid}/stat`)
+    const state = stat === null ? 'X' : stat.slice(stat.lastIndexOf(')') + 2).charAt(0)
+    return 'DtTZX'.includes(state)
+  })
 }

@@ -107,6 +107,13 @@ export function processesBelow(path: string): number[] {
   return [...pids.map(Number), ...children(path).flatMap(processesBelow)]
 }
 
+/** The threads in a cgroup and below it. */
+export function threadsBelow(path: string): number[] {
+  const text = readText(path, 'tasks') ?? readText(path, 'cgroup.threads') ?? ''
+  const tids = text.split('\n').filter(line => line !== '')
+  return [...tids.map(Number), ...children(path).flatMap(threadsBelow)]
+}
+
 function children(path: string): string[] {
   try {
     return readdirSync(path, { withFileTypes: true })

@@ -23,6 +23,7 @@ import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
 import { mountOverlay } from '../fs/overlay/mount.ts'
 import { groupExit } from '../kernel/exit.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { applyLimits, parseLimits } from '../kernel/limits.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
@@ -86,7 +87,7 @@ export function startSandbox(
     if (config.strace) traceCalls(kernel, init, SENTRY_FDS.log)
   }
   if (!config.waitForStart) start()
-  serveControl(kernel, start, terminal)
+  serveControl(kernel, config, start, terminal)
   return { end: () => terminal?.drain() }
 }
 
@@ -153,7 +154,12 @@ function install(init: Task, file: File, fd: number): void {
   init.files.replace(fd, file, false)
 }
 
-function serveControl(kernel: Kernel, start: () => void, terminal: HostTerminal | null): void {
+function serveControl(
+  kernel: Kernel,
+  config: SandboxConfig,
+  start: () => void,
+  terminal: HostTerminal | null,
+): void {
   new ControlServer(kernel, SENTRY_FDS.control, {
     start() {
       try {
@@ -176,6 +182,13 @@ function serveControl(kernel: Kernel, start: () => void, terminal: HostTerminal 
       for (const group of targets) signalFromOutside(group, signal)
       return {}
     },
+    limits(_kernel, request) {
+      const limits = parseLimits(request)
+      if (limits === null) return { error: 'the limits are out of range' }
+      applyLimits(kernel, limits, config.host.memoryBytes)
+      return {}
+    },
+    usage: () => ({ tasks: kernel.tasks.size }),
     resize(_kernel, { rows, columns }) {
       if (!isSize(rows) || !isSize(columns))
         return { error: 'rows and columns are numbers below 65536' }

@@ -32,6 +32,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import { REG, type ThreadContext } from '../platform.ts'
 import { closeTable } from '../vfs/close.ts'
+import { checkPids } from './cgroup.ts'
 import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
 import { releasePid } from './pid.ts'
 import { installPidfd } from './pidfd.ts'
@@ -113,14 +114,19 @@ export function checkNamespaces(task: Task, flags: number): number {
 }
 
 function checkLimits(task: Task): number {
-  const { kernel, creds } = task
+  const { kernel } = task
   if (kernel.tasks.size >= THREADS_MAX) return -EAGAIN
   const limit = task.group.rlimits[RLIMIT_NPROC]!.cur
-  if (kernel.tasks.size < limit || creds.uid === 0) return 0
-  if (creds.capable(CAP_SYS_RESOURCE) || creds.capable(CAP_SYS_ADMIN)) return 0
+  return overUserLimit(task, limit) ? -EAGAIN : checkPids(task)
+}
+
+/** RLIMIT_NPROC counts all tasks of a user, and root has no limit. */
+function overUserLimit({ kernel, creds }: Task, limit: number): boolean {
+  if (kernel.tasks.size < limit || creds.uid === 0) return false
+  if (creds.capable(CAP_SYS_RESOURCE) || creds.capable(CAP_SYS_ADMIN)) return false
   let used = 0
   for (const other of kernel.tasks.values()) if (other.creds.uid === creds.uid) used++
-  return used >= limit ? -EAGAIN : 0
+  return used >= limit
 }
 
 function newTask(task: Task, args: CloneArgs, thread: ThreadContext): Task | number {
@@ -164,6 +170,7 @@ function newGroup(task: Task, args: CloneArgs, tgid: number): ThreadGroup {
   child.exitSignal = (args.flags & CLONE_PARENT) !== 0 ? group.exitSignal : args.exitSignal
   child.dumpable = group.dumpable
   child.oomScoreAdj = group.oomScoreAdj
+  child.cgroups = group.cgroups
   return child
 }
 

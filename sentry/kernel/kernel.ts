@@ -3,6 +3,7 @@
 import { InotifyLimits } from '../fs/inotify-limits.ts'
 import type { Platform } from '../platform.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
+import { CgroupSystem } from './cgroup.ts'
 import { HostEvents } from './host-events.ts'
 import type { SigInfo } from './signal-state.ts'
 import { BLOCKED, STOPPED, type Task } from './task.ts'
@@ -62,6 +63,9 @@ export class Kernel {
   readonly bounceView = new DataView(this.bounce.buffer)
   /** CPUs that the program is told of. */
   cpus = 1
+  /** CPUs that the container may use, one byte each; null for all. */
+  cpuset: Uint8Array | null = null
+  cgroups: CgroupSystem = new CgroupSystem(2, () => null)
   /** Physical memory that the program is told of, in bytes. */
   memoryBytes = 0
   /** Set when init is gone: the run loop returns. */

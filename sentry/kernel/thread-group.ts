@@ -1,6 +1,7 @@
 // Thread groups (processes), process groups and sessions: struct signal_struct and the pid links.
 
 import type { Terminal } from '../vfs/terminal.ts'
+import type { Cgroup, CgroupHierarchy } from './cgroup.ts'
 import type { IntervalTimers } from './itimer.ts'
 import type { Kernel } from './kernel.ts'
 import type { PosixTimer } from './posix-timer.ts'
@@ -74,6 +75,8 @@ export class ThreadGroup {
   itimers: IntervalTimers | null = null
   /** timer_create(2); made on first use by posix-timer.ts. */
   posixTimers: Map<number, PosixTimer> | null = null
+  /** Where it is in each cgroup hierarchy when that is not the root; replaced as a whole, never changed. */
+  cgroups: ReadonlyMap<CgroupHierarchy, Cgroup> | null = null
   /** Executed since fork: setpgid by the parent is refused. */
   didExec = false
   /** CPU time of reaped children. */

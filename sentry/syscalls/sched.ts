@@ -32,6 +32,7 @@ import {
   SIZEOF_SCHED_ATTR,
   writeSchedAttr,
 } from '../../syscall-table/structs.gen.ts'
+import { allowedCpus } from '../kernel/limits.ts'
 import type { Task } from '../kernel/task.ts'
 import { writeTimespec } from './time-values.ts'
 
@@ -249,7 +250,8 @@ export function sys_sched_setaffinity(
   if (!mayChange(task, target)) return -EPERM
   const affinity = new Uint8Array(kernel.cpus)
   for (let cpu = 0; cpu < kernel.cpus; cpu++) affinity[cpu] = (scratch[cpu >> 3]! >> (cpu & 7)) & 1
-  if (!affinity.includes(1)) return -EINVAL
+  const { cpuset } = kernel
+  if (!affinity.some((allowed, cpu) => allowed === 1 && cpuset?.[cpu] !== 0)) return -EINVAL
   target.sched.affinity = affinity.includes(0) ? affinity : null
   return 0
 }
@@ -266,7 +268,7 @@ export function sys_sched_getaffinity(
   if (length * 8 < kernel.cpus || length % 8 !== 0) return -EINVAL
   const target = findTask(task, pid)
   if (typeof target === 'number') return target === -EINVAL ? -ESRCH : target
-  const { affinity } = target.sched
+  const affinity = allowedCpus(kernel, target.sched.affinity)
   const { scratch } = kernel
   scratch.fill(0, 0, bytes)
   for (let cpu = 0; cpu < kernel.cpus; cpu++) {

@@ -21,6 +21,7 @@ import {
 } from '../../../syscall-table/flags.ts'
 import { groupCpu, looksAsleep, taskCpuNs } from '../../kernel/accounting.ts'
 import type { CapSet } from '../../kernel/creds.ts'
+import { allowedCpus } from '../../kernel/limits.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
 import { SigSet } from '../../kernel/signal-state.ts'
 import { BLOCKED, DEAD, STOPPED, type Task, ZOMBIE } from '../../kernel/task.ts'
@@ -159,6 +160,7 @@ const sizeLine = (name: string, kb: number): string => `${name}:\t${`${kb}`.padS
 export function statusText(task: Task): string {
   const { group, creds, kernel } = task
   const [letter, name] = stateOf(task)
+  const cpus = allowedCpus(kernel, task.sched.affinity)
   const ids = `NStgid:\t${group.tgid}\nNSpid:\t${task.tid}\nNSpgid:\t${group.pgrp.pgid}\nNSsid:\t${group.session.sid}\n`
   return (
     `Name:\t${escapeName(task.comm)}\nUmask:\t${task.fs.umask.toString(8).padStart(4, '0')}\n` +
@@ -169,8 +171,8 @@ export function statusText(task: Task): string {
     `FDSize:\t${fdTableSize(task.files.size)}\nGroups:\t${creds.groups.map(g => `${g} `).join('') || ' '}\n` +
     `${ids}Kthread:\t0\n${hasMemory(task) ? memoryStatus(task) : ''}` +
     `Threads:\t${group.tasks.length}\n${signalStatus(task)}${capabilityStatus(task)}` +
-    `Cpus_allowed:\t${cpuMask(kernel.cpus, task.sched.affinity)}\n` +
-    `Cpus_allowed_list:\t${cpuList(kernel.cpus, task.sched.affinity)}\n` +
+    `Cpus_allowed:\t${cpuMask(kernel.cpus, cpus)}\n` +
+    `Cpus_allowed_list:\t${cpuList(kernel.cpus, cpus)}\n` +
     'Mems_allowed:\t1\nMems_allowed_list:\t0\n' +
     'voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n'
   )

@@ -1,0 +1,42 @@
+// What linux.resources means for this kernel: how many tasks there may be, which CPUs they may use, how much memory they
+// are told of. The host enforces CPUs and memory.
+
+import type { SandboxLimits } from '../config.ts'
+import type { Kernel } from './kernel.ts'
+
+/** Take over the limits of the container, at boot and at each `runsc update`. */
+export function applyLimits(kernel: Kernel, limits: SandboxLimits, hostMemoryBytes: number): void {
+  kernel.cgroups.pids.root.pidsMax = limits.pids ?? Number.POSITIVE_INFINITY
+  kernel.memoryBytes = Math.min(limits.memoryBytes ?? hostMemoryBytes, hostMemoryBytes)
+  kernel.cpuset = cpuMaskOf(limits.cpus, kernel.cpus)
+}
+
+/** One byte per CPU; null for all of them, also when the list names none that is there. */
+function cpuMaskOf(list: string | null, cpus: number): Uint8Array | null {
+  if (list === null) return null
+  const mask = new Uint8Array(cpus)
+  for (const part of list.split(',')) {
+    const [first = 0, last = first] = part.split('-').map(Number)
+    for (let cpu = first; cpu <= last && cpu < cpus; cpu++) mask[cpu] = 1
+  }
+  return mask.includes(1) && mask.includes(0) ? mask : null
+}
+
+/** The CPUs that a task may use: what it asked for, as far as the cpuset has it, else all of the cpuset. */
+export function allowedCpus(kernel: Kernel, affinity: Uint8Array | null): Uint8Array | null {
+  const { cpuset } = kernel
+  if (cpuset === null || affinity === null) return affinity ?? cpuset
+  const both = affinity.map((allowed, cpu) => allowed & cpuset[cpu]!)
+  return both.includes(1) ? both : cpuset
+}
+
+/** Limits that came over the control socket. */
+export function parseLimits(value: { [key: string]: unknown }): SandboxLimits | null {
+  const { pids = null, memoryBytes = null, cpus = null } = value
+  const count = (n: unknown): n is number | null =>
+    n === null || (typeof n === 'number' && Number.isInteger(n) && n > 0)
+  if (!count(pids) || !count(memoryBytes)) return null
+  if (cpus !== null && (typeof cpus !== 'string' || !/^[0-9][0-9,-]{0,4095}$/.test(cpus)))
+    return null
+  return { pids, memoryBytes, cpus }
+}
