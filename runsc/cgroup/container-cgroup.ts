@@ -257,11 +257,15 @@ export function closeAll(fds: readonly number[]): void {
   for (const fd of fds) closeSync(fd)
 }
 
-/** Whether no thread runs or could: each is in an uninterruptible sleep, stopped or dead. */
+/** Where a thread that version 2 has frozen sleeps. */
+const FROZEN_IN = /^(get_signal|do_freezer_trap|cgroup_enter_frozen|0?)$/
+
+/** Whether no thread runs or could: each is frozen, in an uninterruptible sleep, stopped or dead. */
 function allSleep(tids: readonly number[]): boolean {
   return tids.every(tid => {
     const stat = readText('/proc', `${tid}/stat`)
     const state = stat === null ? 'X' : stat.slice(stat.lastIndexOf(')') + 2).charAt(0)
-    return 'DtTZX'.includes(state)
+    if ('DtTZX'.includes(state)) return true
+    return state === 'S' && FROZEN_IN.test(readText('/proc', `${tid}/wchan`) ?? '0')
   })
 }
