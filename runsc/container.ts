@@ -267,8 +267,9 @@ export async function deleteContainer(
     return
   }
   if (state !== null && isAlive(state)) {
-    if (!force && statusOf(state) === 'running') {
-      throw new CliError(`container "${id}" is running: kill it first, or use --force`)
+    const status = statusOf(state)
+    if (!force && status !== 'created') {
+      throw new CliError(`container "${id}" is ${status}: kill it first, or use --force`)
     }
     process.kill(state.pid, 'SIGKILL')
     ContainerCgroup.load(store.directory(id))?.thaw()

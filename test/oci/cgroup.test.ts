@@ -1,0 +1,328 @@
+// Containers in their cgroups: places, limits, update, pause, statistics, running out of memory. runc says how.
+
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readHierarchy } from '../../runsc/cgroup/hierarchy.ts'
+import { compile } from '../run.ts'
+import { type Oracle, oracle, type Runtime } from './bundles.ts'
+
+const hierarchy = readHierarchy()
+const usable = process.getuid?.() === 0 && hierarchy?.version === 1
+if (!usable)
+  console.warn(
+    'skipped: test/oci/cgroup.test.ts needs root and the controllers of cgroup version 1',
+  )
+
+/** A name that no other run of this test has. */
+const top = `/portcullis-test-${process.pid}`
+const directory = (controller: string, path: string) => join(hierarchy!.roots[controller]!, path)
+const value = (controller: string, path: string, file: string): string =>
+  readFileSync(join(directory(controller, path), file), 'latin1').trim()
+const processes = (path: string, controller = 'memory') =>
+  value(controller, path, 'cgroup.procs').split('\n').filter(Boolean)
+
+const EAT = `
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void eat(long mb) { while (mb-- > 0) memset(malloc(1 << 20), 1, 1 << 20); }
+int main(int argc, char **argv) {
+  if (argc == 2) { eat(atol(argv[1])); puts("survived"); return 0; }
+  int status;
+  if (fork() == 0) { eat(atol(argv[1])); puts("survived"); _exit(0); }
+  wait(&status);
+  printf("killed by %d\\n", WTERMSIG(status));
+  return 0;
+}`
+
+function until(what: string, test: () => boolean): void {
+  for (const end = Date.now() + 20_000; Date.now() < end; execFileSync('sleep', ['0.05']))
+    if (test()) return
+  throw new Error(`${what}: not within 20 s`)
+}
+
+describe.runIf(usable)('cgroups of version 1', () => {
+  let box: Oracle
+  let ours: Runtime
+  let runc: Runtime
+  let count = 0
+  const bundle = (args: string[], cgroupsPath: string, resources: Record<string, unknown> = {}) =>
+    box.bundle(args, config => {
+      config.linux.cgroupsPath = cgroupsPath
+      config.linux.resources = resources
+    })
+  const status = (id: string) => JSON.parse(ours.run('state', id).stdout).status
+
+  /** A container that runs until it is deleted, its cgroup. */
+  function sleeper(resources: Record<string, unknown>, runtime = ours, args = ['sleep', '300']) {
+    const id = `c${count++}`
+    const path = `${top}/${id}`
+    const result = runtime.detached('run', '-d', '--bundle', bundle(args, path, resources), id)
+    expect(result).toMatchObject({ status: 0, stderr: '' })
+    return { id, path }
+  }
+
+  beforeAll(() => {
+    box = oracle('cgroup')
+    ;({ ours, runc } = box)
+    const source = join(box.path, 'eat.c')
+    writeFileSync(source, EAT)
+    compile(source, join(box.path, 'rootfs/bin/eat'), ['-O1', '-static'])
+  })
+  afterAll(() => {
+    for (const runtime of [ours, runc]) {
+      for (let i = 0; i < count; i++) runtime.run('delete', '--force', `c${i}`)
+    }
+    for (const [controller, root] of Object.entries(hierarchy!.roots)) {
+      for (const path of [join(root, top), join(root, hierarchy!.own[controller]!, top)])
+        if (existsSync(path)) execFileSync('find', [path, '-depth', '-type', 'd', '-delete'])
+    }
+    box.clean()
+  })
+
+  it('holds every process of the sandbox, and is gone with it', () => {
+    const { id, path } = sleeper({})
+    const { pid } = JSON.parse(ours.run('state', id).stdout)
+    for (const controller of Object.keys(hierarchy!.roots)) {
+      const pids = processes(path, controller)
+      expect(pids, controller).toContain(String(pid))
+      // Two launchers, the sentry, the gofer, the zygote and the program.
+      expect(pids.length, controller).toBe(6)
+    }
+    expect(ours.run('delete', '--force', id)).toMatchObject({ status: 0, stderr: '' })
+    for (const controller of Object.keys(hierarchy!.roots))
+      expect(existsSync(directory(controller, path)), controller).toBe(false)
+  })
+
+  it.each([
+    ['absolute', `${top}/abs/deep`],
+    ['relative', `${top.slice(1)}/rel`],
+    ['missing', ''],
+    ['with ..', `/../..${top}/up`],
+  ])('lies where runc puts it: %s', (_name, path) => {
+    const where = (runtime: Runtime) => {
+      const id = `portcullis-where-${process.pid}`
+      const args = ['run', '-d', '--bundle', bundle(['sleep', '300'], path), id]
+      expect(runtime.detached(...args)).toMatchObject({ status: 0, stderr: '' })
+      const { pid } = JSON.parse(runtime.run('state', id).stdout)
+      const text = readFileSync(`/proc/${pid}/cgroup`, 'latin1')
+      expect(runtime.run('delete', '--force', id)).toMatchObject({ status: 0, stderr: '' })
+      return text
+    }
+    const expected = where(runc)
+    expect(where(ours)).toBe(expected)
+  })
+
+  it('has the limits that runc sets', () => {
+    const resources = {
+      memory: { limit: 200 << 20, reservation: 100 << 20, swap: 300 << 20, swappiness: 10 },
+      cpu: { shares: 512, quota: 150_000, period: 100_000, cpus: '0', mems: '0' },
+      blockIO: {
+        weight: 300,
+        throttleReadBpsDevice: [{ major: 7, minor: 0, rate: 1 << 20 }],
+        throttleWriteIOPSDevice: [{ major: 7, minor: 0, rate: 500 }],
+      },
+      devices: [
+        { allow: false, access: 'rwm' },
+        { allow: true, type: 'c', major: 10, minor: 229, access: 'rw' },
+      ],
+    }
+    const files: Record<string, string[]> = {
+      memory: ['limit_in_bytes', 'soft_limit_in_bytes', 'memsw.limit_in_bytes', 'swappiness'],
+      cpu: ['shares', 'cfs_quota_us', 'cfs_period_us'],
+      cpuset: ['cpus', 'mems'],
+      blkio: ['bfq.weight', 'throttle.read_bps_device', 'throttle.write_iops_device'],
+      devices: ['list'],
+    }
+    const read = (runtime: Runtime) => {
+      const { id, path } = sleeper(resources, runtime)
+      const all = Object.entries(files).flatMap(([controller, names]) =>
+        names
+          .filter(name => existsSync(join(directory(controller, path), `${controller}.${name}`)))
+          .map(name => [name, value(controller, path, `${controller}.${name}`).split('\n').sort()]),
+      )
+      runtime.run('delete', '--force', id)
+      return Object.fromEntries(all)
+    }
+    const { list: devices, ...expected } = read(runc)
+    const { list: oursDevices, ...got } = read(ours)
+    expect(got).toEqual(expected)
+    // Versions of runc differ in whether 10:200 is in the default list.
+    const listed = (lines: string[]) => lines.filter(line => !line.startsWith('c 10:200'))
+    expect(listed(oursDevices)).toEqual(listed(devices))
+  })
+
+  it('counts the program against the limit on tasks, and not ourselves', () => {
+    const script =
+      'i=0; while [ $i -lt 8 ]; do sleep 2 & i=$((i+1)); done; echo all; sleep 2 & echo more'
+    for (const runtime of [runc, ours]) {
+      const id = `p-${runtime.name}`
+      const path = bundle(['sh', '-c', script], `${top}/${id}`, { pids: { limit: 9 } })
+      const { stdout, stderr } = runtime.run('run', '--bundle', path, id)
+      expect(stdout, runtime.name).toBe('all\n')
+      expect(stderr, runtime.name).toContain("can't fork: Resource temporarily unavailable")
+    }
+  })
+
+  it('shows the CPUs of the cpuset', () => {
+    for (const runtime of [runc, ours]) {
+      const id = `n-${runtime.name}`
+      const args = ['sh', '-c', 'nproc; grep Cpus_allowed_list /proc/self/status']
+      const path = bundle(args, `${top}/${id}`, { cpu: { cpus: '0' } })
+      const { stdout } = runtime.run('run', '--bundle', path, id)
+      expect(stdout, runtime.name).toBe('1\nCpus_allowed_list:\t0\n')
+    }
+  })
+
+  it('kills the program that exceeds the memory, and not the sandbox', () => {
+    const limit = 96 << 20
+    const memory = { memory: { limit, swap: limit } }
+    for (const runtime of [runc, ours]) {
+      const id = `m-${runtime.name}`
+      const path = bundle(['sh', '-c', 'eat 300 child; eat 5'], `${top}/${id}`, memory)
+      const result = runtime.run('run', '--bundle', path, id)
+      expect(result, runtime.name).toMatchObject({ status: 0, stdout: 'killed by 9\nsurvived\n' })
+    }
+  })
+
+  it('ends with 137 when that was its first process, and tells of it', () => {
+    const { id, path } = sleeper({ memory: { limit: 96 << 20, swap: 96 << 20 } }, ours, [
+      'sh',
+      '-c',
+      'exec eat 300',
+    ])
+    until('the program is killed', () => status(id) === 'stopped')
+    expect(value('memory', path, 'memory.oom_control')).toMatch(/oom_kill [1-9]/)
+    ours.run('delete', id)
+    const again = bundle(['eat', '300'], path, { memory: { limit: 96 << 20, swap: 96 << 20 } })
+    expect(ours.run('run', '--bundle', again, id).status).toBe(137)
+  })
+
+  it('costs little of a small limit', () => {
+    const { id, path } = sleeper({ memory: { limit: 64 << 20 } })
+    expect(Number(value('memory', path, 'memory.usage_in_bytes'))).toBeLessThan(24 << 20)
+    ours.run('delete', '--force', id)
+  })
+
+  it('is changed by update, from options and from JSON', () => {
+    const { id, path } = sleeper({ memory: { limit: 128 << 20 }, pids: { limit: 100 } })
+    const options = [
+      '--memory',
+      '160m',
+      '--memory-swap=320m',
+      '--cpu-share',
+      '77',
+      '--cpuset-cpus=0',
+    ]
+    expect(ours.run('update', ...options, id)).toMatchObject({ status: 0, stderr: '' })
+    expect(value('memory', path, 'memory.limit_in_bytes')).toBe(String(160 << 20))
+    expect(value('memory', path, 'memory.memsw.limit_in_bytes')).toBe(String(320 << 20))
+    expect(value('cpu', path, 'cpu.shares')).toBe('77')
+    expect(value('cpuset', path, 'cpuset.cpus')).toBe('0')
+    const file = join(box.path, 'resources.json')
+    writeFileSync(file, JSON.stringify({ cpu: { quota: 50000, period: 0 }, pids: { limit: 7 } }))
+    expect(ours.run('update', '--resources', file, id)).toMatchObject({ status: 0, stderr: '' })
+    expect(value('cpu', path, 'cpu.cfs_quota_us')).toBe('50000')
+    expect(value('memory', path, 'memory.limit_in_bytes')).toBe(String(160 << 20))
+    expect(JSON.parse(ours.run('events', '--stats', id).stdout).data.pids).toEqual({
+      current: 1,
+      limit: 7,
+    })
+    const wrong = ours.run('update', '--cpu-share', '1', id)
+    expect(wrong.status).not.toBe(0)
+    expect(wrong.stderr).toContain('cpu.shares')
+    ours.run('delete', '--force', id)
+  })
+
+  it('is paused and resumed; a paused container takes signals and can be killed', () => {
+    const script = 'trap "echo got >/tmp/x; exit 3" TERM; while :; do sleep 0.1; done'
+    const { id, path } = sleeper({}, ours, ['sh', '-c', script])
+    expect(ours.run('pause', id)).toMatchObject({ status: 0, stderr: '' })
+    expect(status(id)).toBe('paused')
+    expect(ours.run('pause', id).stderr).toContain('paused')
+    expect(ours.run('delete', id).status).not.toBe(0)
+    const used = value('cpuacct', path, 'cpuacct.usage')
+    execFileSync('sleep', ['0.3'])
+    expect(value('cpuacct', path, 'cpuacct.usage')).toBe(used)
+    expect(ours.run('kill', id, 'TERM')).toMatchObject({ status: 0 })
+    expect(status(id)).toBe('paused')
+    expect(ours.run('resume', id)).toMatchObject({ status: 0, stderr: '' })
+    until('the signal arrives', () => status(id) === 'stopped')
+    expect(ours.run('resume', id).status).not.toBe(0)
+    expect(ours.run('delete', id).status).toBe(0)
+
+    const second = sleeper({})
+    ours.run('pause', second.id)
+    expect(ours.run('kill', second.id, 'KILL').status).toBe(0)
+    until('it dies', () => status(second.id) === 'stopped')
+    expect(ours.run('delete', second.id).status).toBe(0)
+
+    const third = sleeper({})
+    ours.run('pause', third.id)
+    expect(ours.run('delete', '--force', third.id)).toMatchObject({ status: 0, stderr: '' })
+    expect(existsSync(directory('memory', third.path))).toBe(false)
+  })
+
+  it('has statistics in the form of runc', () => {
+    const shape = (data: unknown): unknown =>
+      typeof data !== 'object' || data === null
+        ? typeof data
+        : Array.isArray(data)
+          ? data.slice(0, 1).map(shape)
+          : Object.fromEntries(Object.entries(data).map(([key, inner]) => [key, shape(inner)]))
+    const read = (runtime: Runtime) => {
+      const { id } = sleeper({ memory: { limit: 128 << 20 }, pids: { limit: 30 } }, runtime)
+      const event = JSON.parse(runtime.run('events', '--stats', id).stdout)
+      runtime.run('delete', '--force', id)
+      expect(event).toMatchObject({ type: 'stats', id })
+      expect(event.data.pids).toEqual({ current: 1, limit: 30 })
+      expect(event.data.memory.usage.limit).toBe(128 << 20)
+      expect(event.data.cpu.usage.total).toBeGreaterThan(0)
+      const { blkio: _, ...rest } = event.data
+      return shape(rest)
+    }
+    const expected = read(runc)
+    expect(read(ours)).toMatchObject(expected as object)
+  })
+
+  it('is removed also after the sentry, or runsc itself, was killed', () => {
+    const { id, path } = sleeper({})
+    for (const pid of processes(path)) process.kill(Number(pid), 'SIGKILL')
+    until('it stops', () => status(id) === 'stopped')
+    expect(ours.run('delete', id)).toMatchObject({ status: 0, stderr: '' })
+    expect(existsSync(directory('memory', path))).toBe(false)
+    // A create that died before it wrote its state: the record of the cgroup is there already.
+    const second = sleeper({})
+    const state = join(box.path, 'state-ours', second.id)
+    for (const pid of processes(second.path)) process.kill(Number(pid), 'SIGKILL')
+    execFileSync('rm', [join(state, 'state.json')])
+    expect(ours.run('delete', '--force', second.id)).toMatchObject({ status: 0, stderr: '' })
+    expect(existsSync(directory('memory', second.path))).toBe(false)
+  })
+
+  it('leaves nothing behind when a limit is refused', () => {
+    const path = `${top}/refused`
+    const resources = { blockIO: { leafWeight: 100 }, memory: { limit: 64 << 20 } }
+    const result = ours.run('run', '--bundle', bundle(['true'], path, resources), 'refused')
+    expect(result.status).not.toBe(0)
+    expect(result.stderr).toMatch(/^runsc: cannot write "100" to .*blkio.leaf_weight: ENOENT\n$/)
+    for (const controller of Object.keys(hierarchy!.roots))
+      expect(existsSync(directory(controller, path)), controller).toBe(false)
+    expect(existsSync(join(box.path, 'state-ours/refused'))).toBe(false)
+  })
+
+  it('can be left out, or be asked of a systemd that is not there', () => {
+    const path = `${top}/ignored`
+    const where = bundle(['true'], path, { memory: { limit: 64 << 20 } })
+    expect(ours.run('--ignore-cgroups', 'run', '--bundle', where, 'i1').status).toBe(0)
+    expect(existsSync(directory('memory', path))).toBe(false)
+    const named = bundle(['true'], 'system.slice:p:n')
+    const result = ours.run('--systemd-cgroup', 'run', '--bundle', named, 'i2')
+    expect(result.status).not.toBe(0)
+    expect(result.stderr).toContain('--systemd-cgroup')
+  })
+})
