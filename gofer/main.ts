@@ -26,7 +26,7 @@ interface GoferConfig {
   /** The gofer's end of the SOCK_SEQPACKET pair. */
   readonly socket: number
   /** cgroup.procs files of the container's cgroup, which are entered by writing "0". */
-  readonly cgroups: readonly number[]
+  readonly cgroups?: readonly number[]
   readonly attachPoints: readonly AttachPoint[]
 }
 
@@ -51,7 +51,7 @@ function main(configFd: number): never {
     descriptors: succeed('open /proc/self/fd', openDescriptors()),
     maxHandles: handleLimit(config.attachPoints.length),
   })
-  for (const fd of config.cgroups) enterCgroup(fd)
+  for (const fd of config.cgroups ?? []) enterCgroup(fd)
   umask(0)
   succeed('size the socket', setSendBuffer(config.socket, 2 * MESSAGE_MAX))
   confine(capabilities(config), filter)
