@@ -77,7 +77,11 @@ export class Workshop {
     })
   }
 
-  bundle(args: string[], change: (config: Config, bundle: string) => void = () => {}): string {
+  bundle(
+    args: string[],
+    change: (config: Config, bundle: string) => void = () => {},
+    edit: (text: string) => string = text => text,
+  ): string {
     const path = join(this.path, `bundle${this.#bundles++}`)
     const bin = join(path, 'rootfs/bin')
     mkdirSync(bin, { recursive: true })
@@ -88,20 +92,27 @@ export class Workshop {
     const config = baseConfig()
     config.process.args = args
     change(config, path)
-    writeFileSync(join(path, 'config.json'), JSON.stringify(config))
+    writeFileSync(join(path, 'config.json'), edit(JSON.stringify(config)))
     return path
   }
 
   /** Run the script in a fresh bundle for each runtime: neither sees what the other has made. */
-  both(script: string, change: (config: Config, bundle: string) => void = () => {}): Both {
-    const args = ['sh', '-c', script]
-    const once = (name: string, program: string) =>
-      run(
-        program,
-        ['--root', join(this.path, `state-${name}`), 'run', '-b', this.bundle(args, change), 'c'],
-        { seconds: 60 },
-      )
-    return { runc: once('runc', 'runc'), ours: once('ours', runsc) }
+  both(
+    script: string,
+    change: (config: Config, bundle: string) => void = () => {},
+    edit: (text: string) => string = text => text,
+  ): Both {
+    const bundle = () => this.bundle(['sh', '-c', script], change, edit)
+    return { runc: this.#run('runc', 'runc', bundle()), ours: this.ours(bundle()) }
+  }
+
+  ours(bundle: string): Result {
+    return this.#run('ours', runsc, bundle)
+  }
+
+  #run(name: string, program: string, bundle: string): Result {
+    const state = join(this.path, `state-${name}`)
+    return run(program, ['--root', state, 'run', '-b', bundle, 'c'], { seconds: 60 })
   }
 }
 
