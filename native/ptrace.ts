@@ -21,5 +21,9 @@ export function createPtracePlatform(options: PlatformOptions): StubPlatform {
     trapped: options.trapped ?? [],
   })
   const filter = toBytes(compile(policy))
-  return new StubPlatform('ptrace', { stubFd: options.stubFd, filter, stubEnd: STUB_TEXT_END })
+  return new StubPlatform('ptrace', {
+    stubFd: options.stubFd,
+    filter,
+    reserved: [{ start: STUB_BASE, end: STUB_TEXT_END }],
+  })
 }

@@ -25,6 +25,7 @@ interface PlatformAddon {
   resumeOps(id: number, result: number, regs: boolean, rows: Float64Array, count: number): void
   resumeAndWait(id: number, result: number, regs: boolean, deadlineNs: number): number
   getRegs(id: number): void
+  frame(id: number): void
   interrupt(id: number): void
   kill(id: number): void
   release(id: number): void
@@ -71,8 +72,8 @@ interface StartOptions {
   readonly stubFd: HostFd
   /** The stub processes' filter as struct sock_filter[]. */
   readonly filter: Uint8Array
-  /** Where the range that the stub keeps in every process ends. */
-  readonly stubEnd: number
+  /** The ranges that the stub keeps in every process, in order. */
+  readonly reserved: readonly { readonly start: number; readonly end: number }[]
 }
 
 /** See sentry/platform.ts; what goes beyond it is described here. */
@@ -95,9 +96,8 @@ export class StubPlatform implements Platform {
     const r = this.#native.start(options.stubFd, options.filter, records, report)
     if (r < 0) throw new Error(`start the ${prefix} platform: ${report.failure}: errno ${-r}`)
     this.vdso = report.vdso
-    const stub = { start: STUB_BASE, end: options.stubEnd }
-    this.reserved =
-      report.vdso === 0 ? [stub] : [stub, { start: report.holeStart, end: report.holeEnd }]
+    const hole = report.vdso === 0 ? [] : [{ start: report.holeStart, end: report.holeEnd }]
+    this.reserved = [...options.reserved, ...hole]
   }
 
   wait(deadlineNs: number): number {
@@ -169,6 +169,10 @@ export class StubPlatform implements Platform {
     }
     this.resume(thread, result)
     return this.#native.wait(deadlineNs)
+  }
+
+  frame(thread: ThreadContext): void {
+    this.#native.frame(thread.id)
   }
 
   interrupt(thread: ThreadContext): void {

@@ -24,6 +24,8 @@ const TRAP_NO = 8
 const FAILED_OP = 9
 const FAILED_ERRNO = 10
 const EXIT_STATUS = 11
+const BARE = 12
+const HOT = 13
 
 /** One thread's context; one object per id, made once. */
 export class SystrapThread implements ThreadContext {
@@ -83,6 +85,12 @@ export class SystrapThread implements ThreadContext {
   get exitStatus(): number {
     return this.#fields[EXIT_STATUS]!
   }
+  get bare(): boolean {
+    return this.#fields[BARE] !== 0
+  }
+  get hot(): boolean {
+    return this.#fields[HOT] !== 0
+  }
 }
 
 // Kinds of op as native/addon/systrap-ops.cc knows them.
@@ -97,6 +105,7 @@ const OP_SET_GS = 8
 const OP_FORK = 9
 const OP_CLONE = 10
 const OP_EXIT = 11
+const OP_REWRITE = 12
 
 const FIRST_CAPACITY = 4
 
@@ -166,6 +175,10 @@ export class SystrapOps implements OpList {
 
   exitThread(): void {
     this.#add(OP_EXIT, 0, 0, 0, 0, 0, 0)
+  }
+
+  rewriteCall(ip: number, prot: number): void {
+    this.#add(OP_REWRITE, ip, prot, 0, 0, 0, 0)
   }
 
   #addThread(kind: number, id: number, sameProcess: number, clearTid: number, tls: number): void {

@@ -8,6 +8,9 @@ import { type PlatformOptions, STUB_BASE, STUB_TEXT_END, StubPlatform } from './
 
 // As in native/stub/slot.h.
 const STUB_END = STUB_BASE + 0x20000000
+// The table of rewritten call sites.
+const GATE_TABLE = 0x60000
+const GATE_TABLE_END = 0x70000
 const DOORBELL_NR = 400
 const CLONE_FORK = 0x8011
 const CLONE_SHARED = 0x8111
@@ -37,5 +40,9 @@ export function stubFilter(traceAll: boolean, trapped: readonly number[] = []): 
  */
 export function createSystrapPlatform(options: PlatformOptions): StubPlatform {
   const filter = stubFilter(options.traceAll === true, options.trapped)
-  return new StubPlatform('systrap', { stubFd: options.stubFd, filter, stubEnd: STUB_END })
+  const reserved = [
+    { start: GATE_TABLE, end: GATE_TABLE_END },
+    { start: STUB_BASE, end: STUB_END },
+  ]
+  return new StubPlatform('systrap', { stubFd: options.stubFd, filter, reserved })
 }

@@ -16,6 +16,8 @@ export const EV_STARTED = 4
 export const EV_OPS_FAILED = 5
 /** The host process of this thread is gone without an order: `exitStatus` is a wait(2) status. */
 export const EV_DEAD = 6
+/** What `Platform.frame` asked for is there. */
+export const EV_FRAME = 8
 
 /**
  * Return values of `Platform.wait` that are not a thread's id.
@@ -78,6 +80,13 @@ export interface ThreadContext {
   failedErrno: number
   /** EV_DEAD. */
   exitStatus: number
+  /**
+   * EV_SYSCALL: only the registers can be reached, as for most calls enough. Delivering a signal needs more:
+   * `Platform.frame` first.
+   */
+  readonly bare: boolean
+  /** EV_SYSCALL: calls came from this place so often that `OpList.rewriteCall` pays. */
+  readonly hot: boolean
   /** The general registers, REG_COUNT × (low, high); valid after `Platform.getRegs`. */
   readonly regs: Uint32Array
 }
@@ -119,6 +128,11 @@ export interface OpList {
    * (CLONE_CHILD_CLEARTID). `tls` != 0: the new thread's FS base.
    */
   cloneThread(child: ThreadContext, sameProcess: boolean, clearTid: number, tls: number): void
+  /**
+   * Let the call instruction before `ip`, in private memory of protection `prot`, enter the kernel faster from now on.
+   * The platform may find that it cannot; the program notices nothing either way.
+   */
+  rewriteCall(ip: number, prot: number): void
   /** The thread ends. Nothing more is reported for it. */
   exitThread(): void
 }
@@ -162,6 +176,8 @@ export interface Platform {
    * fails, the thread stops again with EV_OPS_FAILED.
    */
   resume(thread: ThreadContext, result: number): void
+  /** Make the whole state of a stopped thread that is `bare` reachable: EV_FRAME reports that it is. */
+  frame(thread: ThreadContext): void
   /** Make a running thread stop with EV_INTERRUPT soon. May be spurious; harmless on a stopped thread. */
   interrupt(thread: ThreadContext): void
   /** Kill the host process of `thread` (all its threads). Reports nothing. */

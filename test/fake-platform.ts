@@ -24,6 +24,8 @@ class FakeThread implements ThreadContext {
   failedOp = 0
   failedErrno = 0
   exitStatus = 0
+  bare = false
+  hot = false
   readonly regs = new Uint32Array(2 * REG_COUNT)
   memory: Uint8Array = new Uint8Array(MEMORY_SIZE)
 
@@ -77,6 +79,7 @@ export class FakePlatform implements Platform {
   resume(thread: ThreadContext, result: number): void {
     this.resumed.push([thread.id, result])
   }
+  frame(): void {}
   interrupt(): void {}
   kill(): void {}
   release(): void {}

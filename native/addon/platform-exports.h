@@ -177,6 +177,7 @@ struct PlatformExports {
     set("ResumeOps", Napi::Function::New<JsResumeOps>(env));
     set("ResumeAndWait", Napi::Function::New<JsResumeAndWait>(env));
     set("GetRegs", Napi::Function::New<JsOnThread<&Platform::getRegs>>(env));
+    set("Frame", Napi::Function::New<JsOnThread<&Platform::frame>>(env));
     set("Interrupt", Napi::Function::New<JsOnThread<&Platform::interrupt>>(env));
     set("Kill", Napi::Function::New<JsOnThread<&Platform::kill>>(env));
     set("Release", Napi::Function::New<JsOnThread<&Platform::release>>(env));

@@ -117,6 +117,8 @@ class Platform {
   // ptrace-memory.cc
   int64_t copyIn(const Thread* t, uint64_t addr, uint8_t* into, size_t length) const;
   int64_t copyOut(const Thread* t, uint64_t addr, const uint8_t* from, size_t length) const;
+  // A stopped thread is always whole.
+  void frame(Thread*) {}
   int64_t copyResult(const Thread* t, uint64_t addr, const uint8_t* from, size_t length) const {
     return copyOut(t, addr, from, length);
   }

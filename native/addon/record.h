@@ -17,6 +17,7 @@ constexpr int kEventInterrupt = 3;
 constexpr int kEventStarted = 4;
 constexpr int kEventOpsFailed = 5;
 constexpr int kEventDead = 6;
+constexpr int kEventFrame = 8;
 
 // Results of wait() that are no thread's id.
 constexpr int kTimeout = -1;
@@ -26,7 +27,10 @@ constexpr int kHost = -2;
 constexpr size_t kRecordSize = 512;
 struct Record {
   double event, nr, ip, sp, signo, code, faultAddr, errorCode, trapNo, failedOp, failedErrno,
-      exitStatus, unused[4];
+      exitStatus;
+  // A system call came without a signal frame, or often enough from one place that its site may be rewritten.
+  double bare, hot;
+  double unused[2];
   uint64_t args[6];
   uint64_t regs[18];
 };
@@ -45,6 +49,7 @@ enum OpKind {
   kFork,
   kClone,
   kExit,
+  kRewrite,
 };
 
 // An owned file descriptor.

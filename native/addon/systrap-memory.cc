@@ -104,7 +104,7 @@ int Platform::learnFpu() {
 }
 
 int64_t Platform::getFpu(Thread* t, uint8_t* into, size_t room) {
-  if (room < fpu_.size()) return -EINVAL;
+  if (room < fpu_.size() || t->bare) return -EINVAL;
   int64_t n = copyIn(t, t->fpstate, into, fpu_.size());
   if (n != static_cast<int64_t>(fpu_.size())) return -EFAULT;
   // The sizes and magic words are the host's, whatever the stub wrote there.
@@ -113,7 +113,7 @@ int64_t Platform::getFpu(Thread* t, uint8_t* into, size_t room) {
 }
 
 int Platform::setFpu(Thread* t, const uint8_t* from, size_t length) {
-  if (!fpu::LengthFits(fpu_, length)) return -EINVAL;
+  if (!fpu::LengthFits(fpu_, length) || t->bare) return -EINVAL;
   std::vector<uint8_t> state = fpu::Compose(fpu_, from, length);
   int64_t n = copyOut(t, t->fpstate, state.data(), state.size());
   return n == static_cast<int64_t>(state.size()) ? 0 : -EFAULT;

@@ -7,6 +7,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "systrap.h"
 
 #define FUTEX_WAKE 1
@@ -66,6 +68,8 @@ StubOp Encode(int kind, const double* a) {
       return {STUB_OP_FORK, 0, U64(a[0]), {}};
     case kClone:
       return {STUB_OP_CLONE, 0, U64(a[0]), {a[1] != 0, 0, U64(a[2]), U64(a[3]), 0, 0}};
+    case kRewrite:
+      return {STUB_OP_REWRITE, STUB_OPF_IGNORE, 0, {U64(a[0]), U64(a[1])}};
     default:
       return {STUB_OP_EXIT, 0, 0, {}};
   }
@@ -87,9 +91,31 @@ void Platform::resume(Thread* t, uint64_t result, bool withRegisters) {
   if (withRegisters || !t->ops.empty()) writeDeferred(t);
   t->result = t->outFault ? static_cast<uint64_t>(-EFAULT) : result;
   t->verdict = withRegisters ? STUB_RESUME_REGS : STUB_RESUME;
+  if (t->bare && needsFrame(t)) {
+    t->framing = Framing::kVerdict;
+    return answer(t, STUB_FRAME);
+  }
+  carryOut(t);
+}
+
+void Platform::carryOut(Thread* t) {
   if (t->ops.empty()) return answer(t, t->verdict);
   shapeExit(t);
   pump(t);
+}
+
+// Setting all registers goes by sigreturn, and a new thread starts with a copy of the frame.
+bool Platform::needsFrame(const Thread* t) const {
+  if (t->verdict == STUB_RESUME_REGS) return true;
+  return std::ranges::any_of(t->ops, [](const PendingOp& p) {
+    return p.op.kind == STUB_OP_FORK || p.op.kind == STUB_OP_CLONE;
+  });
+}
+
+void Platform::frame(Thread* t) {
+  if (t->state != State::kStopped || !t->bare) return;
+  t->framing = Framing::kKernel;
+  answer(t, STUB_FRAME);
 }
 
 // Give the thread its next batch of ops, as soon as it can take them.
@@ -205,9 +231,9 @@ void Platform::shapeExit(Thread* t) {
 // Publish the verdict, and wake the thread if it sleeps in its doorbell call.
 void Platform::answer(Thread* t, uint32_t verdict) {
   StubSlot* slot = t->slot;
-  bool last = verdict != STUB_MORE;
+  bool last = verdict != STUB_MORE && verdict != STUB_FRAME;
   countAnswer(t);
-  if (t->ops.empty()) slot->opCount = 0;
+  if (t->ops.empty() || verdict == STUB_FRAME) slot->opCount = 0;
   if (verdict == STUB_RESUME) slot->regs.rax = t->result;
   if (verdict == STUB_RESUME_REGS) {
     const uint64_t* regs = record(t)->regs;

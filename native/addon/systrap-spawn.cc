@@ -3,6 +3,7 @@
 #include <linux/close_range.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <sys/auxv.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -25,6 +26,8 @@ constexpr double kStartTimeoutNs = 10e9;
 // A stub process can clone by itself. The host counts all processes of the sandboxes' user together, so this
 // leaves room for several sandboxes and keeps one from taking every pid of the host.
 constexpr rlim_t kMaxHostProcesses = 16384;
+
+constexpr unsigned long kHwcap2FsGsBase = 2;
 
 int g_childFd = -1;
 
@@ -81,6 +84,7 @@ Space::~Space() {
 int Platform::start(int stub, const uint8_t* filter, size_t length, uint8_t* records,
                     std::string* failure) {
   records_ = records;
+  canRewrite_ = (getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0;
   if (sched_getaffinity(0, sizeof allowed_, &allowed_) == 0) cpus_ = CPU_COUNT(&allowed_);
   *failure = "descriptors";
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));

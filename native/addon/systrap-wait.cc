@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,6 +45,37 @@ constexpr double kStubSpinNs = 30'000;
 constexpr double kHostCheckNs = 250'000;
 constexpr int kMaxEpollEvents = 64;
 constexpr size_t kMaxWaiting = 16;
+
+// A call site is rewritten when it has trapped this often: it costs about as much as four traps, and a page.
+constexpr uint8_t kHotSite = 24;
+constexpr size_t kMaxSites = 1024;
+
+// The host answers some calls of the program natively, if their arguments allow it: those must reach it. Those that
+// need a signal frame gain nothing.
+bool MayRewrite(uint64_t nr) {
+  switch (nr) {
+    case SYS_futex:
+    case SYS_rseq:
+    case SYS_arch_prctl:
+    case SYS_membarrier:
+    case SYS_sched_yield:
+    case SYS_gettimeofday:
+    case SYS_time:
+    case SYS_getcpu:
+    case SYS_mincore:
+    case SYS_madvise:
+    case SYS_clock_gettime:
+    case SYS_clock_getres:
+    case SYS_rt_sigreturn:
+    case SYS_clone:
+    case SYS_clone3:
+    case SYS_fork:
+    case SYS_vfork:
+      return false;
+    default:
+      return nr < 512;
+  }
+}
 
 constexpr uint64_t kTokenIdMask = 0xfff;
 static_assert(kMaxThreads <= kTokenIdMask + 1);
@@ -321,6 +353,7 @@ bool Platform::takeEvent(Thread* t) {
   uint32_t kind = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
   clearRunning(t);
   setState(t, State::kStopped);
+  if (t->framing != Framing::kNo) return takeFrame(t, kind);
   if (kind == STUB_EV_MORE || kind == STUB_EV_OPS_FAILED) return takeOpsEvent(t, kind);
   opsDone(t);
   t->outLength = 0;
@@ -338,6 +371,9 @@ bool Platform::takeEvent(Thread* t) {
   r->args[3] = slot->regs.r10;
   r->args[4] = slot->regs.r8;
   r->args[5] = slot->regs.r9;
+  t->bare = kind == STUB_EV_SYSCALL && t->fpstate == 0;
+  r->bare = t->bare;
+  r->hot = kind == STUB_EV_SYSCALL && !t->bare && countSite(t, slot->regs.rip, slot->regs.rax);
   if (kind == STUB_EV_FAULT) {
     r->signo = static_cast<double>(slot->signo & 63);
     r->code = static_cast<double>(static_cast<int32_t>(slot->code));
@@ -350,6 +386,34 @@ bool Platform::takeEvent(Thread* t) {
     return false;
   }
   return t != zygote_;
+}
+
+// The thread has left the gate and has a signal frame now; what it was to do, it can do.
+bool Platform::takeFrame(Thread* t, uint32_t kind) {
+  if (kind != STUB_EV_FRAME) {
+    ::kill(t->process->pid, SIGKILL);
+    return false;
+  }
+  bool forKernel = t->framing == Framing::kKernel;
+  t->framing = Framing::kNo;
+  t->bare = false;
+  t->fpstate = t->slot->fpstate;
+  record(t)->bare = 0;
+  record(t)->event = kEventFrame;
+  if (!forKernel) carryOut(t);
+  return forKernel;
+}
+
+// Whether the call site before `ip` has just become worth a rewrite.
+bool Platform::countSite(Thread* t, uint64_t ip, uint64_t nr) const {
+  if (!canRewrite_ || !MayRewrite(nr)) return false;
+  auto& sites = t->space->sites;
+  auto found = sites.find(ip);
+  if (found == sites.end()) {
+    if (sites.size() < kMaxSites) sites.emplace(ip, 1);
+    return false;
+  }
+  return found->second < kHotSite && ++found->second == kHotSite;
 }
 
 bool Platform::takeOpsEvent(Thread* t, uint32_t kind) {

@@ -33,6 +33,8 @@ struct Space {
   std::bitset<STUB_MAX_THREADS> blocks;
   // Indices whose thread was ordered to exit and may not have read the order yet.
   std::vector<uint32_t> leaving;
+  // How often system calls trapped, by the address behind them.
+  std::unordered_map<uint64_t, uint8_t> sites;
 };
 
 struct Thread;
@@ -57,6 +59,9 @@ struct PendingOp {
   // Position in the kernel's list.
   int index = 0;
 };
+
+// A thread in the gate has been asked for a signal frame: by the kernel, or to carry out a verdict that needs one.
+enum class Framing : uint8_t { kNo, kKernel, kVerdict };
 
 enum class State : uint8_t {
   kFree,
@@ -85,6 +90,9 @@ struct Thread {
   // An interrupt that came while the thread was between two batches of ops.
   bool interruptDue = false;
   bool queued = false;
+  // Its call came through the gate: there is no signal frame, and no FPU state that could be reached.
+  bool bare = false;
+  Framing framing = Framing::kNo;
   // Bound to its host thread, and its first event is still to be taken.
   bool fresh = false;
   // The last of its pending ops ends the thread.
@@ -136,6 +144,8 @@ class Platform {
   int spawn(Thread* t);
   void resume(Thread* t, uint64_t result, bool withRegisters);
   void interrupt(Thread* t);
+  // Ask a stopped thread without a signal frame for one; it reports kEventFrame.
+  void frame(Thread* t);
   void kill(Thread* t);
   void release(Thread* t);
   void getRegs(Thread* t);
@@ -192,6 +202,8 @@ class Platform {
   int handOver(Thread* t, PendingOp* p);
   int passFd(Thread* t, int fd);
   void shapeExit(Thread* t);
+  void carryOut(Thread* t);
+  bool needsFrame(const Thread* t) const;
   void answer(Thread* t, uint32_t verdict);
   void askForRing(Thread* t);
   void opsStopped(Thread* t, int op, int error);
@@ -215,6 +227,8 @@ class Platform {
   bool ringPending();
   bool takeEvent(Thread* t);
   bool takeOpsEvent(Thread* t, uint32_t kind);
+  bool takeFrame(Thread* t, uint32_t kind);
+  bool countSite(Thread* t, uint64_t ip, uint64_t nr) const;
   int deliver(Thread* t);
   int nextReady();
   void queueEvent(Thread* t, int event);
@@ -244,6 +258,8 @@ class Platform {
   // Threads for which a notification must be received soon.
   int expected_ = 0;
   int watched_ = 0;
+  // The CPU lets programs set GS, which the gate needs.
+  bool canRewrite_ = false;
   int cpus_ = 1;
   cpu_set_t allowed_ = {};
   double ticksPerNs_ = 1;

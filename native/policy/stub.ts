@@ -54,7 +54,6 @@ const FUTEX_COMMAND = 0xfffffe7f
 const ARCH_SET_GS = 0x1001
 const ARCH_SET_FS = 0x1002
 const ARCH_GET_FS = 0x1003
-const ARCH_GET_GS = 0x1004
 
 /** The PRIVATE_EXPEDITED commands and their registrations. Others interrupt every CPU of the host. */
 const MEMBARRIER = [8, 16, 32, 64, 128, 256]
@@ -84,7 +83,7 @@ const stubRules: Rules = {
 export const programBase: Rules = {
   futex: futexRules,
   rseq: allowed,
-  arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS]),
+  arch_prctl: allowedFor(0, [ARCH_SET_FS, ARCH_GET_FS]),
   membarrier: allowedFor(0, MEMBARRIER),
 }
 

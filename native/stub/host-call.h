@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #define NR_MMAP 9
+#define NR_MPROTECT 10
 #define NR_MUNMAP 11
 #define NR_RT_SIGACTION 13
 #define NR_RT_SIGPROCMASK 14
@@ -13,6 +14,7 @@
 #define NR_CLOSE 3
 #define NR_SIGALTSTACK 131
 #define NR_PRCTL 157
+#define NR_ARCH_PRCTL 158
 #define NR_FUTEX 202
 #define NR_EXIT_GROUP 231
 #define NR_SECCOMP 317

@@ -9,6 +9,7 @@
 #define STUB_TEXT_END (STUB_BASE + 0x10000)
 #define STUB_STATUS (STUB_BASE + 0x100000)
 #define STUB_SETUP (STUB_BASE + 0x200000)
+#define STUB_THUNKS (STUB_BASE + 0x300000)
 #define STUB_SLOTS (STUB_BASE + 0x1000000)
 #define STUB_BLOCKS (STUB_BASE + 0x10000000)
 #define STUB_END (STUB_BASE + 0x20000000)
@@ -19,9 +20,17 @@
 #define STUB_SLOT_SIZE 0x4000
 #define STUB_DATA_MAX (STUB_SLOT_SIZE - STUB_PAGE)
 #define STUB_SLOTS_SIZE ((uint64_t)STUB_MAX_THREADS * STUB_SLOT_SIZE)
-// A thread block is the alternate signal stack of one thread above a page that is never mapped.
+// A thread block is a page that is never mapped, the alternate signal stack of one thread, and its gate.
 #define STUB_BLOCK_SIZE 0x10000
-#define STUB_BLOCK_STACK (STUB_BLOCK_SIZE - STUB_PAGE)
+#define STUB_GATE_SIZE 0x2000
+#define STUB_BLOCK_STACK (STUB_BLOCK_SIZE - STUB_PAGE - STUB_GATE_SIZE)
+
+// Rewritten call sites: `jmp *(STUB_TABLE + 8 * i)`. The address lies where its bytes, which take the place of the
+// system call instruction, are no instruction (06), so that a jump to there is found out.
+#define STUB_TABLE 0x60000ULL
+#define STUB_TABLE_END 0x70000ULL
+#define STUB_MAX_SITES 2048
+#define STUB_THUNK_SIZE 64
 // Room that the stub's own C code may need below a signal frame.
 #define STUB_CODE_STACK 0x2000
 
@@ -57,19 +66,22 @@
 #define STUB_EV_INTERRUPT 3
 #define STUB_EV_STARTED 4
 #define STUB_EV_OPS_FAILED 5
-#define STUB_EV_MORE 7  // the ops of one batch are done
+#define STUB_EV_MORE 7   // the ops of one batch are done
+#define STUB_EV_FRAME 8  // the registers and the FPU state are in a signal frame now, as STUB_FRAME asked
 
 // Slot.kind while a verdict is there.
 #define STUB_RESUME 1       // go on with regs[rax]
 #define STUB_RESUME_REGS 2  // go on with all of regs
 #define STUB_MORE 3         // post STUB_EV_MORE after the ops
+#define STUB_FRAME 4        // come back with STUB_EV_FRAME; only for a thread in the gate
 
 // Op.kind.
 #define STUB_OP_SYSCALL 1
 #define STUB_OP_FORK 2    // a: slot descriptor, token
 #define STUB_OP_CLONE 3   // a: flags, thread index, clear-tid address, TLS, token, map the block first
 #define STUB_OP_EXIT 4    // this thread
-#define STUB_OP_RETIRE 5  // sleep until the process dies
+#define STUB_OP_RETIRE 5   // sleep until the process dies
+#define STUB_OP_REWRITE 6  // a: address behind a system call instruction, protection of its page
 
 // Op.flags.
 #define STUB_OPF_ALWAYS 1  // runs even after an earlier op failed
@@ -105,7 +117,7 @@ struct StubSlot {
   uint64_t addr;
   uint64_t error;
   uint64_t trapno;
-  // Where the signal frame keeps the FPU state.
+  // Where the signal frame keeps the FPU state; 0 for a call that came through the gate.
   uint64_t fpstate;
   // The thread's name for itself when it rings.
   uint64_t token;

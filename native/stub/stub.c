@@ -2,23 +2,18 @@
 // did into the thread's slot, waits for the sentry's verdict and carries it out. It is as untrusted as the
 // program around it; nothing in the sentry relies on it. README.md describes the protocol.
 
+#include "gate.h"
 #include "host-call.h"
 #include "slot.h"
 #include "stub.h"
 
-#define EFAULT_NUMBER 14
 #define CODE_SECCOMP 1
 #define ARCH_NATIVE 0xc000003eu
+#define ARCH_SET_GS 0x1001
 #define CLONE_SETTLS 0x80000
 #define CLONE_CHILD_CLEARTID 0x200000
 
-static struct StubSlot *slot_of(uint64_t index) {
-  return (struct StubSlot *)(STUB_SLOTS + index * STUB_SLOT_SIZE);
-}
-
-static uint64_t block_top(uint64_t index) { return STUB_BLOCKS + (index + 1) * STUB_BLOCK_SIZE; }
-
-__attribute__((noreturn)) static void die(void) {
+void stub_die(void) {
   for (;;) call3(NR_EXIT_GROUP, 255, 0, 0);
 }
 
@@ -39,7 +34,7 @@ static void load_registers(struct Frame *frame, const struct StubSlot *slot) {
 // state decides. The call fails only when the sentry is gone.
 static void ring(struct StubSlot *slot) {
   do {
-    if (failed(call3(STUB_DOORBELL, (long)slot->token, 0, 0))) die();
+    if (failed(call3(STUB_DOORBELL, (long)slot->token, 0, 0))) stub_die();
   } while (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) == SLOT_BELL);
 }
 
@@ -57,8 +52,7 @@ static uint32_t spin(struct StubSlot *slot) {
   }
 }
 
-// Publish the event in the slot and come back with the sentry's verdict there.
-static void post(struct StubSlot *slot) {
+void stub_post(struct StubSlot *slot) {
   // A full barrier: the sentry publishes "asleep" and then looks at the slots, we the other way round.
   __atomic_exchange_n(&slot->state, SLOT_POSTED, __ATOMIC_SEQ_CST);
   uint32_t state = spin(slot);
@@ -85,6 +79,7 @@ static void serve(struct StubSlot *slot, struct Frame *frame);
 // A thread made by clone(CLONE_VM) starts here, on its own block.
 static void clone_entry(struct Frame *frame) {
   struct StubSlot *slot = slot_of(((uint64_t)frame - STUB_BLOCKS) / STUB_BLOCK_SIZE);
+  gate_forget();
   post_start(slot, frame);
   serve(slot, frame);
   stub_return(frame);
@@ -97,7 +92,7 @@ static long fork_child(long descriptor, struct StubSlot *slot, struct Frame *fra
     return pid;
   }
   // Until its own slots lie here, this process could speak for its parent.
-  if (failed(call6(NR_MMAP, STUB_SLOTS, STUB_SLOTS_SIZE, 3, 0x11, descriptor, 0))) die();
+  if (failed(call6(NR_MMAP, STUB_SLOTS, STUB_SLOTS_SIZE, 3, 0x11, descriptor, 0))) stub_die();
   call3(NR_CLOSE, descriptor, 0, 0);
   post_start(slot, frame);
   return 0;
@@ -106,14 +101,14 @@ static long fork_child(long descriptor, struct StubSlot *slot, struct Frame *fra
 // Give the thread `index` a block that holds a copy of our signal frame, and start it there.
 static long clone_thread(const uint64_t *a, struct StubSlot *slot, struct Frame *frame, uint64_t own) {
   uint64_t index = a[1];
-  uint64_t stack = block_top(index) - STUB_BLOCK_STACK;
+  uint64_t stack = stack_top(index) - STUB_BLOCK_STACK;
   if (a[5]) {
-    long r = call6(NR_MMAP, (long)stack, STUB_BLOCK_STACK, 3, 0x4032, -1, 0);
+    long r = call6(NR_MMAP, (long)stack, STUB_BLOCK_STACK + STUB_GATE_SIZE, 3, 0x4032, -1, 0);
     if (failed(r)) return r;
   }
-  uint64_t delta = block_top(index) - block_top(own);
+  uint64_t delta = stack_top(index) - stack_top(own);
   struct Frame *copy = (struct Frame *)((uint64_t)frame + delta);
-  copy_bytes(copy, frame, block_top(own) - (uint64_t)frame);
+  copy_bytes(copy, frame, stack_top(own) - (uint64_t)frame);
   if (copy->fpstate) copy->fpstate += delta;
   // rt_sigreturn installs the alternate stack that the frame names.
   copy->stack.sp = stack;
@@ -127,7 +122,11 @@ static long run_op(const struct StubOp *op, struct StubSlot *slot, struct Frame 
   uint64_t own = ((uint64_t)slot - STUB_SLOTS) / STUB_SLOT_SIZE;
   const uint64_t *a = op->a;
   switch (op->kind) {
+    case STUB_OP_REWRITE:
+      gate_rewrite(a[0], (int)a[1]);
+      return 0;
     case STUB_OP_SYSCALL:
+      if (op->nr == NR_ARCH_PRCTL && a[0] == ARCH_SET_GS) gate_close();
       return call6((long)op->nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4],
                    (long)a[5]);
     case STUB_OP_FORK:
@@ -141,8 +140,7 @@ static long run_op(const struct StubOp *op, struct StubSlot *slot, struct Frame 
   }
 }
 
-// Run the ops of a verdict. Returns 0 when it was cut short by a failure, which is then described in the slot.
-static int run_ops(struct StubSlot *slot, struct Frame *frame) {
+int stub_run_ops(struct StubSlot *slot, struct Frame *frame) {
   uint32_t count = slot->opCount;
   int ok = 1;
   for (uint32_t i = 0; i < count && i < STUB_MAX_OPS; i++) {
@@ -152,7 +150,7 @@ static int run_ops(struct StubSlot *slot, struct Frame *frame) {
     uint32_t flags = op->flags;
     long r = run_op(op, slot, frame);
     // The child of a fork has another slot under the same address, with its own verdict.
-    if (kind == STUB_OP_FORK && r == 0) return run_ops(slot, frame);
+    if (kind == STUB_OP_FORK && r == 0) return stub_run_ops(slot, frame);
     if (!ok || !failed(r) || (flags & STUB_OPF_IGNORE)) continue;
     ok = 0;
     slot->opIndex = i;
@@ -161,8 +159,7 @@ static int run_ops(struct StubSlot *slot, struct Frame *frame) {
   return ok;
 }
 
-// Write what the call has to say into the program's memory. Returns whether it could be written.
-static int deliver(const struct StubSlot *slot) {
+int stub_deliver(const struct StubSlot *slot) {
   uint64_t length = slot->outLength;
   if (length == 0) return 1;
   if (length > STUB_DATA_MAX) length = STUB_DATA_MAX;
@@ -173,10 +170,10 @@ static int deliver(const struct StubSlot *slot) {
 static void serve(struct StubSlot *slot, struct Frame *frame) {
   for (;;) {
     uint32_t verdict = slot->kind;
-    if (!slot->opCount || run_ops(slot, frame)) {
+    if (!slot->opCount || stub_run_ops(slot, frame)) {
       verdict = slot->kind;
       if (verdict == STUB_RESUME) {
-        frame->gregs[FRAME_RAX] = deliver(slot) ? slot->regs.rax : (uint64_t)-EFAULT_NUMBER;
+        frame->gregs[FRAME_RAX] = stub_deliver(slot) ? slot->regs.rax : (uint64_t)-EFAULT_NUMBER;
         return;
       }
       if (verdict == STUB_RESUME_REGS) {
@@ -187,12 +184,15 @@ static void serve(struct StubSlot *slot, struct Frame *frame) {
     } else {
       slot->kind = STUB_EV_OPS_FAILED;
     }
-    post(slot);
+    stub_post(slot);
   }
 }
 
 static uint32_t describe(struct StubSlot *slot, int signo, const struct Info *info,
-                         const struct Frame *frame) {
+                         const struct Frame *frame, enum GateEvent gate) {
+  if (gate == GATE_CALL) return STUB_EV_SYSCALL;
+  if (gate == GATE_FRAME) return STUB_EV_FRAME;
+  if (gate == GATE_STOP) return STUB_EV_INTERRUPT;
   if (signo == SIGSYS_NUMBER && info->code == CODE_SECCOMP && info->arch == ARCH_NATIVE) {
     return STUB_EV_SYSCALL;
   }
@@ -208,18 +208,23 @@ static uint32_t describe(struct StubSlot *slot, int signo, const struct Info *in
 /** The handler of every signal that a stub thread can get. */
 void stub_handler(int signo, const struct Info *info, struct Frame *frame) {
   uint64_t index = ((uint64_t)frame - STUB_BLOCKS) / STUB_BLOCK_SIZE;
-  if (index >= STUB_MAX_THREADS) die();
+  if (index >= STUB_MAX_THREADS) stub_die();
   uint64_t ip = frame->gregs[FRAME_RIP];
   if (ip >= (uint64_t)stub_copy && ip < (uint64_t)stub_copy_end &&
       (signo == SIGSEGV_NUMBER || signo == SIGBUS_NUMBER)) {
     frame->gregs[FRAME_RIP] = (uint64_t)stub_copy_end;
     return;
   }
+  enum GateEvent gate = gate_untangle(signo, index, frame);
+  if (gate == GATE_RETURN) return;
   struct StubSlot *slot = slot_of(index);
   save_registers(slot, frame);
   slot->fpstate = frame->fpstate;
-  slot->kind = describe(slot, signo, info, frame);
-  if (slot->kind == STUB_EV_SYSCALL) stub_fetch(slot);
-  post(slot);
+  slot->kind = describe(slot, signo, info, frame, gate);
+  if (slot->kind == STUB_EV_SYSCALL) {
+    gate_enter_thread(index);
+    stub_fetch(slot);
+  }
+  stub_post(slot);
   serve(slot, frame);
 }

@@ -21,11 +21,14 @@ struct Frame {
   uint64_t fpstate;
 };
 
+#define SIGILL_NUMBER 4
+#define SIGTRAP_NUMBER 5
 #define SIGBUS_NUMBER 7
 #define SIGSEGV_NUMBER 11
 #define SIGSYS_NUMBER 31
 
 #define FRAME_RAX 13
+#define FRAME_RSP 15
 #define FRAME_RIP 16
 #define FRAME_ERROR 19
 #define FRAME_TRAPNO 20
@@ -50,10 +53,45 @@ uint64_t stub_copy(void *to, const void *from, uint64_t size);
 /** Where stub_copy goes on after a fault. */
 extern const char stub_copy_end[];
 
+/** The slot and the end of the block of the thread `index`. */
+static inline struct StubSlot *slot_of(uint64_t index) {
+  return (struct StubSlot *)(STUB_SLOTS + index * STUB_SLOT_SIZE);
+}
+
+static inline uint64_t block_top(uint64_t index) { return STUB_BLOCKS + (index + 1) * STUB_BLOCK_SIZE; }
+
+/** End of the alternate signal stack. */
+static inline uint64_t stack_top(uint64_t index) { return block_top(index) - STUB_GATE_SIZE; }
+
+__attribute__((noreturn)) void stub_die(void);
+
+/** Publish the event in the slot and come back with the sentry's verdict there. */
+void stub_post(struct StubSlot *slot);
+
+/** Run the ops of a verdict. Returns 0 when it was cut short by a failure, which is then described in the slot. */
+int stub_run_ops(struct StubSlot *slot, struct Frame *frame);
+
+/** Write what the call has to say into the program's memory. Returns whether it could be written. */
+int stub_deliver(const struct StubSlot *slot);
+
 /** Bring along what the sentry will read first for the call in `slot`. */
 void stub_fetch(struct StubSlot *slot);
 
 void stub_handler(int signo, const struct Info *info, struct Frame *frame);
+
+// gate.c
+/** What an interrupted or faulting thread was doing, as far as it concerns the gate. */
+enum GateEvent { GATE_NONE, GATE_CALL, GATE_FRAME, GATE_STOP, GATE_RETURN };
+/** Put the program's own state into a signal frame that was made in the gate or at a rewritten call site. */
+enum GateEvent gate_untangle(int signo, uint64_t index, struct Frame *frame);
+/** Give the calling thread its gate if rewritten calls need one. */
+void gate_enter_thread(uint64_t index);
+/** A new thread has its maker's gate in GS: take it away. */
+void gate_forget(void);
+/** The program wants GS for itself: no call goes through the gate any more. */
+void gate_close(void);
+/** Let the call site before `ip` jump to the gate. */
+void gate_rewrite(uint64_t ip, int prot);
 
 /** The handler's return address: rt_sigreturn. */
 void stub_restorer(void);

@@ -82,7 +82,9 @@ void zygote_start(const uint64_t *sp) {
   map(STUB_STATUS, STUB_PAGE, 1, 0x11, STUB_FD_STATUS);
   map(STUB_SETUP, 0x10000, 1, 0x12, STUB_FD_FILTER);
   uint64_t stack = STUB_BLOCKS + STUB_PAGE;
-  map(stack, STUB_BLOCK_STACK, 3, 0x4032, -1);
+  map(stack, STUB_BLOCK_STACK + STUB_GATE_SIZE, 3, 0x4032, -1);
+  map(STUB_TABLE, STUB_MAX_SITES * 8, 3, 0x4032, -1);
+  map(STUB_THUNKS, STUB_MAX_SITES * STUB_THUNK_SIZE, 5, 0x4032, -1);
   if (2 * (aux_value(sp, AT_MINSIGSTKSZ) + STUB_CODE_STACK) > STUB_BLOCK_STACK) give_up(1, -12);
   find_vdso(aux_value(sp, AT_SYSINFO_EHDR));
   for (int fd = 0; fd <= STUB_FD_FILTER; fd++) call3(NR_CLOSE, fd, 0, 0);
@@ -95,9 +97,10 @@ static void take_signals(void) {
   for (unsigned i = 0; i < sizeof signals; i++) {
     must(2, call6(NR_RT_SIGACTION, signals[i], (long)&action, 0, 8, 0, 0));
   }
-  // While it serves a call, a thread copies program memory, which may fault.
+  // While it serves a call, or looks for a rewritten one, a thread copies program memory, which may fault.
   action.mask = ~(1UL << (SIGSEGV_NUMBER - 1) | 1UL << (SIGBUS_NUMBER - 1));
   must(2, call6(NR_RT_SIGACTION, SIGSYS_NUMBER, (long)&action, 0, 8, 0, 0));
+  must(2, call6(NR_RT_SIGACTION, SIGILL_NUMBER, (long)&action, 0, 8, 0, 0));
   uint64_t none = 0;
   must(3, call6(NR_RT_SIGPROCMASK, 2, (long)&none, 0, 8, 0, 0));
   struct AltStack stack = {STUB_BLOCKS + STUB_PAGE, 0, 0, STUB_BLOCK_STACK};
@@ -118,8 +121,10 @@ __attribute__((noreturn)) void zygote_run(void) {
   struct Program program = {(uint16_t)slot->ops[0].a[SETUP_FILTER_LENGTH], (void *)STUB_SETUP};
   long listener = call3(NR_SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FLAGS, (long)&program);
   must(8, listener);
-  forget(0x10000, STUB_BASE);
-  forget(STUB_SETUP, STUB_SLOTS);
+  forget(0x10000, STUB_TABLE);
+  forget(STUB_TABLE_END, STUB_BASE);
+  forget(STUB_SETUP, STUB_THUNKS);
+  forget(STUB_THUNKS + STUB_MAX_SITES * STUB_THUNK_SIZE, STUB_SLOTS);
   forget(STUB_END, hole ? hole : USER_END);
   if (hole) forget(hole_end, USER_END);
   slot->ops[0].a[SETUP_LISTENER] = (uint64_t)listener;

@@ -177,6 +177,7 @@ function newGroup(task: Task, args: CloneArgs, tgid: number): ThreadGroup {
 function inherit(task: Task, child: Task, flags: number): void {
   child.comm = task.comm
   child.personality = task.personality
+  child.gsBase = task.gsBase
   child.timerSlackNs = task.timerSlackNs
   child.sched.copyFrom(task.sched)
   child.entryWork = task.entryWork

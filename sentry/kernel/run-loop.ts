@@ -8,9 +8,11 @@
 //                  parked <── wakeUp ── run queue ──> dispatch again, same arguments
 
 import { EBLOCKED, ENOSYS, ERESTART_RESTARTBLOCK, ERESTARTSYS } from '../../syscall-table/errno.ts'
+import { rewriteCallSite } from '../mm/rewrite.ts'
 import {
   EV_DEAD,
   EV_FAULT,
+  EV_FRAME,
   EV_INTERRUPT,
   EV_OPS_FAILED,
   EV_STARTED,
@@ -73,6 +75,12 @@ function handleEvent(kernel: Kernel, id: number): void {
     case EV_INTERRUPT:
       if (task.state === RUNNING) resumeWithRegs(task, null)
       break
+    case EV_FRAME: {
+      const { unframed } = task
+      task.unframed = null
+      if (unframed !== null) leave(task, unframed)
+      break
+    }
     case EV_OPS_FAILED: {
       const failure = task.opsFailure
       task.opsFailure = null
@@ -138,8 +146,20 @@ export function finish(task: Task, n: number): void {
     return
   }
   if (task.exitWork !== 0 && !task.group.exiting) task.kernel.syscallExit(task, result)
+  leave(task, result)
+}
+
+/** The call has its result: deliver signals, stop, or go on. */
+function leave(task: Task, n: number): void {
+  let result = n
   const restarting = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK
   if (task.work || restarting || task.state === STOPPED) {
+    if (task.thread.bare && !task.group.exiting) {
+      // A signal handler may have to be entered, or the call's registers changed.
+      task.unframed = result
+      task.kernel.platform.frame(task.thread)
+      return
+    }
     result = returnToUser(task, result)
     if (result === -EBLOCKED) return
     if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) return again(task)
@@ -147,6 +167,7 @@ export function finish(task: Task, n: number): void {
   task.restart.clear()
   task.syscallNr = -1
   task.state = RUNNING
+  if (task.thread.hot) rewriteCallSite(task)
   task.kernel.platform.resume(task.thread, result)
 }
 

@@ -148,6 +148,10 @@ export class Task {
   oldThread: ThreadContext | null = null
   /** Scheduling parameters; stored and reported, the host decides. */
   readonly sched = new SchedState()
+  /** What arch_prctl(ARCH_SET_GS) has set. */
+  gsBase = 0
+  /** The result of a call whose end waits for `Platform.frame`; null for none. */
+  unframed: number | null = null
   /** personality(2). */
   personality = 0
   /** prctl(PR_SET_TIMERSLACK). */

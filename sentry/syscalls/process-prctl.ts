@@ -304,15 +304,17 @@ export function sys_arch_prctl(task: Task, option: number, addr: number): number
       return 0
     case ARCH_SET_GS:
       if (addr >= TASK_SIZE) return -EPERM
+      task.gsBase = addr
       ops.setGsBase(addr)
       return 0
+    case ARCH_GET_GS:
+      return copyOutWord(task, addr, task.gsBase)
     case ARCH_GET_CPUID:
       return 1
     case ARCH_SET_CPUID:
       return -ENODEV
     case ARCH_GET_FS:
-    case ARCH_GET_GS:
-      // The bases are the host's; a platform that traps these two cannot tell them.
+      // The base is the host's, and so is the answer.
       return -EINVAL
     default:
       return -EINVAL

@@ -1,0 +1,62 @@
+// What gate.c and gate.S share: the block in which a thread keeps the program's registers while it is in the gate.
+#pragma once
+
+#define GATE_RSP 0
+#define GATE_STACK 8
+#define GATE_RET 24
+#define GATE_INTERRUPTED 32
+
+// What gate_serve says.
+#define GATE_EXIT_RETURN 0
+#define GATE_EXIT_FRAME 1
+
+// A system call instruction outside the stub's text, where the filter would let the stub's own calls pass: it traps.
+#define GATE_TRAP 0x600000300000
+#define GATE_TRAP_LENGTH 2
+
+#ifndef __ASSEMBLER__
+#include <stddef.h>
+#include <stdint.h>
+
+/** GS points to it while a thread may use the gate. */
+struct Gate {
+  // The program's stack pointer, and the gate's own.
+  uint64_t rsp;
+  uint64_t stack;
+  uint64_t slot;
+  // Where the program goes on after a signal frame was made for the gate.
+  uint64_t ret;
+  uint64_t interrupted;
+  uint64_t unused[3];
+};
+_Static_assert(offsetof(struct Gate, rsp) == GATE_RSP, "");
+_Static_assert(offsetof(struct Gate, stack) == GATE_STACK, "");
+_Static_assert(offsetof(struct Gate, ret) == GATE_RET, "");
+_Static_assert(offsetof(struct Gate, interrupted) == GATE_INTERRUPTED, "");
+
+/** The registers in the order in which gate.S pushes them, last first. */
+struct GateRegisters {
+  uint64_t r15, r14, r13, r12, rbp, rbx, r9, r8, r10, rdx, rsi, rdi, rax, r11, rcx, eflags;
+};
+
+#define GATE_SAVED(X) X(rax) X(rdi) X(rsi) X(rdx) X(r10) X(r8) X(r9) X(rbx) X(rbp) X(r12) X(r13) X(r14) X(r15)
+// X(name, index in the signal frame, unused)
+#define GATE_LOADED(X)                                                                       \
+  X(rax, 13, 0) X(rdi, 8, 0) X(rsi, 9, 0) X(rdx, 12, 0) X(r10, 2, 0) X(r8, 0, 0) X(r9, 1, 0)  \
+  X(rbx, 11, 0) X(rbp, 10, 0) X(r12, 4, 0) X(r13, 5, 0) X(r14, 6, 0) X(r15, 7, 0)             \
+  X(rcx, 14, 0) X(r11, 3, 0) X(eflags, 17, 0)
+#define FRAME_RCX 14
+#define FRAME_R11 3
+#define FRAME_EFLAGS 17
+#define EFAULT_NUMBER 14
+
+extern const char gate_entry[], gate_switched[], gate_exit[], gate_end[], gate_stop[];
+
+static inline uint64_t read_gs(void) {
+  uint64_t value;
+  __asm__ volatile("rdgsbase %0" : "=r"(value));
+  return value;
+}
+
+static inline void write_gs(uint64_t value) { __asm__ volatile("wrgsbase %0" : : "r"(value)); }
+#endif
