@@ -81,6 +81,11 @@ void Platform::addOp(Thread* t, int kind, const double* a, int index) {
   PendingOp p;
   p.op = Encode(kind, a);
   p.index = index;
+  // Processes that share the memory count too.
+  if (kind == kRewrite) {
+    p.op.a[2] = t->space->used.count() == 1;
+    p.op.a[3] = t->slot->regs.rax;
+  }
   if (kind == kMmap && a[4] >= 0) p.fd = static_cast<int>(a[4]);
   t->ops.push_back(p);
 }

@@ -53,19 +53,8 @@ constexpr size_t kMaxSites = 1024;
 // The host answers some calls of the program natively, if their arguments allow it: those must reach it. Those that
 // need a signal frame gain nothing.
 bool MayRewrite(uint64_t nr) {
+  if (STUB_IS_NATIVE(nr)) return false;
   switch (nr) {
-    case SYS_futex:
-    case SYS_rseq:
-    case SYS_arch_prctl:
-    case SYS_membarrier:
-    case SYS_sched_yield:
-    case SYS_gettimeofday:
-    case SYS_time:
-    case SYS_getcpu:
-    case SYS_mincore:
-    case SYS_madvise:
-    case SYS_clock_gettime:
-    case SYS_clock_getres:
     case SYS_rt_sigreturn:
     case SYS_clone:
     case SYS_clone3:

@@ -36,7 +36,7 @@ gate_switched:
   xor %ebp, %ebp
   call gate_serve
   test %eax, %eax
-  jnz gate_frame
+  jnz gate_trap
 
 // From here on, an interrupt finds the program's state in the saved registers.
 gate_exit:
@@ -67,8 +67,8 @@ gate_end:
   jmp 2f
 
 // The saved rax is still the call: execute it where it traps.
-gate_frame:
-  movabs $GATE_TRAP, %r11
+gate_trap:
+  mov %gs:GATE_TARGET, %r11
 2:
   mov 112(%rsp), %rax
   mov %rax, %gs:GATE_RET

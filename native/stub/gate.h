@@ -5,14 +5,14 @@
 #define GATE_STACK 8
 #define GATE_RET 24
 #define GATE_INTERRUPTED 32
+#define GATE_TARGET 40
 
 // What gate_serve says.
 #define GATE_EXIT_RETURN 0
-#define GATE_EXIT_FRAME 1
+#define GATE_EXIT_TRAP 1
 
 // A system call instruction outside the stub's text, where the filter would let the stub's own calls pass: it traps.
 #define GATE_TRAP 0x600000300000
-#define GATE_TRAP_LENGTH 2
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -27,12 +27,15 @@ struct Gate {
   // Where the program goes on after a signal frame was made for the gate.
   uint64_t ret;
   uint64_t interrupted;
-  uint64_t unused[3];
+  // The instruction that executes the call for real.
+  uint64_t target;
+  uint64_t unused[2];
 };
 _Static_assert(offsetof(struct Gate, rsp) == GATE_RSP, "");
 _Static_assert(offsetof(struct Gate, stack) == GATE_STACK, "");
 _Static_assert(offsetof(struct Gate, ret) == GATE_RET, "");
 _Static_assert(offsetof(struct Gate, interrupted) == GATE_INTERRUPTED, "");
+_Static_assert(offsetof(struct Gate, target) == GATE_TARGET, "");
 
 /** The registers in the order in which gate.S pushes them, last first. */
 struct GateRegisters {
@@ -40,11 +43,10 @@ struct GateRegisters {
 };
 
 #define GATE_SAVED(X) X(rax) X(rdi) X(rsi) X(rdx) X(r10) X(r8) X(r9) X(rbx) X(rbp) X(r12) X(r13) X(r14) X(r15)
-// X(name, index in the signal frame, unused)
-#define GATE_LOADED(X)                                                                       \
-  X(rax, 13, 0) X(rdi, 8, 0) X(rsi, 9, 0) X(rdx, 12, 0) X(r10, 2, 0) X(r8, 0, 0) X(r9, 1, 0)  \
-  X(rbx, 11, 0) X(rbp, 10, 0) X(r12, 4, 0) X(r13, 5, 0) X(r14, 6, 0) X(r15, 7, 0)             \
-  X(rcx, 14, 0) X(r11, 3, 0) X(eflags, 17, 0)
+// X(name, index in the signal frame)
+#define GATE_LOADED(X)                                                                     \
+  X(rax, 13) X(rdi, 8) X(rsi, 9) X(rdx, 12) X(r10, 2) X(r8, 0) X(r9, 1) X(rbx, 11) X(rbp, 10) \
+  X(r12, 4) X(r13, 5) X(r14, 6) X(r15, 7) X(r11, 3) X(eflags, 17)
 #define FRAME_RCX 14
 #define FRAME_R11 3
 #define FRAME_EFLAGS 17

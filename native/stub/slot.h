@@ -29,8 +29,15 @@
 // system call instruction, are no instruction (06), so that a jump to there is found out.
 #define STUB_TABLE 0x60000ULL
 #define STUB_TABLE_END 0x70000ULL
-#define STUB_MAX_SITES 2048
-#define STUB_THUNK_SIZE 64
+#define STUB_MAX_SITES 1024
+#define STUB_THUNK_SIZE 96
+
+// The calls that the filter may let the program make on the host (native/policy/stub.ts): never rewritten.
+#define STUB_IS_NATIVE(nr)                                                                             \
+  ((nr) == 202 /* futex */ || (nr) == 334 /* rseq */ || (nr) == 158 /* arch_prctl */ ||                \
+   (nr) == 324 /* membarrier */ || (nr) == 24 /* sched_yield */ || (nr) == 96 /* gettimeofday */ ||     \
+   (nr) == 201 /* time */ || (nr) == 309 /* getcpu */ || (nr) == 27 /* mincore */ ||                   \
+   (nr) == 28 /* madvise */ || (nr) == 228 /* clock_gettime */ || (nr) == 229 /* clock_getres */)
 // Room that the stub's own C code may need below a signal frame.
 #define STUB_CODE_STACK 0x2000
 
@@ -81,7 +88,7 @@
 #define STUB_OP_CLONE 3   // a: flags, thread index, clear-tid address, TLS, token, map the block first
 #define STUB_OP_EXIT 4    // this thread
 #define STUB_OP_RETIRE 5   // sleep until the process dies
-#define STUB_OP_REWRITE 6  // a: address behind a system call instruction, protection of its page
+#define STUB_OP_REWRITE 6  // a: address behind a system call instruction, protection of its page, no other threads, number
 
 // Op.flags.
 #define STUB_OPF_ALWAYS 1  // runs even after an earlier op failed

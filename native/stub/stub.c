@@ -82,6 +82,7 @@ static void clone_entry(struct Frame *frame) {
   gate_forget();
   post_start(slot, frame);
   serve(slot, frame);
+  gate_go_on(frame);
   stub_return(frame);
 }
 
@@ -123,7 +124,7 @@ static long run_op(const struct StubOp *op, struct StubSlot *slot, struct Frame 
   const uint64_t *a = op->a;
   switch (op->kind) {
     case STUB_OP_REWRITE:
-      gate_rewrite(a[0], (int)a[1]);
+      gate_rewrite(a[0], (uint32_t)a[3], (int)a[1], (int)a[2]);
       return 0;
     case STUB_OP_SYSCALL:
       if (op->nr == NR_ARCH_PRCTL && a[0] == ARCH_SET_GS) gate_close();
@@ -227,4 +228,5 @@ void stub_handler(int signo, const struct Info *info, struct Frame *frame) {
   }
   stub_post(slot);
   serve(slot, frame);
+  gate_go_on(frame);
 }

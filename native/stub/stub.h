@@ -90,8 +90,10 @@ void gate_enter_thread(uint64_t index);
 void gate_forget(void);
 /** The program wants GS for itself: no call goes through the gate any more. */
 void gate_close(void);
-/** Let the call site before `ip` jump to the gate. */
-void gate_rewrite(uint64_t ip, int prot);
+/** Let the site of the call `nr` before `ip` jump to the gate. `alone`: no other thread can be anywhere in it. */
+void gate_rewrite(uint64_t ip, uint32_t nr, int prot, int alone);
+/** The program goes on behind a call: where what stood there may have moved. */
+void gate_go_on(struct Frame *frame);
 
 /** The handler's return address: rt_sigreturn. */
 void stub_restorer(void);

@@ -12,7 +12,7 @@
 #define PR_SET_PDEATHSIG 1
 #define SECCOMP_SET_MODE_FILTER 1
 #define SECCOMP_FLAGS ((1 << 3) | (1 << 5))  // NEW_LISTENER | WAIT_KILLABLE_RECV
-#define SIGNAL_FLAGS 0x1c000004              // SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_RESTART
+#define SIGNAL_FLAGS 0x5c000004              // SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_RESTART | SA_NODEFER
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 #define USER_END 0x7ffffffff000UL
@@ -93,14 +93,12 @@ void zygote_start(const uint64_t *sp) {
 
 static void take_signals(void) {
   static const unsigned char signals[] = {31, 11, 7, 8, 4, 5, STUB_INTERRUPT};
-  struct Action action = {stub_handler, SIGNAL_FLAGS, stub_restorer, ~0UL};
+  // All signals wait but those of the handler's own copies from and to program memory.
+  uint64_t mask = ~(1UL << (SIGSEGV_NUMBER - 1) | 1UL << (SIGBUS_NUMBER - 1));
+  struct Action action = {stub_handler, SIGNAL_FLAGS, stub_restorer, mask};
   for (unsigned i = 0; i < sizeof signals; i++) {
     must(2, call6(NR_RT_SIGACTION, signals[i], (long)&action, 0, 8, 0, 0));
   }
-  // While it serves a call, or looks for a rewritten one, a thread copies program memory, which may fault.
-  action.mask = ~(1UL << (SIGSEGV_NUMBER - 1) | 1UL << (SIGBUS_NUMBER - 1));
-  must(2, call6(NR_RT_SIGACTION, SIGSYS_NUMBER, (long)&action, 0, 8, 0, 0));
-  must(2, call6(NR_RT_SIGACTION, SIGILL_NUMBER, (long)&action, 0, 8, 0, 0));
   uint64_t none = 0;
   must(3, call6(NR_RT_SIGPROCMASK, 2, (long)&none, 0, 8, 0, 0));
   struct AltStack stack = {STUB_BLOCKS + STUB_PAGE, 0, 0, STUB_BLOCK_STACK};

@@ -119,7 +119,7 @@ __attribute__((unused)) static uint64_t slot_index(void) {
 }
 
 __attribute__((unused)) static struct StubSlot *own_slot(void) {
-  return (struct StubSlot *)(STUB_SLOTS + slot_index() * STUB_PAGE);
+  return (struct StubSlot *)(STUB_SLOTS + slot_index() * STUB_SLOT_SIZE);
 }
 
 // ---- the witness

@@ -9,7 +9,7 @@ static void call_some(int n) {
 }
 
 ATTACK(zero_all_slots) {
-  for (uint64_t i = 0; i < 64; i++) memset((void *)(STUB_SLOTS + i * STUB_PAGE), 0, STUB_PAGE);
+  for (uint64_t i = 0; i < 64; i++) memset((void *)(STUB_SLOTS + i * STUB_SLOT_SIZE), 0, STUB_SLOT_SIZE);
   call_some(10);
 }
 
@@ -19,7 +19,7 @@ ATTACK(fill_all_slots) {
 }
 
 ATTACK(ones_in_own_slot) {
-  memset(own_slot(), 0xff, STUB_PAGE);
+  memset(own_slot(), 0xff, STUB_SLOT_SIZE);
   call_some(10);
 }
 

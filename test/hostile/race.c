@@ -16,7 +16,7 @@ static void *scribble(void *how) {
         __atomic_store_n(&victim->state, (uint32_t)(random64() % 7), __ATOMIC_SEQ_CST);
         break;
       case 2:  // the kind of the event
-        victim->kind = (uint32_t)(random64() % 9);
+        victim->kind = (uint32_t)(random64() % 10);
         break;
       case 3:  // the registers
         words[1 + random64() % 18] = random64() >> (random64() & 63);
@@ -28,7 +28,7 @@ static void *scribble(void *how) {
         victim->ops[random64() % 16].a[random64() % 6] = random64();
         break;
       default:  // what it says of itself
-        victim->fpstate = random64();
+        victim->fpstate = random64() & 1 ? 0 : random64();
         victim->token ^= 1ULL << (random64() & 63);
         victim->child = (int64_t)(random64() % 300);
         victim->opIndex = (uint32_t)random64();
