@@ -1,13 +1,24 @@
 // npm run bench: ours beside gVisor and runc, on one Debian tree, in one table. Each number is the median of some
 // rounds in which the systems take turns, so that what else the machine does falls on all of them.
+// Rows named "..., CPU" tell the processor time of all processes of the sandbox, its start and end included: on a machine
+// that does other things too, it is the steadier figure.
 //   --rounds=N (5)   --only=TEXT: cases whose name holds the text   --quick: one round
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { cache, compile, root, run, writeBundle } from '../run.ts'
 import { debianTree } from '../setup.ts'
+import { CpuGroup } from './cpu-group.ts'
 import { type Peer, peers } from './peers.ts'
 
 const folder = join(cache, 'bench')
@@ -17,6 +28,8 @@ const MODULES =
   ipaddress json logging lzma mailbox multiprocessing pathlib pickle random sqlite3 ssl statistics subprocess tarfile threading tomllib
   unittest xml.etree.ElementTree zipfile`.split(/\s+/)
 
+const GIT = 'git -c safe.directory=* -C /bench/repository'
+
 interface Case {
   name: string
   unit: string
@@ -24,15 +37,31 @@ interface Case {
   measure(peer: Peer): Map<string, number>
 }
 
-/** A script measured from inside, so that starting the sandbox does not count; milliseconds. */
-const inside = (name: string, script: string): Case => ({
+/**
+ * A script measured from inside, so that starting the sandbox does not count; milliseconds. `setUp` comes first and is not
+ * in the time.
+ */
+const inside = (name: string, script: string, setUp = ':'): Case => ({
   name,
   unit: 'ms',
   measure: peer => {
-    const text = `set -e; export HOME=/tmp; cd /tmp; T=$EPOCHREALTIME; ${script} >&2; E=$EPOCHREALTIME; echo $((\${E/./} - \${T/./}))`
-    return new Map([[name, Number(execute(peer, ['bash', '-c', text]).trim()) / 1000]])
+    const text = `set -e; export HOME=/tmp; cd /tmp; { ${setUp}; } >/dev/null
+      T=$EPOCHREALTIME; { ${script}; } >/dev/null; E=$EPOCHREALTIME; echo $((\${E/./} - \${T/./}))`
+    const { stdout, cpuMs } = execute(peer, ['bash', '-o', 'pipefail', '-c', text])
+    return withCpu(name, Number(stdout.trim()) / 1000, cpuMs)
   },
 })
+
+function withCpu(name: string, ms: number, cpuMs: number): Map<string, number> {
+  return new Map(
+    cpuMs > 0
+      ? [
+          [name, ms],
+          [`${name}, CPU`, cpuMs],
+        ]
+      : [[name, ms]],
+  )
+}
 
 const CASES: Case[] = [
   {
@@ -41,7 +70,7 @@ const CASES: Case[] = [
     measure: peer =>
       new Map(
         execute(peer, ['/bench/microbench'])
-          .trim()
+          .stdout.trim()
           .split('\n')
           .map(line => [line.split('\t')[0]!, Number(line.split('\t')[1])]),
       ),
@@ -51,34 +80,50 @@ const CASES: Case[] = [
     unit: 'ms',
     measure: peer => {
       const start = process.hrtime.bigint()
-      execute(peer, ['/bin/true'])
-      return new Map([['start: run /bin/true', Number(process.hrtime.bigint() - start) / 1e6]])
+      const { cpuMs } = execute(peer, ['/bin/true'])
+      return withCpu('start: run /bin/true', Number(process.hrtime.bigint() - start) / 1e6, cpuMs)
     },
   },
   inside('shell: 300 x /bin/true', 'for i in {1..300}; do /bin/true; done'),
   inside(`python3: import ${MODULES.length} modules`, `python3 -c 'import ${MODULES.join(', ')}'`),
   inside('gcc -O2 one file', 'gcc -O2 -pthread -c /bench/microbench.c -o /tmp/o.o'),
-  inside('git status, 5000 files', 'git -c safe.directory=* -C /bench/repository status --short'),
+  inside('git status, 5000 files', `${GIT} status --short`),
+  inside('git checkout, 5000 files', `${GIT} --work-tree=/tmp/w checkout -q -f main`, 'mkdir w'),
   inside('find /usr -xdev | wc -l', 'find /usr -xdev | wc -l'),
-  inside('tar c /usr | cat', 'tar cf - /usr 2>/dev/null | cat > /dev/null'),
+  inside('ls -lR /usr/lib', 'ls -lR /usr/lib'),
+  inside('tar c /usr | cat', 'tar cf - /usr | cat'),
+  inside('tar x 5000 files, tmpfs', 'tar xf r.tar', 'tar cf r.tar -C /bench repository'),
+  inside('rm -r 5000 files, tmpfs', 'rm -r repository', 'cp -r /bench/repository .'),
+  inside(
+    'cp -a 5000 files, bind mount',
+    'cp -a /bench/repository /bench/copy',
+    'rm -rf /bench/copy',
+  ),
+  inside(
+    'rm -r 5000 files, bind mount',
+    'rm -r /bench/copy',
+    'cp -a /bench/repository /bench/copy',
+  ),
 ]
 
 let runs = 0
-function execute(peer: Peer, args: string[]): string {
+function execute(peer: Peer, args: string[]): { stdout: string; cpuMs: number } {
   const id = `bench-${process.pid}-${runs++}`
   const bundle = makeBundle(id, args)
-  const [program, ...rest] = peer.command(bundle, id)
+  const group = new CpuGroup(id)
+  const [program, ...rest] = group.wrap(peer.command(bundle, id))
   const result = run(program!, rest, { seconds: 600 })
+  const cpuMs = group.end()
   peer.cleanUp(id)
   rmSync(bundle, { recursive: true, force: true })
   if (result.status !== 0)
     throw new Error(`status ${result.status}: ${result.stderr.trim().split('\n').pop()}`)
-  return result.stdout
+  return { stdout: result.stdout, cpuMs }
 }
 
 function makeBundle(id: string, args: string[]): string {
   const bundle = join(folder, id)
-  writeBundle(bundle, debianTree(), args, config => {
+  writeBundle(bundle, realpathSync(debianTree()), args, config => {
     config.root.readonly = true
     config.mounts = [
       { destination: '/proc', type: 'proc', source: 'proc' },
