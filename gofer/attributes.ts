@@ -1,12 +1,14 @@
 // Operations that change attributes, and the extended attributes.
 
 import {
+  attributedEntries,
   fchownat,
   getxattr as hostGetxattr,
   listxattr as hostListxattr,
   removexattr as hostRemovexattr,
   setxattr as hostSetxattr,
   latin1,
+  openat2,
   utimensat,
 } from '../native/index.ts'
 import {
@@ -15,14 +17,22 @@ import {
   EFBIG,
   EINVAL,
   ENODATA,
+  ENOTDIR,
   EOPNOTSUPP,
   EPERM,
   ERANGE,
   EROFS,
 } from '../syscall-table/errno.ts'
-import { AT_EMPTY_PATH, XATTR_CREATE, XATTR_REPLACE } from '../syscall-table/flags.ts'
+import {
+  AT_EMPTY_PATH,
+  O_DIRECTORY,
+  O_RDONLY,
+  S_IFDIR,
+  XATTR_CREATE,
+  XATTR_REPLACE,
+} from '../syscall-table/flags.ts'
 import type { Handle } from './handles.ts'
-import { replyAttr } from './lookup.ts'
+import { closeWith, RESOLVE, replyAttr } from './lookup.ts'
 import { chmod } from './modify.ts'
 import { truncate } from './open.ts'
 import {
@@ -173,6 +183,21 @@ export function listxattr(server: GoferServer): number {
     at = end
   }
   return reply.at - start
+}
+
+/** OP_SCANXATTR: the names of a directory's entries that have attributes, each with a NUL at its end. */
+export function scanxattr(server: GoferServer): number {
+  const { request, reply } = server
+  const number = request.u32()
+  if (!request.done()) return -EINVAL
+  const handle = server.handles.get(number)
+  if (handle === undefined) return -EBADF
+  if (handle.type !== S_IFDIR) return -ENOTDIR
+  const fd = openat2(handle.fd, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE)
+  if (fd < 0) return fd
+  const n = attributedEntries(fd, reply.bytes, reply.at)
+  if (n > 0) reply.at += n
+  return closeWith(fd, n)
 }
 
 /** OP_REMOVEXATTR */

@@ -28,9 +28,20 @@ import {
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
+  S_IFREG,
 } from '../syscall-table/flags.ts'
 import type { Handle } from './handles.ts'
-import { CLOSE_MAX, checkName, HEADER_SIZE, PATH_MAX, WALK_HANDLES, WALK_MAX } from './protocol.ts'
+import { reopen } from './open.ts'
+import {
+  CLOSE_MAX,
+  checkName,
+  HEADER_SIZE,
+  PATH_MAX,
+  WALK_HANDLES,
+  WALK_LIST,
+  WALK_MAX,
+  WALK_OPEN,
+} from './protocol.ts'
 import type { GoferServer } from './server.ts'
 
 /** How every lookup resolves: inside of the directory, and through no link of any kind. */
@@ -81,12 +92,14 @@ export function closeWith(fd: HostFd, result: number): number {
   return result
 }
 
+const WALK_FLAGS = WALK_HANDLES | WALK_OPEN | WALK_LIST
+
 /** OP_WALK: resolves components until one is missing or is a symlink. */
 export function walk(server: GoferServer): number {
   const { request, reply, flags } = server
   const number = request.u32()
   const count = request.u16()
-  if (count === 0 || count > WALK_MAX || (flags & ~WALK_HANDLES) !== 0) return -EINVAL
+  if (count === 0 || count > WALK_MAX || (flags & ~WALK_FLAGS) !== 0) return -EINVAL
   const names: string[] = []
   for (let i = 0; i < count; i++) {
     const name = request.string()
@@ -134,7 +147,22 @@ function walkFrom(server: GoferServer, start: Handle, names: readonly string[]):
     if (r < 0) stop = r
   }
   reply.view.setInt32(HEADER_SIZE, stop, true)
+  if (stop === 0 && resolved === names.length) bringAlong(server, dirFd, type)
   return resolved
+}
+
+/** What the walk's flags ask for on top; if it cannot be had, the sentry's own request for it will tell why. */
+function bringAlong(server: GoferServer, fd: HostFd, type: number): void {
+  if ((server.flags & WALK_OPEN) !== 0 && type === S_IFREG) {
+    const opened = reopen(server, fd, O_RDONLY)
+    if (opened >= 0) server.donated = opened
+  }
+  if ((server.flags & WALK_LIST) !== 0 && type === S_IFDIR) {
+    const { reply } = server
+    // Entries are padded to multiples of 8 within the message.
+    while ((reply.at & 7) !== 0) reply.u8(0)
+    appendPage(server, fd, 0, 0)
+  }
 }
 
 /** Looks one component up and appends its record, still without a handle. Returns a descriptor or -errno. */
@@ -196,7 +224,7 @@ export function readlink(server: GoferServer): number {
 
 /** OP_READDIR: a page of entries with attributes, from a cookie on. */
 export function readdir(server: GoferServer): number {
-  const { request, reply } = server
+  const { request } = server
   const number = request.u32()
   const low = request.u32()
   const high = request.u32()
@@ -204,7 +232,13 @@ export function readdir(server: GoferServer): number {
   const handle = server.handles.get(number)
   if (handle === undefined) return -EBADF
   if (handle.type !== S_IFDIR) return -ENOTDIR
-  const fd = openat2(handle.fd, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE)
+  return appendPage(server, handle.fd, low, high)
+}
+
+/** Appends a page of the directory's entries. Returns 0, or -errno with nothing appended. */
+function appendPage(server: GoferServer, dirFd: HostFd, low: number, high: number): number {
+  const { reply } = server
+  const fd = openat2(dirFd, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE)
   if (fd < 0) return fd
   const n = listDirectory(fd, reply.bytes, reply.at, low, high)
   if (n > 0) reply.at += n

@@ -58,10 +58,10 @@ import {
 } from './protocol.ts'
 import type { GoferServer } from './server.ts'
 
-/** The handle's file, opened anew in another mode. Whatever its name is now, it is the same file. */
-export function reopen(server: GoferServer, handle: Handle, flags: number): number {
+/** The file of an O_PATH descriptor, opened anew in another mode. Whatever its name is now, it is the same file. */
+export function reopen(server: GoferServer, pathFd: HostFd, flags: number): number {
   // Never wait: for the other end of a FIFO, a modem, or a lease's holder.
-  return openat2(server.descriptors, String(handle.fd), flags | O_NONBLOCK | O_NOCTTY, 0, 0)
+  return openat2(server.descriptors, String(pathFd), flags | O_NONBLOCK | O_NOCTTY, 0, 0)
 }
 
 const OPEN_FLAGS = O_ACCMODE | O_TRUNC
@@ -78,7 +78,7 @@ export function open(server: GoferServer): number {
   if (handle === undefined) return -EBADF
   const refused = mayDonate(handle, access)
   if (refused < 0) return refused
-  const fd = reopen(server, handle, flags)
+  const fd = reopen(server, handle.fd, flags)
   if (fd < 0) return fd
   server.donated = fd
   return 0
@@ -152,7 +152,7 @@ function withOpened(
   const fd =
     handle.type === S_IFDIR
       ? openat2(handle.fd, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE)
-      : reopen(server, handle, flags)
+      : reopen(server, handle.fd, flags)
   return fd < 0 ? fd : closeWith(fd, action(fd))
 }
 

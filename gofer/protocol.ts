@@ -62,10 +62,15 @@ export const OP_SETXATTR = 20
 export const OP_LISTXATTR = 21
 export const OP_REMOVEXATTR = 22
 export const OP_CONNECT = 23
-export const OP_COUNT = 24
+export const OP_SCANXATTR = 24
+export const OP_COUNT = 25
 
-/** Request flag of OP_WALK: a handle for every component, not only for the last. */
+/** Request flags of OP_WALK: a handle for every component, not only for the last. */
 export const WALK_HANDLES = 1
+/** The last component's descriptor for reading, if it is a regular file. */
+export const WALK_OPEN = 2
+/** The last component's first page of entries, if it is a directory. */
+export const WALK_LIST = 4
 /** Request flag of OP_FSYNC: fdatasync(2). */
 export const FSYNC_DATA_ONLY = 1
 
@@ -164,6 +169,10 @@ export class MessageWriter {
     if (length <= MESSAGE_MAX - this.at) return true
     this.overflow = true
     return false
+  }
+
+  u8(value: number): void {
+    if (this.room(1)) this.bytes[this.at++] = value
   }
 
   u16(value: number): void {

@@ -248,7 +248,7 @@ const NUMBERS = [
 ]
 
 function fuzzMessage(random: (below: number) => number): void {
-  writer.request(random(1000), random(OP_COUNT + 1), random(8) === 0 ? random(65536) : random(2))
+  writer.request(random(1000), random(OP_COUNT + 1), random(8) === 0 ? random(65536) : random(8))
   const fields = random(12)
   for (let i = 0; i < fields; i++) {
     switch (random(5)) {

@@ -3,7 +3,7 @@
 
 import { close, type HostFd, recvMessage, sendMessage } from '../native/index.ts'
 import { EAGAIN, EBUSY, EINVAL, EMFILE, EMSGSIZE, ENFILE, ENOSYS } from '../syscall-table/errno.ts'
-import { getxattr, listxattr, removexattr, setattr, setxattr } from './attributes.ts'
+import { getxattr, listxattr, removexattr, scanxattr, setattr, setxattr } from './attributes.ts'
 import { type AttachPoint, HandleTable } from './handles.ts'
 import { attach, closeHandles, getattr, readdir, readlink, statfs, walk } from './lookup.ts'
 import { link, mkdir, mknod, rename, symlink, unlink } from './modify.ts'
@@ -31,6 +31,7 @@ import {
   OP_READLINK,
   OP_REMOVEXATTR,
   OP_RENAME,
+  OP_SCANXATTR,
   OP_SETATTR,
   OP_SETXATTR,
   OP_STATFS,
@@ -163,5 +164,6 @@ function operationTable(): readonly (Operation | undefined)[] {
   table[OP_LISTXATTR] = listxattr
   table[OP_REMOVEXATTR] = removexattr
   table[OP_CONNECT] = connect
+  table[OP_SCANXATTR] = scanxattr
   return table
 }

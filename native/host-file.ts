@@ -25,6 +25,7 @@ interface HostFile {
   exitNow(status: number): never
   listDirectory(fd: HostFd, to: Uint8Array, at: number, cookieLow: number, high: number): number
   getdents64(fd: HostFd, to: Uint8Array, at: number, length: number): number
+  attributedEntries(fd: HostFd, to: Uint8Array, at: number): number
   mkdirat(dirFd: HostFd, name: string, mode: number): number
   mknodat(dirFd: HostFd, name: string, mode: number, major: number, minor: number): number
   symlinkat(target: string, dirFd: HostFd, name: string): number
@@ -95,6 +96,8 @@ export const exitNow: (status: number) => never = host.exitNow
 /** A page of a directory's entries with their attributes, from a position on; see PAGE_* and ENTRY_*. */
 export const listDirectory = host.listDirectory
 export const getdents64 = host.getdents64
+/** The names of a directory's entries that have extended attributes, each with a NUL at its end. */
+export const attributedEntries = host.attributedEntries
 export const mkdirat = host.mkdirat
 export const mknodat = host.mknodat
 export const symlinkat = host.symlinkat

@@ -6,6 +6,7 @@
 // String and byte array arguments are put into program memory first. A handler that returns -EBLOCKED leaves
 // the task parked; `k.rerun()` calls it again, as the run loop does when the task has been woken.
 
+import { nextMoment } from '../sentry/vfs/moment.ts'
 import '../sentry/fs/tmpfs/mount.ts'
 import { mountTmpfs } from '../sentry/fs/tmpfs/mount.ts'
 import { Creds, FULL_CAPS, NO_CAPS } from '../sentry/kernel/creds.ts'
@@ -78,7 +79,10 @@ export class TestTask {
   /** Call any handler as the run loop would. */
   call(handler: Handler, ...args: Arg[]): number {
     const numbers = args.map(arg => (typeof arg === 'number' ? arg : this.place(arg)))
-    this.#again = () => handler(this.task, ...numbers)
+    this.#again = () => {
+      nextMoment()
+      return handler(this.task, ...numbers)
+    }
     return this.rerun()
   }
 

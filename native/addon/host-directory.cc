@@ -12,6 +12,10 @@
 #include "host-file.h"
 #include "stat-record.h"
 
+#ifndef SYS_listxattrat
+#define SYS_listxattrat 465
+#endif
+
 namespace portcullis {
 namespace {
 
@@ -25,6 +29,7 @@ struct LinuxDirent {
   char name[];
 };
 constexpr size_t kDirentHeader = 19;
+constexpr int kMaxScanned = 8192;
 
 // Layout of a page that listDirectory fills; native/host-file.ts has the same numbers.
 struct PageHeader {
@@ -109,6 +114,40 @@ Napi::Value JsListDirectory(const Info& info) {
   return Num(info.Env(), static_cast<double>(used));
 }
 
+// attributedEntries(fd, out, at) → bytes written at `at`: the names of the entries that have extended attributes, each with
+// a NUL at its end. -ENOSYS before Linux 6.13, -E2BIG for a directory that is too large for one answer.
+Napi::Value JsAttributedEntries(const Info& info) {
+  int fd = I32(info, 0);
+  auto array = info[1].As<Napi::Uint8Array>();
+  size_t at = static_cast<size_t>(I64(info, 2));
+  if (at > array.ByteLength()) return Num(info.Env(), -EINVAL);
+  uint8_t* out = array.Data() + at;
+  const size_t limit = array.ByteLength() - at;
+  size_t used = 0;
+  int entries = 0;
+  alignas(8) uint8_t buffer[32768];
+  for (;;) {
+    long got = syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+    if (got < 0) return Result(info.Env(), -1);
+    if (got == 0) return Num(info.Env(), static_cast<double>(used));
+    for (long i = 0; i < got;) {
+      auto* dirent = reinterpret_cast<const LinuxDirent*>(buffer + i);
+      i += dirent->reclen;
+      size_t length = strnlen(dirent->name, dirent->reclen - kDirentHeader);
+      if (length == 0 || IsDots(dirent->name)) continue;
+      if (++entries > kMaxScanned) return Num(info.Env(), -E2BIG);
+      long n = syscall(SYS_listxattrat, fd, dirent->name, AT_SYMLINK_NOFOLLOW, nullptr, 0);
+      if (n < 0 && errno == ENOSYS) return Result(info.Env(), -1);
+      // An error (but not a file system without attributes) is for whoever asks for this file to see.
+      if (n == 0 || (n < 0 && errno == EOPNOTSUPP)) continue;
+      if (limit - used < length + 1) return Num(info.Env(), -E2BIG);
+      memcpy(out + used, dirent->name, length);
+      out[used + length] = 0;
+      used += length + 1;
+    }
+  }
+}
+
 // getdents64(fd, bytes, at, length): the kernel's own records.
 Napi::Value JsGetdents64(const Info& info) {
   Bytes to = Window(info, 1, 2, 3);
@@ -172,6 +211,7 @@ Napi::Value JsRenameat2(const Info& info) {
 void RegisterDirectories(Napi::Env env, Napi::Object exports) {
   Export<JsListDirectory>(env, exports, "listDirectory");
   Export<JsGetdents64>(env, exports, "getdents64");
+  Export<JsAttributedEntries>(env, exports, "attributedEntries");
   Export<JsMkdirat>(env, exports, "mkdirat");
   Export<JsMknodat>(env, exports, "mknodat");
   Export<JsSymlinkat>(env, exports, "symlinkat");

@@ -20,6 +20,7 @@ import {
   WAIT_HOST,
 } from '../platform.ts'
 import { dispatch, restartClass } from '../syscalls/dispatch.gen.ts'
+import { nextMoment } from '../vfs/moment.ts'
 import { hostProcessDied } from './exit.ts'
 import type { Kernel } from './kernel.ts'
 import { runSeccomp, SKIP_WITH_ZERO } from './seccomp-filter.ts'
@@ -38,6 +39,7 @@ export function run(kernel: Kernel): void {
     if (kernel.halted) return
     const deadline = timers.nextDeadlineNs
     const id = platform.wait(deadline)
+    nextMoment()
     if (id >= 0) handleEvent(kernel, id)
     else if (id === WAIT_HOST) kernel.hostEvents.dispatch()
     if (deadline !== Number.POSITIVE_INFINITY) {

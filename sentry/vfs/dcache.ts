@@ -1,12 +1,13 @@
 // The dentry cache: which names of which directories are known, positive or negative. It holds names weakly
 // in the sense that any dentry may be dropped that nothing holds: no open file, no mount, no task's working
-// directory, no cached child. File systems whose `cacheable` is false are asked again at each walk.
+// directory, no cached child. What file systems whose `cacheable` is false have told holds for a moment (moment.ts).
 
 import { ENOENT } from '../../syscall-table/errno.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
+import { currentMoment } from './moment.ts'
 import { walksChanged } from './path-cache.ts'
 
 /** Cached dentries above which the cache is trimmed at the next walk: some 40 MB with their inodes. */
@@ -35,9 +36,10 @@ export function attachDentry(parent: Dentry, name: string, inode: Inode | null):
 export function instantiate(dentry: Dentry, inode: Inode): void {
   dentry.inode = inode
   inode.pins++
+  dentry.validAt = currentMoment()
   const { children } = dentry.parent!
   if (children.get(dentry.name) === dentry) return
-  // File systems that are not cacheable have no negative dentries in the tree.
+  // It was dropped meanwhile.
   children.set(dentry.name, dentry)
   dentry.cached = true
   cached++
@@ -98,25 +100,34 @@ export function moveDentry(dentry: Dentry, parent: Dentry, name: string): void {
 export function lookupDentry(dir: Dentry, name: string, task: Task | null): Dentry | number {
   const known = dir.children.get(name)
   const inode = dir.inode!
-  if (known !== undefined && inode.sb.cacheable) {
+  if (known !== undefined && isValid(known, inode)) {
     known.used = true
     return known
   }
   const found = inode.lookup(name, task)
-  if (typeof found === 'number') {
-    if (known !== undefined) forgetStale(known)
-    if (found !== -ENOENT) return found
-    if (!inode.sb.cacheable) return new Dentry(name, dir, null)
-    return attachDentry(dir, name, null)
-  }
+  if (typeof found !== 'number') return learnDentry(dir, name, found)
+  if (found === -ENOENT) return learnDentry(dir, name, null)
+  if (known !== undefined) forgetStale(known)
+  return found
+}
+
+/** The cached name `dentry` of `dir` need not be looked up again. */
+export function isValid(dentry: Dentry, dir: Inode): boolean {
+  return dir.sb.cacheable || dentry.validAt === currentMoment()
+}
+
+/** The file system says that a name is of `inode`, or with null that there is no such name. */
+export function learnDentry(dir: Dentry, name: string, inode: Inode | null): Dentry {
+  const known = dir.children.get(name)
   if (known !== undefined) {
-    if (known.inode === found) {
+    if (known.inode === inode) {
       known.used = true
+      known.validAt = currentMoment()
       return known
     }
     forgetStale(known)
   }
-  return attachDentry(dir, name, found)
+  return attachDentry(dir, name, inode)
 }
 
 /** What the cache held is no longer true: someone else changed the file system. */

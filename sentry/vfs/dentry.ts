@@ -1,7 +1,8 @@
 // Dentries: names in the tree, and the cache of lookups. A dentry without an inode is negative: the name is
-// known not to exist. File systems whose `cacheable` is false are asked again at each walk.
+// known not to exist. File systems whose `cacheable` is false are asked again at each moment (moment.ts).
 
 import type { Inode } from './inode.ts'
+import { currentMoment } from './moment.ts'
 import type { Mount } from './mount.ts'
 
 export class Dentry {
@@ -22,6 +23,8 @@ export class Dentry {
   cached = false
   /** Open files that hold this dentry in the cache. */
   opens = 0
+  /** When the file system last said so; counts where others may change it. See moment.ts. */
+  validAt = currentMoment()
   /** Looked up since the cache was last trimmed. */
   used = true
 

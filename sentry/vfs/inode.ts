@@ -77,6 +77,9 @@ export interface DirSink {
   entry(name: string, ino: number, type: number, next: number, inode?: Inode): boolean
 }
 
+/** Intent of a lookup: the file at the end of the path is going to be opened for reading. */
+export const LOOKUP_OPEN = 1
+
 export abstract class Inode {
   readonly sb: SuperBlock
   ino: number
@@ -213,9 +216,9 @@ export abstract class Inode {
   /**
    * A walk is about to look up the components of `path` from `at` on, below this directory. A remote file
    * system may resolve several at once: it returns the inodes of the first ones (null: there is no such
-   * name; nothing follows), or null when it does not care to.
+   * name; nothing follows), or null when it does not care to. `intent` is 0 or LOOKUP_OPEN.
    */
-  lookupChain(_path: string, _at: number): readonly (Inode | null)[] | null {
+  lookupChain(_path: string, _at: number, _intent: number): readonly (Inode | null)[] | null {
     return null
   }
   /**

@@ -51,6 +51,7 @@ import {
   WALK_DIRECTORY,
   WALK_EMPTY,
   WALK_FOLLOW,
+  WALK_OPEN,
   walk,
   walkPath,
 } from './path-walk.ts'
@@ -94,6 +95,7 @@ export function openPath(
   if ((flags & O_CREAT) !== 0) how |= WALK_CREATE
   if ((flags & O_NOFOLLOW) === 0 && (flags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL))
     how |= WALK_FOLLOW
+  if ((flags & (O_ACCMODE | O_CREAT | O_DIRECTORY)) === O_RDONLY) how |= WALK_OPEN
   const n = walkPath(task, dfd, path, how)
   if (n < 0) return n
   const { mount, dentry } = walk
@@ -225,7 +227,7 @@ function openTmpfile(
  * hold AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW.
  */
 export function openForExec(task: Task, dfd: number, path: string, flags: number): File | number {
-  let how = (flags & AT_SYMLINK_NOFOLLOW) !== 0 ? 0 : WALK_FOLLOW
+  let how = WALK_OPEN | ((flags & AT_SYMLINK_NOFOLLOW) !== 0 ? 0 : WALK_FOLLOW)
   if ((flags & AT_EMPTY_PATH) !== 0) how |= WALK_EMPTY
   const n = walkPath(task, dfd, path, how)
   if (n < 0) return n

@@ -29,8 +29,9 @@ import {
   S_ISVTX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { attachDentry, lookupDentry, trimDcache } from './dcache.ts'
+import { isValid, learnDentry, lookupDentry, trimDcache } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
+import { LOOKUP_OPEN } from './inode.ts'
 import type { Mount } from './mount.ts'
 import { cachedWalk, keepWalk } from './path-cache.ts'
 import { MAY_EXEC, permission } from './permission.ts'
@@ -46,6 +47,8 @@ export const WALK_EMPTY = 4
 export const WALK_DIRECTORY = 8
 /** The last component may be missing: the result is a negative dentry then. */
 export const WALK_CREATE = 16
+/** The file found will be opened for reading: its file system may prepare that. Changes no result. */
+export const WALK_OPEN = 32
 const RESOLVE_SHIFT = 8
 
 /** The flag bits of a walk that obeys openat2(2)'s `resolve`. */
@@ -96,6 +99,8 @@ class Walk {
   path = ''
   at = 0
   flags = 0
+  /** LOOKUP_* */
+  intent = 0
   task!: Task
 }
 
@@ -104,9 +109,11 @@ export const walk = new Walk()
 /**
  * Resolve `path` from directory descriptor `dfd`. Returns 0 with the result in `walk`, or -errno.
  */
-export function walkPath(task: Task, dfd: number, path: string, flags: number): number {
+export function walkPath(task: Task, dfd: number, path: string, how: number): number {
+  const flags = how & ~WALK_OPEN
   const error = start(task, dfd, path, flags)
   if (error < 0 || path === '') return error
+  walk.intent = flags === how ? 0 : LOOKUP_OPEN
   if ((flags & ~KEPT_FLAGS) !== 0) return follow()
   const { mount, dentry, rootDentry } = walk
   const known = cachedWalk(path, mount, dentry, rootDentry, flags)
@@ -229,10 +236,11 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   const name = path.slice(at, end)
   const dir = walk.dentry
   let child = dir.children.get(name)
-  if (child === undefined || !dir.inode!.sb.cacheable) {
-    if (!dir.inode!.sb.cacheable) walk.plain = false
+  const { cacheable } = dir.inode!.sb
+  if (!cacheable) walk.plain = false
+  if (child === undefined || !isValid(child, dir.inode!)) {
     if ((walk.flags & CACHED) !== 0) return -EAGAIN
-    if (child === undefined && !isLast) fillChain(dir, path, at)
+    if (!isLast || !cacheable || walk.intent !== 0) fillChain(dir, path, at)
     const found = lookupDentry(dir, name, walk.task)
     if (typeof found === 'number') return found
     child = found
@@ -244,14 +252,14 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
 
 /** Let the file system resolve several components at once, and put what it found into the cache. */
 function fillChain(dir: Dentry, path: string, start: number): void {
-  const chain = dir.inode!.lookupChain(path, start)
+  const chain = dir.inode!.lookupChain(path, start, walk.intent)
   if (chain === null) return
   let parent = dir
   let at = start
   for (const inode of chain) {
     let end = at
     while (end < path.length && path.charCodeAt(end) !== SLASH) end++
-    parent = attachDentry(parent, path.slice(at, end), inode)
+    parent = learnDentry(parent, path.slice(at, end), inode)
     at = end
     while (at < path.length && path.charCodeAt(at) === SLASH) at++
   }

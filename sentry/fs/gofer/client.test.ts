@@ -6,10 +6,12 @@ import {
   mkdtempSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -31,6 +33,7 @@ import {
 } from '../../../gofer/protocol.ts'
 import {
   close,
+  latin1,
   pread,
   pwrite,
   STATFS_BSIZE,
@@ -45,6 +48,7 @@ import {
   EIO,
   ENODATA,
   ENOENT,
+  ENOSYS,
   ENOTEMPTY,
   EOPNOTSUPP,
   EPERM,
@@ -123,6 +127,29 @@ test('walk stops at what is missing and at symlinks, with their targets', () => 
   expect(found.attrs[2]!.mode & S_IFMT).toBe(S_IFLNK)
   expect(found.attrs[2]!.target).toBe('../elsewhere')
   expect([...found.handles.slice(0, 3)].every(handle => handle > 0)).toBe(true)
+})
+
+test('a walk brings a descriptor or a listing along, where there is one', () => {
+  expect(client.walkOpen(root, ['a', 'file'], 0, 2, found)).toBe(2)
+  const bytes = Buffer.alloc(10)
+  expect(readSync(found.fd, bytes)).toBe(7)
+  expect(() => writeSync(found.fd, 'x')).toThrow()
+  close(found.fd)
+  for (const names of [['a'], ['a', 'none'], ['a', 'b', 'link']]) {
+    client.walkOpen(root, names, 0, names.length, found)
+    expect(found.fd).toBe(-1)
+  }
+  const page = new DirPage()
+  const entry = new DirEntry()
+  expect(client.walkList(root, ['a', 'b'], found, page)).toBe(2)
+  expect(page.loaded && page.complete).toBe(true)
+  const listed: string[] = []
+  while (page.next(entry) > 0) listed.push(entry.name)
+  expect(listed.sort()).toEqual(['c', 'link'])
+  expect(client.walkList(root, ['a', 'file'], found, page)).toBe(2)
+  expect(page.loaded).toBe(false)
+  expect(client.walkList(root, ['a', 'none'], found, page)).toBe(1)
+  expect(page.loaded).toBe(false)
 })
 
 test('an opened file is read, written and truncated through its descriptor', () => {
@@ -252,6 +279,9 @@ test('extended attributes of the permitted name spaces', () => {
   expect(client.getxattr(file, 'user.x', read.subarray(0, 2))).toBe(-ERANGE)
   expect(client.getxattr(file, 'user.x', read)).toBe(3)
   expect([...read.subarray(0, 3)]).toEqual([1, 0, 255])
+  const names = new Uint8Array(100)
+  const scanned = client.scanxattr(handleOf('a'), names)
+  if (scanned !== -ENOSYS) expect(latin1(names, 0, scanned)).toBe('file\0')
   const length = client.listxattr(file, read)
   expect(String.fromCharCode(...read.subarray(0, length))).toBe('user.x\0')
   expect(client.removexattr(file, 'user.x')).toBe(0)

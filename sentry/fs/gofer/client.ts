@@ -27,6 +27,7 @@ import {
   OP_READLINK,
   OP_REMOVEXATTR,
   OP_RENAME,
+  OP_SCANXATTR,
   OP_SETATTR,
   OP_SETXATTR,
   OP_STATFS,
@@ -36,7 +37,9 @@ import {
   PATH_MAX,
   SET_ALL,
   WALK_HANDLES,
+  WALK_LIST,
   WALK_MAX,
+  WALK_OPEN,
 } from '../../../gofer/protocol.ts'
 import {
   close,
@@ -103,6 +106,29 @@ export class GoferClient {
     return this.#walk(handle, names, first, count, result, WALK_HANDLES)
   }
 
+  /** Like `walk`; if the last component is a regular file, `result.fd` is a descriptor for reading it, or -1. */
+  walkOpen(
+    handle: number,
+    names: readonly string[],
+    first: number,
+    count: number,
+    result: WalkResult,
+  ): number {
+    return this.#walk(handle, names, first, count, result, WALK_OPEN)
+  }
+
+  /**
+   * Like `walk`; if the last component is a directory, its first entries may come along in `page`, which is empty and not
+   * complete when they do not.
+   */
+  walkList(handle: number, names: readonly string[], result: WalkResult, page: DirPage): number {
+    page.reset()
+    const r = this.#askWalk(handle, names, 0, names.length, result, WALK_LIST, page.reader)
+    if (r < 0 || page.reader.done()) return r
+    page.reader.take(-page.reader.at & 7)
+    return result.stop === 0 && page.start() ? r : this.#fail()
+  }
+
   #walk(
     handle: number,
     names: readonly string[],
@@ -111,29 +137,49 @@ export class GoferClient {
     result: WalkResult,
     flags: number,
   ): number {
+    const r = this.#askWalk(handle, names, first, count, result, flags, this.#in)
+    if (r < 0 || this.#in.done()) return r
+    this.#dropFds()
+    result.fd = -1
+    return this.#fail()
+  }
+
+  #askWalk(
+    handle: number,
+    names: readonly string[],
+    first: number,
+    count: number,
+    result: WalkResult,
+    flags: number,
+    input: MessageReader,
+  ): number {
     const n = Math.min(count, WALK_MAX)
     const out = this.#begin(OP_WALK, flags)
     out.u32(handle)
     out.u16(n)
     for (let i = 0; i < n; i++) out.string(names[first + i]!)
-    const r = this.#call(this.#in, 0)
+    result.fd = -1
+    const r = this.#call(input, 0, flags & WALK_OPEN ? 1 : 0)
     if (r < 0) return r
-    if (r > n) return this.#fail()
-    return this.#readWalk(r, result)
+    if (r > n || this.#readWalk(r, result, input) < 0) {
+      this.#dropFds()
+      return this.#fail()
+    }
+    if (this.#fds[0] === 1) result.fd = this.#fds[1]!
+    return r
   }
 
-  #readWalk(count: number, result: WalkResult): number {
-    const input = this.#in
+  #readWalk(count: number, result: WalkResult, input: MessageReader): number {
     result.stop = input.i32()
-    if (result.stop > 0 || result.stop < -4095) return this.#fail()
+    if (result.stop > 0 || result.stop < -4095) return -EIO
     for (let i = 0; i < count; i++) {
       result.handles[i] = input.u32()
       result.attrs[i] ??= new FileAttr()
       const attr = result.attrs[i]!
       input.attr(attr)
-      if (!isSane(attr)) return this.#fail()
+      if (!isSane(attr)) return -EIO
     }
-    if (!input.done()) return this.#fail()
+    if (input.bad) return -EIO
     result.count = count
     return count
   }
@@ -355,6 +401,12 @@ export class GoferClient {
     return this.#callForResult()
   }
 
+  /** The length of the list of a directory's entries that have extended attributes, each name with a NUL at its end. */
+  scanxattr(handle: number, list: Uint8Array): number {
+    this.#begin(OP_SCANXATTR, 0).u32(handle)
+    return this.#callForBytes(list)
+  }
+
   removexattr(handle: number, name: string): number {
     const out = this.#begin(OP_REMOVEXATTR, 0)
     out.u32(handle)
@@ -386,10 +438,10 @@ export class GoferClient {
   }
 
   /**
-   * Sends the request and waits for its answer in `input`, read up to the payload. With `fdCount`, a success
-   * must bring as many descriptors. Returns the result.
+   * Sends the request and waits for its answer in `input`, read up to the payload. A success must bring `fdCount`
+   * descriptors, and may bring `mayFds` more. Returns the result.
    */
-  #call(input: MessageReader, fdCount: number): number {
+  #call(input: MessageReader, fdCount: number, mayFds = 0): number {
     const out = this.#out
     if (this.#broken) return -EIO
     if (out.overflow) return -ENAMETOOLONG
@@ -398,11 +450,13 @@ export class GoferClient {
     const received = this.#fds[0]!
     const result = length < HEADER_SIZE ? -EIO : input.view.getInt32(4, true)
     const wanted = result < 0 ? 0 : fdCount
+    const most = result < 0 ? 0 : fdCount + mayFds
     const sound =
       length >= HEADER_SIZE &&
       input.view.getUint32(0, true) === this.#tag &&
       result >= -4095 &&
-      received === wanted
+      received >= wanted &&
+      received <= most
     if (!sound) {
       this.#dropFds()
       return this.#fail()

@@ -31,10 +31,13 @@ export class DirPage {
   /** Position after the last entry that `next` has delivered: where to ask for the next page. */
   cookieLow = 0
   cookieHigh = 0
+  /** A page has been received since `reset`. */
+  loaded = false
   #remaining = 0
 
   reset(): void {
     this.complete = false
+    this.loaded = false
     this.#remaining = 0
   }
 
@@ -48,6 +51,7 @@ export class DirPage {
     if (count === 0 && complete === 0) return false
     this.#remaining = count
     this.complete = complete === 1
+    this.loaded = true
     return true
   }
 

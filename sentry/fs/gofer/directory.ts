@@ -1,6 +1,7 @@
 // Directories behind the gofer.
 
-import { FileAttr, WALK_MAX } from '../../../gofer/protocol.ts'
+import { FileAttr, MESSAGE_MAX, WALK_MAX } from '../../../gofer/protocol.ts'
+import { latin1 } from '../../../native/index.ts'
 import { EINVAL, EIO, ENOENT, EXDEV } from '../../../syscall-table/errno.ts'
 import {
   AT_REMOVEDIR,
@@ -15,17 +16,19 @@ import type { Task } from '../../kernel/task.ts'
 import { attachDentry, cachedDentries, DCACHE_LIMIT } from '../../vfs/dcache.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
 import { DirectoryOps, type File, type FileOps } from '../../vfs/file.ts'
-import type { DirSink, Inode } from '../../vfs/inode.ts'
+import { type DirSink, type Inode, LOOKUP_OPEN } from '../../vfs/inode.ts'
 import { touchChanged, touchModified } from '../../vfs/super.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
 import { FIRST_COOKIE, listDots } from '../tmpfs/directory.ts'
+import { closeFd } from './connection.ts'
 import { DirEntry } from './dir-page.ts'
-import { GoferInode } from './inode.ts'
-import type { GoferFile } from './regular.ts'
+import { BRING_PAGE, GoferInode } from './inode.ts'
+import { GoferFile } from './regular.ts'
 
 const directoryOps = new DirectoryOps()
 const attr = new FileAttr()
 const entry = new DirEntry()
+const scanBuffer = new Uint8Array(MESSAGE_MAX)
 /** Components resolved by one message: few paths are longer. */
 const CHAIN_MAX = Math.min(16, WALK_MAX)
 
@@ -42,6 +45,9 @@ interface Listing {
   complete: boolean
 }
 
+/** So many questions for attributes of entries are worth one for all of them. */
+const SCAN_AFTER = 8
+
 /** A directory with at most so many entries keeps its listing, until its names change. */
 const KEPT_ENTRIES_MAX = 1000
 
@@ -49,32 +55,56 @@ export class GoferDir extends GoferInode {
   /** The whole listing, as it was at `#keptVersion`. */
   #kept: Listing | null = null
   #keptVersion = 0
+  /** The entries that have extended attributes, as of `#scanVersion`; null when that could not be told. */
+  #attributed: Set<string> | null = null
+  #scanVersion = -1
+  #xattrQuestions = 0
+  #scanAfter = SCAN_AFTER
 
   override lookup(name: string, _task: Task | null): Inode | number {
-    const chain = this.#walk([name])
+    const chain = this.#walk([name], 0)
     if (typeof chain === 'number') return chain
     return chain[0] ?? -ENOENT
   }
 
-  override lookupChain(path: string, at: number): readonly (Inode | null)[] | null {
-    if (!this.sb.cacheable) return null
+  override lookupChain(path: string, at: number, intent: number): readonly (Inode | null)[] | null {
     const names = componentsOf(path, at)
-    if (names.length < 2) return null
-    const chain = this.#walk(names)
+    // A single one is no more than a lookup.
+    if (names.length < 2 && intent === 0) return null
+    const chain = this.#walk(names, intent)
     return typeof chain === 'number' ? null : chain
   }
 
   /** Resolve names one below the other. A null at the end means that the name does not exist. */
-  #walk(names: readonly string[]): (GoferInode | null)[] | number {
-    const handle = this.needHandle()
-    if (handle < 0) return handle
+  #walk(names: readonly string[], intent: number): (GoferInode | null)[] | number {
     const { connection } = this.sb
     const result = connection.walkResult
-    let n = connection.client.walk(handle, names, 0, names.length, result)
+    let n = this.#ask(names, intent)
     if (n >= 0 && connection.makeRoom(result.stop)) {
-      n = connection.client.walk(this.needHandle(), names, 0, names.length, result)
+      result.fd = closeFd(result.fd)
+      n = this.#ask(names, intent)
     }
     if (n < 0) return n
+    const chain = this.#chainOf(n, names)
+    if (result.fd >= 0) {
+      const last = typeof chain === 'number' ? null : chain[names.length - 1]
+      if (last instanceof GoferFile) last.adoptReadFd(result.fd)
+      else closeFd(result.fd)
+    }
+    return chain
+  }
+
+  #ask(names: readonly string[], intent: number): number {
+    const handle = this.needHandle()
+    if (handle < 0) return handle
+    const { client, walkResult } = this.sb.connection
+    if (intent === LOOKUP_OPEN) return client.walkOpen(handle, names, 0, names.length, walkResult)
+    return client.walk(handle, names, 0, names.length, walkResult)
+  }
+
+  /** The inodes that a walk has found. */
+  #chainOf(n: number, names: readonly string[]): (GoferInode | null)[] | number {
+    const result = this.sb.connection.walkResult
     const { stop } = result
     if (n === 0 && stop !== 0 && stop !== -ENOENT) return stop
     const chain: (GoferInode | null)[] = []
@@ -238,6 +268,31 @@ export class GoferDir extends GoferInode {
     newDir.nlink += away - back - gone
   }
 
+  /**
+   * Whether the entry `name` is known to have no extended attributes. When many entries are asked about (`ls -l`), the gofer
+   * is asked about all of them at once.
+   */
+  withoutXattrs(name: string): boolean {
+    if (this.#scanVersion !== this.version) {
+      if (++this.#xattrQuestions < this.#scanAfter) return false
+      this.#scanXattrs()
+    }
+    return this.#attributed !== null && !this.#attributed.has(name)
+  }
+
+  #scanXattrs(): void {
+    this.#xattrQuestions = 0
+    // Where names keep changing, less and less often.
+    this.#scanAfter *= 4
+    this.#scanVersion = this.version
+    this.#attributed = null
+    const handle = this.needHandle()
+    if (handle < 0) return
+    const n = this.sb.connection.client.scanxattr(handle, scanBuffer)
+    if (n < 0) return
+    this.#attributed = new Set(latin1(scanBuffer, 0, n).split('\0'))
+  }
+
   override open(_task: Task, _flags: number): FileOps | number {
     return directoryOps
   }
@@ -278,12 +333,24 @@ export class GoferDir extends GoferInode {
     return listing
   }
 
-  #nextPage(listing: Listing, dentry: Dentry): number {
+  /** Load the page after `listing` into `connection.page`. */
+  #loadPage(listing: Listing): number {
+    const { page, client } = this.sb.connection
+    const first = listing.cookieLow === 0 && listing.cookieHigh === 0
+    if (this.handle === 0 && first) {
+      const n = this.walkHere(BRING_PAGE)
+      if (n < 0) return n
+      if (page.loaded) return 0
+    }
     const handle = this.needHandle()
     if (handle < 0) return handle
-    const { page, client } = this.sb.connection
-    const n = client.readdir(handle, listing.cookieLow, listing.cookieHigh, page)
+    return client.readdir(handle, listing.cookieLow, listing.cookieHigh, page)
+  }
+
+  #nextPage(listing: Listing, dentry: Dentry): number {
+    const n = this.#loadPage(listing)
     if (n < 0) return n
+    const { page } = this.sb.connection
     listing.start += listing.names.length
     listing.names = []
     listing.inodes = []

@@ -1,6 +1,8 @@
 // The gofer file system against a real gofer process, through the handlers.
 
+import { spawnSync } from 'node:child_process'
 import {
+  chmodSync,
   existsSync,
   linkSync,
   lstatSync,
@@ -17,7 +19,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { close } from '../../../native/index.ts'
-import { EEXIST, ENODATA, ENOENT, ENOTEMPTY } from '../../../syscall-table/errno.ts'
+import { EEXIST, ENODATA, ENOENT, ENOTEMPTY, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
 import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
@@ -195,6 +197,17 @@ test('shared: changes from outside are seen', () => {
   expect(stat('/late').size).toBe(10)
   rmSync(join(tree, 'late'))
   expect(stat('/late').n).toBe(-ENOENT)
+  mkdirSync(join(tree, 'a/x'))
+  writeFileSync(join(tree, 'a/x/file'), 'shallow')
+  expect(get('/a/x/file')).toBe('shallow')
+  rmSync(join(tree, 'a/x'), { recursive: true })
+  expect(get('/a/x/file')).toBe(-ENOENT)
+  symlinkSync('b/c', join(tree, 'a/x'))
+  expect(get('/a/x/file')).toBe('deep')
+  const fd = k.sys.open('/top', O_RDONLY, 0)
+  chmodSync(join(tree, 'top'), 0o600)
+  expect(stat('/top').mode & 0o7777).toBe(0o600)
+  k.sys.close(fd)
   expect(put('/made', 'here')).toBe(4)
   expect(lstatSync(join(tree, 'made')).size).toBe(4)
 })
@@ -206,6 +219,37 @@ test('extended attributes and file system figures', () => {
   const n = k.sys.setxattr('/top', 'user.x', Buffer.from('1'), 1, 0)
   if (n === 0) expect(k.sys.getxattr('/top', 'user.x', at, 16)).toBe(1)
   expect(k.sys.statfs('/top', at)).toBe(0)
+})
+
+test('many files are known to have no extended attributes, until they get some', () => {
+  for (let i = 0; i < 20; i++) writeFileSync(join(tree, `a/f${i}`), '')
+  start()
+  const count = () => {
+    let n = 0
+    for (let i = 0; i < 20; i++) n += k.sys.listxattr(`/a/f${i}`, 0, 0)
+    return n
+  }
+  expect(count()).toBe(0)
+  const n = k.sys.setxattr('/a/f17', 'user.x', Buffer.from('1'), 1, 0)
+  if (n === -EOPNOTSUPP) return console.log('skipped: no user.* attributes on this file system')
+  expect(count()).toBe(7)
+  expect(k.sys.rename('/a/f17', '/a/f3')).toBe(0)
+  expect(k.sys.listxattr('/a/f3', 0, 0)).toBe(7)
+  expect(k.sys.removexattr('/a/f3', 'user.x')).toBe(0)
+  expect(k.sys.listxattr('/a/f3', 0, 0)).toBe(0)
+})
+
+test('shared: extended attributes from outside are seen', () => {
+  start(true)
+  // Longer ago than the clock of file times is coarse.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+  const fd = k.sys.open('/top', O_RDONLY, 0)
+  expect(k.sys.flistxattr(fd, 0, 0)).toBe(0)
+  expect(k.sys.flistxattr(fd, 0, 0)).toBe(0)
+  // Another way to the same file, that this inode does not know of.
+  const set = spawnSync('setfattr', ['-n', 'user.x', '-v', '1', join(tree, 'top')])
+  if (set.status !== 0) return console.log('skipped: no setfattr, or no user.* attributes here')
+  expect(k.sys.flistxattr(fd, 0, 0)).toBe(7)
 })
 
 test('a kept listing follows changes', () => {

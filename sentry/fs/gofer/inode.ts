@@ -9,6 +9,7 @@ import {
   SET_MTIME,
   SET_SIZE,
   SET_UID,
+  WALK_MAX,
 } from '../../../gofer/protocol.ts'
 import { latin1 } from '../../../native/index.ts'
 import { EIO, ELOOP, ENODATA, ENOENT, EOPNOTSUPP, ESTALE } from '../../../syscall-table/errno.ts'
@@ -16,14 +17,31 @@ import { XATTR_LIST_MAX, XATTR_SIZE_MAX } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import { Inode, type SetAttr } from '../../vfs/inode.ts'
+import { currentMoment } from '../../vfs/moment.ts'
 import { touchChanged } from '../../vfs/super.ts'
 import { openSpecial } from '../special.ts'
+import { closeFd } from './connection.ts'
 import type { GoferDir } from './directory.ts'
 import { AttrChange } from './results.ts'
 import type { GoferSuperBlock } from './super.ts'
 
+// What a walk is to bring along.
+export const BRING_NOTHING = 0
+export const BRING_FD = 1
+export const BRING_PAGE = 2
+
 const fresh = new FileAttr()
 const change = new AttrChange()
+const now = { sec: 0, nsec: 0 }
+/** The only extended attributes that the gofer deals with. */
+const SERVED_XATTRS = /^(user|security)\./
+const UNKNOWN = 0
+const NONE = 1
+/** It may have some, whatever its directory knows. */
+const ASK = 2
+/** A host's clock for file times is this coarse, and some. */
+const CLOCK_TICK_NS = 20e6
+/** Room for a list of names or a value. */
 const xattrBuffer = new Uint8Array(Math.max(XATTR_SIZE_MAX, XATTR_LIST_MAX))
 
 export class GoferInode extends Inode {
@@ -36,11 +54,17 @@ export class GoferInode extends Inode {
   key: number | string = 0
   /** A symlink's target, when it came with the attributes. */
   target = ''
-  /** Known to have no extended attributes. */
-  #noXattrs = false
+  /** When the attributes were told; counts where others may change them. */
+  validAt = 0
+  /** What is known of its extended attributes: UNKNOWN, NONE, or ASK. */
+  #xattrs = UNKNOWN
+  /** NONE holds as long as this is the time of the last change, where others may make some. */
+  #bareSec = 0
+  #bareNsec = 0
 
   /** Take over attributes as the host tells them. */
   update(attr: FileAttr): void {
+    this.validAt = currentMoment()
     this.mode = attr.mode
     this.nlink = attr.nlink
     this.uid = attr.uid
@@ -76,8 +100,14 @@ export class GoferInode extends Inode {
 
   /** The handle, asked for when there is none. Returns it, or -errno. */
   needHandle(): number {
-    if (this.handle !== 0) return this.handle
-    // From the nearest ancestor with a handle down; iterative, since trees may be deep.
+    return this.handle !== 0 ? this.handle : this.walkHere(BRING_NOTHING)
+  }
+
+  /**
+   * Ask for the handle, by a walk from the nearest ancestor that has one. `bring` says what is to come with it: BRING_FD
+   * into `connection.walkResult`, BRING_PAGE into `connection.page`. Returns the handle, or -errno.
+   */
+  walkHere(bring: number): number {
     const missing: GoferInode[] = []
     let at: GoferInode = this
     while (at.handle === 0) {
@@ -85,27 +115,43 @@ export class GoferInode extends Inode {
       missing.push(at)
       at = at.dir
     }
-    for (let i = missing.length - 1; i >= 0; i--) {
-      const n = missing[i]!.#walkToSelf(at.handle)
+    while (missing.length > 0) {
+      const part = missing.splice(-WALK_MAX).reverse()
+      const target = part[part.length - 1]!
+      const names = part.map(inode => inode.name)
+      const n = target.#walkFrom(at.handle, names, missing.length === 0 ? bring : BRING_NOTHING)
       if (n < 0) return n
-      at = missing[i]!
+      at = target
     }
     return this.handle
   }
 
-  #walkToSelf(parent: number): number {
+  #walkFrom(ancestor: number, names: string[], bring: number): number {
     const { connection } = this.sb
     const result = connection.walkResult
-    const names = [this.name]
-    let n = connection.client.walk(parent, names, 0, 1, result)
-    if (n === 0 && connection.makeRoom(result.stop))
-      n = connection.client.walk(parent, names, 0, 1, result)
+    let n = this.#request(ancestor, names, bring)
+    if (n >= 0 && connection.makeRoom(result.stop)) {
+      result.fd = closeFd(result.fd)
+      // Making room may have taken the ancestor's handle.
+      return this.walkHere(bring)
+    }
     if (n < 0) return n
-    if (n === 0) return result.stop || -ENOENT
-    this.handle = result.handles[0]!
-    if (this.handle === 0) return -EIO
+    if (n < names.length) n = result.stop || -ENOENT
+    else if (result.handles[n - 1] === 0) n = -EIO
+    if (n < 0) {
+      result.fd = closeFd(result.fd)
+      return n
+    }
+    this.handle = result.handles[n - 1]!
     connection.addHandle(this)
     return this.handle
+  }
+
+  #request(ancestor: number, names: string[], bring: number): number {
+    const { client, walkResult, page } = this.sb.connection
+    if (bring === BRING_PAGE) return client.walkList(ancestor, names, walkResult, page)
+    if (bring === BRING_FD) return client.walkOpen(ancestor, names, 0, names.length, walkResult)
+    return client.walk(ancestor, names, 0, names.length, walkResult)
   }
 
   /** The name is about to go: what the open files of it need must not be found by name any more. */
@@ -127,8 +173,16 @@ export class GoferInode extends Inode {
     if (this.nlink === 0) this.sb.forget(this)
   }
 
+  /** The attributes are as the host would tell them now. */
+  isFresh(): boolean {
+    return this.sb.cacheable || this.validAt === currentMoment()
+  }
+
+  /** As `refresh`, unless that takes a message. */
+  refreshIfCheap(): void {}
+
   override refresh(): number {
-    if (this.sb.cacheable) return 0
+    if (this.isFresh()) return 0
     const handle = this.needHandle()
     if (handle < 0) return handle
     const n = this.sb.connection.client.getattr(handle, fresh)
@@ -183,6 +237,7 @@ export class GoferInode extends Inode {
   }
 
   override getxattr(name: string): Uint8Array | number {
+    if (!SERVED_XATTRS.test(name)) return name.startsWith('trusted.') ? -ENODATA : -EOPNOTSUPP
     if (this.#knownWithout()) return -ENODATA
     const handle = this.needHandle()
     if (handle < 0) return handle
@@ -190,17 +245,41 @@ export class GoferInode extends Inode {
     return n < 0 ? n : xattrBuffer.slice(0, n)
   }
 
-  /** Most files have no extended attributes; asked once, that is known for good. */
+  /** Most files have no extended attributes; asked once, that is known for as long as it is certain. */
   #knownWithout(): boolean {
-    if (!this.#noXattrs && this.sb.cacheable) this.listxattr()
-    return this.#noXattrs
+    if (this.#isBare()) return true
+    if (!this.sb.cacheable || this.#xattrs === ASK) return false
+    this.listxattr()
+    return this.#xattrs === NONE
+  }
+
+  #isBare(): boolean {
+    if (this.#xattrs === UNKNOWN && this.sb.cacheable && this.dir?.withoutXattrs(this.name))
+      this.#xattrs = NONE
+    if (this.#xattrs !== NONE || this.sb.cacheable) return this.#xattrs === NONE
+    // Where others may set attributes, that shows in the time of the last change.
+    if (this.refresh() < 0) return false
+    return this.ctimeSec === this.#bareSec && this.ctimeNsec === this.#bareNsec
+  }
+
+  /** There were none, at a time when the inode's own attributes were known to be true. */
+  #foundNone(): void {
+    if (!this.sb.cacheable) {
+      // Two changes within one tick of the host's clock have the same time: one of them might be to come.
+      this.sb.kernel.clock.realtime(now)
+      const age = (now.sec - this.ctimeSec) * 1e9 + now.nsec - this.ctimeNsec
+      if (age < CLOCK_TICK_NS || !this.isFresh()) return
+      this.#bareSec = this.ctimeSec
+      this.#bareNsec = this.ctimeNsec
+    }
+    this.#xattrs = NONE
   }
 
   override setxattr(name: string, value: Uint8Array, flags: number): number {
     if (!name.startsWith('user.') && !name.startsWith('security.')) return -EOPNOTSUPP
     const handle = this.needHandle()
     if (handle < 0) return handle
-    this.#noXattrs = false
+    this.#xattrs = ASK
     return this.sb.connection.client.setxattr(handle, name, value, flags)
   }
 
@@ -210,12 +289,14 @@ export class GoferInode extends Inode {
   }
 
   override listxattr(): string[] | number {
-    if (this.#noXattrs) return []
+    if (this.#isBare()) return []
     const handle = this.needHandle()
     if (handle < 0) return handle
+    this.refreshIfCheap()
     const n = this.sb.connection.client.listxattr(handle, xattrBuffer)
     if (n < 0) return n
-    if (n === 0) this.#noXattrs = this.sb.cacheable
+    if (n === 0) this.#foundNone()
+    else this.#xattrs = ASK
     return latin1(xattrBuffer, 0, n)
       .split('\0')
       .filter(name => name !== '')

@@ -1,6 +1,7 @@
 // Regular files behind the gofer. The gofer donates host descriptors, one for reading and one for both, that all
 // open files of the inode share; reads, writes and mappings never pass the gofer.
 
+import { FileAttr, readStat } from '../../../gofer/protocol.ts'
 import {
   fallocate,
   fdatasync,
@@ -25,8 +26,9 @@ import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
 import type { SetAttr } from '../../vfs/inode.ts'
 import { MAX_FILE_SIZE, readHost, seekRegular, writeHost } from '../tmpfs/regular.ts'
 import { closeFd } from './connection.ts'
-import { GoferInode } from './inode.ts'
+import { BRING_FD, GoferInode } from './inode.ts'
 
+const attr = new FileAttr()
 const record = new Uint8Array(STAT_RECORD_SIZE)
 const view = new DataView(record.buffer)
 const u64 = (at: number): number =>
@@ -79,8 +81,23 @@ export class GoferFile extends GoferInode {
   }
 
   #open(mode: number): HostFd {
+    if (this.handle === 0 && mode === O_RDONLY) {
+      const n = this.walkHere(BRING_FD)
+      const { fd } = this.sb.connection.walkResult
+      if (n < 0 || fd >= 0) return n < 0 ? n : fd
+    }
     const handle = this.needHandle()
     return handle < 0 ? handle : this.sb.connection.client.open(handle, mode)
+  }
+
+  /** A walk has brought a descriptor for reading along. */
+  adoptReadFd(fd: HostFd): void {
+    if (this.readFd >= 0) {
+      closeFd(fd)
+      return
+    }
+    this.readFd = fd
+    if (this.users === 0) this.sb.connection.fdsIdle(this)
   }
 
   /** `create` has brought a descriptor along. */
@@ -99,22 +116,30 @@ export class GoferFile extends GoferInode {
     this.writeFd = closeFd(this.writeFd)
   }
 
+  override refreshIfCheap(): void {
+    if (this.writeFd >= 0 || this.readFd >= 0) this.refresh()
+  }
+
   /** The host is asked where it knows better: for what was written, and for what others may write. */
   override refresh(): number {
-    if (!this.dirty && !this.mapped && this.sb.cacheable) return 0
+    if (!this.dirty && !this.mapped && this.isFresh()) return 0
     const fd = this.writeFd >= 0 ? this.writeFd : this.readFd
     if (fd < 0) return super.refresh()
     const n = statFd(fd, record, 0)
     if (n < 0) return n
     this.dirty = false
+    if (!this.sb.cacheable) {
+      readStat(view, 0, attr)
+      this.update(attr)
+      return 0
+    }
     this.size = u64(STAT_SIZE)
     this.blocks = u64(STAT_BLOCKS)
     this.mtimeSec = i64(STAT_MTIME)
     this.mtimeNsec = view.getUint32(STAT_MTIME_NSEC, true)
     this.ctimeSec = i64(STAT_CTIME)
     this.ctimeNsec = view.getUint32(STAT_CTIME_NSEC, true)
-    if (this.sb.cacheable) return 0
-    return super.refresh()
+    return 0
   }
 
   /** A plain truncation of an open file needs no message. */

@@ -19,6 +19,8 @@ export class WalkResult {
   count = 0
   /** 0, or why the next component was not resolved (-errno). A symlink also ends a walk, with 0. */
   stop = 0
+  /** Of `walkOpen`: a descriptor of the last component, which now belongs to the caller, or -1. */
+  fd: HostFd = -1
   /** By component; 0 where there is none. */
   readonly handles = new Uint32Array(WALK_MAX)
   /** By component, valid below `count`. */

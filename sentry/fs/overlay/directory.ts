@@ -66,10 +66,10 @@ export class OverlayDir extends MemoryDir {
     return typeof found === 'number' ? found : this.#overlay.inodeOver(found)
   }
 
-  override lookupChain(path: string, at: number): readonly (Inode | null)[] | null {
+  override lookupChain(path: string, at: number, intent: number): readonly (Inode | null)[] | null {
     const first = nameAt(path, at)
     if (this.lower === null || this.isHidden(first)) return null
-    const chain = this.lower.lookupChain(path, at)
+    const chain = this.lower.lookupChain(path, at, intent)
     if (chain === null) return null
     const result: (Inode | null)[] = []
     let position = at + first.length
