@@ -22,6 +22,7 @@ import {
   CLONE_PIDFD,
   CLONE_SETTLS,
   CLONE_SIGHAND,
+  CLONE_SYSVSEM,
   CLONE_THREAD,
   CLONE_VFORK,
   CLONE_VM,
@@ -30,6 +31,8 @@ import {
   SIG_IGN,
   SS_DISABLE,
 } from '../../syscall-table/flags.ts'
+import { leaveUndoList, shareUndoList } from '../ipc/sem.ts'
+import { actForProcess } from '../ipc/shm.ts'
 import { REG, type ThreadContext } from '../platform.ts'
 import { closeTable } from '../vfs/close.ts'
 import { checkPids } from './cgroup.ts'
@@ -141,11 +144,13 @@ function newTask(task: Task, args: CloneArgs, thread: ThreadContext): Task | num
     return -EEXIST
   }
   const group = (flags & CLONE_THREAD) !== 0 ? task.group : newGroup(task, args, tid)
+  actForProcess(task.group.tgid)
   const mm = (flags & CLONE_VM) !== 0 ? task.mm.ref() : task.mm.fork()
   const files = (flags & CLONE_FILES) !== 0 ? task.files.ref() : task.files.copy()
   const fs = (flags & CLONE_FS) !== 0 ? task.fs : task.fs.copy()
   const child = new Task(kernel, tid, group, thread, mm, files, fs, task.creds)
   inherit(task, child, flags)
+  if ((flags & CLONE_SYSVSEM) !== 0) child.semUndo = shareUndoList(task)
   if (group !== task.group) {
     group.leader = child
     kernel.groups.set(tid, group)
@@ -332,6 +337,7 @@ function discard(child: Task): void {
   child.state = DEAD
   kernel.taskOfThread[child.thread.id] = undefined
   kernel.platform.release(child.thread)
+  leaveUndoList(child)
   child.mm.unref()
   if (child.files.unref()) closeTable(child, child.files)
   kernel.tasks.delete(child.tid)

@@ -4,6 +4,7 @@
 
 import { EAGAIN, EBLOCKED, ELOOP, ENOENT, ENOMEM } from '../../syscall-table/errno.ts'
 import { AT_EMPTY_PATH, AT_FDCWD, SIGKILL, SIGSEGV } from '../../syscall-table/flags.ts'
+import { actForProcess } from '../ipc/shm.ts'
 import { type ElfImage, readElf } from '../loader/elf.ts'
 import { readPart } from '../loader/read-file.ts'
 import { HEADER_SIZE, isScript, parseScript } from '../loader/script.ts'
@@ -105,6 +106,7 @@ class ExecStart implements TaskStart, OpsContinuation {
   started(task: Task): number {
     const program = this.#program
     becomeProgram(task, program)
+    actForProcess(task.group.tgid)
     task.mm.unref()
     task.mm = Mm.create(task.kernel)
     const layout = layOutProgram(task, program)

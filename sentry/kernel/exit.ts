@@ -3,6 +3,8 @@
 // kernel's own stack right now is left for `returnToUser`.
 
 import { SIGCHLD, SIGCONT, SIGHUP, SIGKILL } from '../../syscall-table/flags.ts'
+import { leaveUndoList } from '../ipc/sem.ts'
+import { actForProcess } from '../ipc/shm.ts'
 import { closeTable } from '../vfs/close.ts'
 import { addCpuTimes, groupCpu, taskCpuNs } from './accounting.ts'
 import { notifyParent } from './exit-notify.ts'
@@ -85,6 +87,8 @@ export function exitTask(task: Task): void {
   task.unsignalable = false
   releaseThreads(task)
   releaseVfork(task)
+  leaveUndoList(task)
+  actForProcess(group.tgid)
   task.mm.unref()
   if (task.files.unref()) closeTable(task, task.files)
   dropPending(group, task.signals.pending)

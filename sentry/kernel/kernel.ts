@@ -1,6 +1,7 @@
 // The kernel: everything that exists once per sandbox.
 
 import { InotifyLimits } from '../fs/inotify-limits.ts'
+import { IpcNamespace } from '../ipc/namespace.ts'
 import type { Platform } from '../platform.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
 import { CgroupSystem } from './cgroup.ts'
@@ -81,6 +82,7 @@ export class Kernel {
   /** Queued signals by the real uid that pays for them: RLIMIT_SIGPENDING. */
   readonly queuedSignals = new Map<number, number>()
   readonly inotify = new InotifyLimits()
+  readonly ipc = new IpcNamespace()
   /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */
   readonly cpuFeatures = { hwcap: 0, hwcap2: 0, minSigStackSize: 3376 }
   readonly #runQueue: Task[] = []

@@ -2,6 +2,7 @@
 // platform (`thread`) and shares mm, files, fs and signal handlers as its clone flags said.
 
 import { EAGAIN, EBLOCKED } from '../../syscall-table/errno.ts'
+import type { UndoList } from '../ipc/sem.ts'
 import { UserIo } from '../mm/io.ts'
 import type { Mm } from '../mm/mm.ts'
 import type { ThreadContext } from '../platform.ts'
@@ -158,6 +159,8 @@ export class Task {
   timerSlackNs = 50_000
   /** seccomp(2): owned by seccomp-filter.ts; null when the task has none. */
   seccomp: SeccompState | null = null
+  /** What semop(2) with SEM_UNDO has done; null for nearly all. */
+  semUndo: UndoList | null = null
   /** CPU time used by earlier host threads of this task (before exec). */
   earlierCpuNs = 0
   /** What `looksAsleep` saw last: CPU time, and when it was first seen so. */

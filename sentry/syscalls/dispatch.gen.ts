@@ -62,6 +62,20 @@ import {
   sys_set_robust_list,
 } from './futex.ts'
 import {
+  sys_msgctl,
+  sys_msgget,
+  sys_msgrcv,
+  sys_msgsnd,
+  sys_semctl,
+  sys_semget,
+  sys_semop,
+  sys_semtimedop,
+  sys_shmat,
+  sys_shmctl,
+  sys_shmdt,
+  sys_shmget,
+} from './ipc.ts'
+import {
   sys_brk,
   sys_get_mempolicy,
   sys_madvise,
@@ -472,6 +486,24 @@ function call_madvise(task: Task): number {
   return sys_madvise(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, s[4]!)
 }
 
+function call_shmget(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_shmget(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!)
+}
+
+function call_shmat(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_shmat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!)
+}
+
+function call_shmctl(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_shmctl(task, s[0]!, s[2]!, a[5]! * TWO32 + a[4]!)
+}
+
 function call_dup(task: Task): number {
   const s = task.thread.sargs
   return sys_dup(task, s[0]!)
@@ -642,6 +674,51 @@ function call_kill(task: Task): number {
 function call_uname(task: Task): number {
   const a = task.thread.args
   return sys_uname(task, a[1]! * TWO32 + a[0]!)
+}
+
+function call_semget(task: Task): number {
+  const s = task.thread.sargs
+  return sys_semget(task, s[0]!, s[2]!, s[4]!)
+}
+
+function call_semop(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_semop(task, s[0]!, a[3]! * TWO32 + a[2]!, a[4]!)
+}
+
+function call_semctl(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_semctl(task, s[0]!, s[2]!, s[4]!, s[7]! * TWO32 + a[6]!)
+}
+
+function call_shmdt(task: Task): number {
+  const a = task.thread.args
+  return sys_shmdt(task, a[1]! * TWO32 + a[0]!)
+}
+
+function call_msgget(task: Task): number {
+  const s = task.thread.sargs
+  return sys_msgget(task, s[0]!, s[2]!)
+}
+
+function call_msgsnd(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_msgsnd(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, s[6]!)
+}
+
+function call_msgrcv(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_msgrcv(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, s[7]! * TWO32 + a[6]!, s[8]!)
+}
+
+function call_msgctl(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_msgctl(task, s[0]!, s[2]!, a[5]! * TWO32 + a[4]!)
 }
 
 function call_fcntl(task: Task): number {
@@ -1221,6 +1298,12 @@ function call_set_tid_address(task: Task): number {
 
 function call_restart_syscall(task: Task): number {
   return sys_restart_syscall(task)
+}
+
+function call_semtimedop(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_semtimedop(task, s[0]!, a[3]! * TWO32 + a[2]!, a[4]!, a[7]! * TWO32 + a[6]!)
 }
 
 function call_fadvise64(task: Task): number {
@@ -1811,9 +1894,9 @@ export const dispatch: ((task: Task) => number)[] = [
   call_msync, // 26 msync
   call_mincore, // 27 mincore
   call_madvise, // 28 madvise
-  notSupported, // 29 shmget
-  notSupported, // 30 shmat
-  notSupported, // 31 shmctl
+  call_shmget, // 29 shmget
+  call_shmat, // 30 shmat
+  call_shmctl, // 31 shmctl
   call_dup, // 32 dup
   call_dup2, // 33 dup2
   call_pause, // 34 pause
@@ -1846,14 +1929,14 @@ export const dispatch: ((task: Task) => number)[] = [
   call_wait4, // 61 wait4
   call_kill, // 62 kill
   call_uname, // 63 uname
-  notSupported, // 64 semget
-  notSupported, // 65 semop
-  notSupported, // 66 semctl
-  notSupported, // 67 shmdt
-  notSupported, // 68 msgget
-  notSupported, // 69 msgsnd
-  notSupported, // 70 msgrcv
-  notSupported, // 71 msgctl
+  call_semget, // 64 semget
+  call_semop, // 65 semop
+  call_semctl, // 66 semctl
+  call_shmdt, // 67 shmdt
+  call_msgget, // 68 msgget
+  call_msgsnd, // 69 msgsnd
+  call_msgrcv, // 70 msgrcv
+  call_msgctl, // 71 msgctl
   call_fcntl, // 72 fcntl
   call_flock, // 73 flock
   call_fsync, // 74 fsync
@@ -2002,7 +2085,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_getdents64, // 217 getdents64
   call_set_tid_address, // 218 set_tid_address
   call_restart_syscall, // 219 restart_syscall
-  notSupported, // 220 semtimedop
+  call_semtimedop, // 220 semtimedop
   call_fadvise64, // 221 fadvise64
   call_timer_create, // 222 timer_create
   call_timer_settime, // 223 timer_settime

@@ -40,6 +40,7 @@ import {
   readCloneArgs,
   SIZEOF_CLONE_ARGS,
 } from '../../syscall-table/structs.gen.ts'
+import { leaveUndoList } from '../ipc/sem.ts'
 import { type CloneArgs, checkNamespaces, cloneTask, resumeVfork } from '../kernel/clone.ts'
 import { execTask } from '../kernel/exec.ts'
 import { argBudget, copyStrings } from '../kernel/exec-args.ts'
@@ -208,6 +209,7 @@ export function sys_unshare(task: Task, flagsArg: number): number {
     return -EINVAL
   if ((flags & (CLONE_SIGHAND | CLONE_VM)) !== 0 && task.group.handlers.users > 1) return -EINVAL
   if ((flags & CLONE_VM) !== 0 && task.mm.users > 1) return -EINVAL
+  if ((flags & CLONE_SYSVSEM) !== 0) leaveUndoList(task)
   if ((flags & CLONE_FS) !== 0) task.fs = task.fs.copy()
   if ((flags & CLONE_FILES) !== 0 && task.files.shared) {
     const own = task.files.copy()

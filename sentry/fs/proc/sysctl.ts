@@ -2,7 +2,9 @@
 // has an effect can be written; everything else has the value that is in force.
 
 import { EACCES, EINVAL, ENOENT } from '../../../syscall-table/errno.ts'
-import { CAP_LAST_CAP, O_ACCMODE, O_RDONLY } from '../../../syscall-table/flags.ts'
+import { CAP_LAST_CAP, O_ACCMODE, O_RDONLY, SEMMSL } from '../../../syscall-table/flags.ts'
+import { IPCMNI } from '../../ipc/ids.ts'
+import type { IpcLimits } from '../../ipc/namespace.ts'
 import { NR_OPEN } from '../../kernel/fdtable.ts'
 import { type Kernel, PID_MAX } from '../../kernel/kernel.ts'
 import { randomBytes } from '../../kernel/random.ts'
@@ -140,11 +142,39 @@ export function numberRow<K extends string>(
     holder(kernel)[key] = Number(word[1])
     return 0
   }
-  return [name, kernel => holder(kernel)[key], store]
+  return [name, kernel => decimal(holder(kernel)[key]), store]
 }
 
+/** Numbers near 2^64 have no exact double, but a decimal text all the same. */
+const decimal = (n: number): string => BigInt(n).toString()
+
+const ipcLimits = (kernel: Kernel): IpcLimits => kernel.ipc.limits
+
+const semLimits = (kernel: Kernel): string => {
+  const { semmsl, semmns, semopm, semmni } = ipcLimits(kernel)
+  return `${semmsl}\t${semmns}\t${semopm}\t${semmni}`
+}
+
+/** Four numbers; those that are missing stay as they are. */
+const storeSemLimits: Store = (kernel, text) => {
+  const words = line(text).trim().split(/\s+/)
+  if (words.length > 4 || !words.every(word => /^\d{1,10}$/.test(word))) return -EINVAL
+  const limits = ipcLimits(kernel)
+  const [semmsl, semmns, semopm, semmni] = words.map(Number)
+  // What one call copies at once has to fit into a buffer of the kernel.
+  if (semmsl !== undefined && semmsl > SEMMSL) return -EINVAL
+  if (semopm !== undefined && semopm > SEMOPM_MAX) return -EINVAL
+  if (semmni !== undefined && semmni > IPCMNI) return -EINVAL
+  limits.semmsl = semmsl ?? limits.semmsl
+  limits.semmns = semmns ?? limits.semmns
+  limits.semopm = semopm ?? limits.semopm
+  limits.semmni = semmni ?? limits.semmni
+  return 0
+}
+
+const SEMOPM_MAX = 10_000
+
 const FILE_MAX = '9223372036854775807'
-const SHM_MAX = '18446744073692774399'
 
 /** Directory, then name, value and, when it can be written, what writing does. */
 const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
@@ -158,9 +188,10 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['hostname', kernel => kernel.system.nodename, storeHostname],
     ['io_uring_disabled', 2],
     ['kptr_restrict', 2],
-    ['msgmax', 8192],
-    ['msgmnb', 16384],
-    ['msgmni', 32000],
+    // The largest message passes through a buffer of the kernel.
+    numberRow('msgmax', ipcLimits, 'msgmax', 1 << 19),
+    numberRow('msgmnb', ipcLimits, 'msgmnb'),
+    numberRow('msgmni', ipcLimits, 'msgmni', IPCMNI),
     ['ngroups_max', 65536],
     ['osrelease', kernel => kernel.system.release],
     ['ostype', kernel => kernel.system.sysname],
@@ -172,10 +203,11 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['pid_max', PID_MAX],
     ['printk', '4\t4\t1\t7'],
     ['randomize_va_space', 2],
-    ['sem', '32000\t1024000000\t500\t32000'],
-    ['shmall', SHM_MAX],
-    ['shmmax', SHM_MAX],
-    ['shmmni', 4096],
+    ['sem', semLimits, storeSemLimits],
+    numberRow('shmall', ipcLimits, 'shmall', 2 ** 64),
+    numberRow('shmmax', ipcLimits, 'shmmax', 2 ** 64),
+    numberRow('shmmni', ipcLimits, 'shmmni', IPCMNI),
+    ['shm_rmid_forced', 0],
     ['tainted', 0],
     ['threads-max', threadsMax],
     ['unprivileged_bpf_disabled', 2],

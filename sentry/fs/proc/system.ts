@@ -8,6 +8,7 @@ import { fileSystemNames } from '../../vfs/super.ts'
 import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
 import { cpuinfoText } from './cpuinfo.ts'
 import { usedKb } from './memory-use.ts'
+import { msgText, semText, shmText } from './sysvipc.ts'
 
 const NS_PER_TICK = 1e7
 
@@ -34,6 +35,9 @@ export function addSystemFiles(root: StaticDirectory): void {
   file('uptime', uptimeText)
   file('version', versionText)
   file('vmstat', vmstatText)
+  const ipc = root.directory('sysvipc')
+  for (const [name, read] of Object.entries({ msg: msgText, sem: semText, shm: shmText }))
+    ipc.add(name, new GeneratedFile(root.sb, 0o444, () => read(kernel)))
   root.add('portcullis', sandboxDirectory(root.sb))
 }
 

@@ -1,0 +1,41 @@
+// An IPC namespace: the System V objects that tasks find by the same keys, and their limits.
+
+import type { Task } from '../kernel/task.ts'
+import { IpcIds } from './ids.ts'
+import type { MessageQueue } from './msg.ts'
+import type { SemaphoreSet } from './sem.ts'
+import type { Segment } from './shm.ts'
+
+/** What /proc/sys/kernel shows of System V IPC. */
+export class IpcLimits {
+  /** ULONG_MAX - 2^24: no limit. */
+  shmmax = 18446744073692774399
+  shmall = 18446744073692774399
+  shmmni = 4096
+  semmsl = 32000
+  semmns = 1024000000
+  semopm = 500
+  semmni = 32000
+  msgmax = 8192
+  msgmnb = 16384
+  msgmni = 32000
+}
+
+export class IpcNamespace {
+  readonly limits = new IpcLimits()
+  readonly shm = new IpcIds<Segment>()
+  readonly sem = new IpcIds<SemaphoreSet>()
+  readonly msg = new IpcIds<MessageQueue>()
+  /** Pages of all segments. */
+  shmPages = 0
+  /** Semaphores of all sets. */
+  semaphores = 0
+  /** Messages in all queues, and their bytes. */
+  messages = 0
+  messageBytes = 0
+}
+
+/** The namespace that a task's identifiers belong to. */
+export function ipcOf(task: Task): IpcNamespace {
+  return task.kernel.ipc
+}
