@@ -6,11 +6,13 @@ import type { MessageQueue } from './msg.ts'
 import type { SemaphoreSet } from './sem.ts'
 import type { Segment } from './shm.ts'
 
+const NO_LIMIT = 2 ** 64 - 2 ** 24
+
 /** What /proc/sys/kernel shows of System V IPC. */
 export class IpcLimits {
-  /** ULONG_MAX - 2^24: no limit. */
-  shmmax = 18446744073692774399
-  shmall = 18446744073692774399
+  /** As good as none. Linux has one less, which is no double. */
+  shmmax = NO_LIMIT
+  shmall = NO_LIMIT
   shmmni = 4096
   semmsl = 32000
   semmns = 1024000000

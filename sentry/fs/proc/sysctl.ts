@@ -145,8 +145,8 @@ export function numberRow<K extends string>(
   return [name, kernel => decimal(holder(kernel)[key]), store]
 }
 
-/** Numbers near 2^64 have no exact double, but a decimal text all the same. */
-const decimal = (n: number): string => BigInt(n).toString()
+/** Limits near 2^64 are even where Linux' are odd: a double has no more bits. */
+const decimal = (n: number): string => (n < 2 ** 63 ? `${n}` : `${BigInt(n) - 1n}`)
 
 const ipcLimits = (kernel: Kernel): IpcLimits => kernel.ipc.limits
 
