@@ -3,6 +3,7 @@
 import { errnoMessage } from '../../syscall-table/errno.ts'
 import { MS_RDONLY } from '../../syscall-table/flags.ts'
 import type { MountConfig, SandboxConfig } from '../config.ts'
+import { cgroupMounts, containerCgroups } from '../fs/cgroup/cgroup-fs.ts'
 import type { Task } from '../kernel/task.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
 import type { Mount } from '../vfs/mount.ts'
@@ -47,13 +48,28 @@ function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
   const later = config.type === 'tmpfs'
   const flags = mountFlags(later ? config.flags & ~MS_RDONLY : config.flags)
   const { mode } = at.dentry.inode!
-  const mount = mountOn(at, sb, flags, config.source || config.type)
+  const mount = mountOn(at, sb, flags, sourceOf(config, sb))
   if (typeof mount === 'number') throw failure(config, 'mount', mount)
+  if (config.type === 'cgroup') mountHierarchies(task, config)
   if (config.type === 'tmpfs') {
     const n = fillTmpfs(task, config, mount, at, config.fresh || at.fresh ? null : mode)
     if (n < 0) throw failure(config, 'copy up', n)
   }
   return { mount, readonly: later && (config.flags & MS_RDONLY) !== 0 }
+}
+
+/** The tmpfs that holds the hierarchies of version 1 is none of them. */
+function sourceOf({ type, source }: MountConfig, sb: SuperBlock): string {
+  return type === 'cgroup' ? sb.type : source || type
+}
+
+/** As runc has it: each hierarchy of version 1 in a directory of its own. */
+function mountHierarchies(task: Task, config: MountConfig): void {
+  for (const [name, sb] of cgroupMounts(task.kernel)) {
+    const at = makePlace(task, `${config.destination}/${name}`, 'directory')
+    const mount = typeof at === 'number' ? at : mountOn(at, sb, mountFlags(config.flags), 'cgroup')
+    if (typeof mount === 'number') throw failure(config, `mount ${name}`, mount)
+  }
 }
 
 /** A tmpfs over an existing directory takes over its mode, unless it is given another. */
@@ -74,8 +90,8 @@ function fillTmpfs(
 }
 
 function makeFileSystem(task: Task, config: MountConfig, bind: BindSource): SuperBlock {
-  // POSIX message queues and cgroups have directories, although nothing is in them.
-  const empty = ['mqueue', 'cgroup', 'cgroup2'].includes(config.type)
+  // POSIX message queues have a directory, although nothing is in it.
+  const empty = config.type === 'mqueue'
   const type = empty ? 'tmpfs' : config.type
   const factory = fileSystemType(type)
   if (factory === undefined && type !== 'bind')
@@ -83,7 +99,12 @@ function makeFileSystem(task: Task, config: MountConfig, bind: BindSource): Supe
       `mount on ${config.destination}: unknown file system type "${type}" (no such device)`,
     )
   const data = empty ? 'mode=755' : config.data
-  const sb = type === 'bind' ? bind(config) : factory!(task.kernel, task, config.source, data)
+  const sb =
+    type === 'bind'
+      ? bind(config)
+      : type === 'cgroup'
+        ? containerCgroups(task.kernel)
+        : factory!(task.kernel, task, config.source, data)
   if (typeof sb === 'number') throw failure(config, `mount with options "${config.data}"`, sb)
   return sb
 }

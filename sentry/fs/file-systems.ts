@@ -1,5 +1,6 @@
 // All kernel-made file systems: importing this makes their types known to mount(2) and registers the devices.
 
+import './cgroup/cgroup-fs.ts'
 import './dev/devtmpfs.ts'
 import './devpts/devpts.ts'
 import './proc/proc.ts'

@@ -18,7 +18,7 @@ export function addSystemFiles(root: StaticDirectory): void {
   const file = (name: string, read: (kernel: Kernel) => string, permissions = 0o444): void => {
     root.add(name, new GeneratedFile(root.sb, permissions, () => read(kernel)))
   }
-  file('cgroups', () => '#subsys_name\thierarchy\tnum_cgroups\tenabled\n')
+  file('cgroups', cgroupsText)
   file('cmdline', () => '\n')
   file('cpuinfo', cpuinfoText)
   file('devices', devicesText)
@@ -46,6 +46,14 @@ function sandboxDirectory(sb: PseudoFs): StaticDirectory {
   const directory = new StaticDirectory(sb)
   directory.add('platform', new GeneratedFile(sb, 0o444, () => `${sb.kernel.platform.name}\n`))
   return directory
+}
+
+/** The controllers, and the hierarchy of each. */
+function cgroupsText({ cgroups }: Kernel): string {
+  const lines = cgroups.hierarchies.flatMap(({ controllers, id, count }) =>
+    controllers.map(name => `${name}\t${id}\t${count}\t1\n`),
+  )
+  return `#subsys_name\thierarchy\tnum_cgroups\tenabled\n${lines.join('')}`
 }
 
 /** Types with a device would stand without "nodev"; there are none. */

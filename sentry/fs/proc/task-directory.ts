@@ -3,6 +3,7 @@
 
 import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
 import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from '../../../syscall-table/flags.ts'
+import { cgroupOf } from '../../kernel/cgroup.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
 import { DEAD, type Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
@@ -102,6 +103,18 @@ const guarded =
   owner =>
     new TaskFile(owner, permissions, true, read, null)
 
+/** Hierarchies with the newest first, version 2 last. Paths are as seen from the container's own cgroup. */
+function cgroupLines({ group, kernel }: Task): string {
+  return [...kernel.cgroups.hierarchies]
+    .sort((a, b) => b.id - a.id)
+    .map(hierarchy => {
+      const { id, name, controllers } = hierarchy
+      const names = name === '' ? controllers.join(',') : `name=${name}`
+      return `${id}:${id === 0 ? '' : names}:${cgroupOf(group, hierarchy).path}\n`
+    })
+    .join('')
+}
+
 /** The identity mapping of the only user namespace. */
 const ID_MAP = `${'0'.padStart(10)} ${'0'.padStart(10)} ${'4294967295'.padStart(10)}\n`
 
@@ -133,7 +146,7 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ['smaps', guarded(0o444, smapsText)],
   ['smaps_rollup', guarded(0o444, smapsRollupText)],
   ['wchan', file(0o444, () => '0')],
-  ['cgroup', file(0o444, () => '0::/\n')],
+  ['cgroup', file(0o444, cgroupLines)],
   ['oom_score', file(0o444, target => `${oomScore(target.group)}\n`)],
   ['oom_adj', file(0o644, target => `${oomAdjOf(target.group)}\n`, writeOomAdj)],
   ['oom_score_adj', file(0o644, target => `${target.group.oomScoreAdj}\n`, writeOomScoreAdj)],
