@@ -7,6 +7,7 @@ interface Sandbox {
   pivotToEmptyRoot(): number
   pivotTo(path: string): number
   setIds(uid: number, gid: number): number
+  setIdsKeeping(uid: number, gid: number, capabilities: number): number
   dropCapabilities(keepLow: number, keepHigh: number, taskDir?: number): number
   setNoNewPrivs(): number
   installFilter(filter: Uint8Array): number
@@ -23,6 +24,8 @@ export const pivotToEmptyRoot = sandbox.pivotToEmptyRoot
 export const pivotTo = sandbox.pivotTo
 /** Become this user and group only; leaving uid 0 takes all capabilities from all threads. */
 export const setIds = sandbox.setIds
+/** As `setIds`, but the calling thread keeps these capabilities (a mask of the low 32). */
+export const setIdsKeeping = sandbox.setIdsKeeping
 /**
  * Keep only these capabilities (two words of a mask), in every thread and its bounding set. Must come after
  * Node has started its threads, and before /proc is gone, or with a descriptor of /proc/self/task.

@@ -6,7 +6,8 @@ import { CliError } from './errors.ts'
 export interface GlobalOptions {
   root: string
   platform: 'systrap' | 'ptrace'
-  network: 'none' | 'host'
+  /** Undefined: what the configuration can use. */
+  network?: 'none' | 'host'
   debug: boolean
   debugLog?: string
   log?: string
@@ -30,9 +31,10 @@ export function globalOptions(): Option[] {
     new Option('--platform <name>', 'how system calls are intercepted')
       .choices(['systrap', 'ptrace'])
       .default('systrap'),
-    new Option('--network <kind>', 'the network that programs see')
-      .choices(['none', 'host'])
-      .default('none'),
+    new Option(
+      '--network <kind>',
+      'loopback only (default of `do`), or sockets of the host in the network namespace of the container',
+    ).choices(['none', 'host']),
     new Option('--log <file>', "where runsc's own errors go as well as to stderr"),
     new Option('--log-format <format>', 'form of --log').choices(['text', 'json']).default('text'),
     new Option('--debug', 'log what the sandbox does, to --debug-log').default(false),

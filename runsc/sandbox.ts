@@ -23,6 +23,7 @@ import { deviceConfigs, sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
 import { openDebugFile } from './log.ts'
 import { type Attach, latin1, openTrees } from './mounts.ts'
+import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
 import { processConfig } from './process-config.ts'
 import { seccompConfig } from './seccomp.ts'
@@ -37,7 +38,7 @@ const SOCK_SEQPACKET = 5
 const SOCK_STREAM = 1
 const NOBODY = 65534
 /** Namespaces of the processes that serve the sandbox. */
-const NAMESPACES = ['--mount', '--net', '--ipc', '--uts']
+const NAMESPACES = ['--mount', '--ipc', '--uts']
 const FIRST_INHERITED = 3
 /** Where the sentry's launcher tells that it has made the namespaces; cgroup files follow. */
 const LAUNCHER_REPORT = SENTRY_FDS.terminal + 1
@@ -74,14 +75,10 @@ export interface Sandbox {
 /** Start a sandbox and wait until its program is about to run (or, with `waitForStart`, could). */
 export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const { spec, globals } = options
-  if (globals.network === 'host') {
-    throw new CliError(
-      '--network=host is not supported yet: use --network=none, which has loopback',
-    )
-  }
   // Before any process starts, and before anything is made: a wrong configuration must leave none behind.
+  const network = networkOf(spec, globals)
   const scores = oomScores(spec.process.oomScoreAdj, options.cgroup?.resources.memory?.limit ?? 0)
-  const config = sandboxConfig(options, scores)
+  const config = sandboxConfig(options, network, scores)
   const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
   config.mounts = mounts
   const goferPair = pair(SOCK_SEQPACKET)
@@ -94,7 +91,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
 
   // The sentry first: everything else waits for it.
   const inherited = [goferPair[1], control, stub, log, terminalPair?.[1] ?? null]
-  const sentry = startSentry(options, inherited, placement)
+  const sentry = startSentry(options, network, inherited, placement)
   try {
     await namespacesMade(options, sentry)
   } catch (error) {
@@ -178,7 +175,7 @@ function startGofer(socket: number, attach: readonly Attach[], placement: Placem
   const gofer = launch(
     'gofer',
     [String(FIRST_INHERITED)],
-    NAMESPACES,
+    [...NAMESPACES, '--net'],
     ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach.map(({ fd }) => fd)],
     placement,
     true,
@@ -194,12 +191,13 @@ function startGofer(socket: number, attach: readonly Attach[], placement: Placem
 
 function startSentry(
   options: LaunchOptions,
+  network: Network,
   [gofer, control, stub, log, terminal]: (number | null)[],
   placement: Placement,
 ): ChildProcess {
   const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
   const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
-  const flags = [...NAMESPACES, '--pid']
+  const flags = [...NAMESPACES, '--pid', ...network.launcher]
   const stdio = [program, program, 'inherit' as const, 'pipe' as const, ...inherited]
   const reports = options.namespacesMade !== undefined
   stdio.push(terminal ?? 'ignore', reports ? 'pipe' : 'ignore')
@@ -253,12 +251,14 @@ function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<number>): vo
 }
 
 /** All but the mounts and the cgroup. */
-function sandboxConfig(options: LaunchOptions, scores: OomScores): SandboxConfig {
+function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScores): SandboxConfig {
   const { spec, globals, warn } = options
   const { linux } = spec
   return {
     id: options.id,
     platform: globals.platform,
+    network: network.kind,
+    networkCapabilities: network.capabilities,
     hostname: latin1(spec.hostname || options.id),
     domainname: latin1(spec.domainname || '(none)'),
     process: processConfig(spec.process, linux.personality?.domain ?? 'LINUX', warn),

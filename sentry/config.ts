@@ -133,6 +133,10 @@ export interface CgroupConfig {
 export interface SandboxConfig {
   id: string
   platform: 'systrap' | 'ptrace'
+  /** Loopback only, or sockets of the host in the sentry's own network namespace. */
+  network: 'none' | 'host'
+  /** Low word of the capabilities that the sentry keeps for that, as far as the program has them. */
+  networkCapabilities: number
   hostname: string
   domainname: string
   process: ProcessConfig

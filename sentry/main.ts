@@ -12,13 +12,21 @@ import {
   pivotToEmptyRoot,
   setDumpable,
   setIds,
+  setIdsKeeping,
   setNoNewPrivs,
   setParentDeathSignal,
   write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
 import { BootError } from './boot/boot-error.ts'
-import { type CpuFeatures, cpuFeatures, hostClock, readFilter, systemName } from './boot/host.ts'
+import {
+  type CpuFeatures,
+  cpuFeatures,
+  hostClock,
+  hostNetworkFacts,
+  readFilter,
+  systemName,
+} from './boot/host.ts'
 import { enterCgroups, OomScoreFile, openCgroupFiles } from './boot/host-cgroup.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
@@ -28,6 +36,7 @@ import { CgroupSystem, type HostValue } from './kernel/cgroup.ts'
 import { Kernel } from './kernel/kernel.ts'
 import { applyLimits } from './kernel/limits.ts'
 import { run } from './kernel/run-loop.ts'
+import { type HostNetworkFacts, useHostNetwork } from './net/host/network.ts'
 import type { Platform } from './platform.ts'
 
 const EXIT_FAILURE = 128
@@ -41,6 +50,8 @@ interface HostFacts {
   filter: Uint8Array
   oomScore: OomScoreFile
   cgroup: HostValue
+  /** With --network=host. */
+  network: HostNetworkFacts | null
 }
 
 main()
@@ -78,7 +89,10 @@ function hostFacts(config: SandboxConfig): HostFacts {
   return {
     features: cpuFeatures(),
     cpu: parseCpuModel(readFileSync('/proc/cpuinfo', 'latin1')),
-    filter: readFilter(config.platform === 'ptrace' ? 'sentry-ptrace' : 'sentry'),
+    filter: readFilter(
+      `sentry${config.platform === 'ptrace' ? '-ptrace' : ''}${config.network === 'host' ? '-host-network' : ''}`,
+    ),
+    network: config.network === 'host' ? hostNetworkFacts() : null,
     oomScore: new OomScoreFile(),
     cgroup: openCgroupFiles(config.cgroup),
   }
@@ -87,8 +101,7 @@ function hostFacts(config: SandboxConfig): HostFacts {
 /** Give up rights step by step, with the platform started in between: its stubs must not have our filter. */
 function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   succeed('leave the root directory', pivotToEmptyRoot())
-  // Leaving uid 0 takes all capabilities, in every thread.
-  succeed('change the user', setIds(config.host.uid, config.host.gid))
+  succeed('change the user', changeUser(config))
   succeed('stay dumpable', setDumpable(1))
   // The launcher has asked for this too, but a change of user takes it back.
   succeed('die with the launcher', setParentDeathSignal(SIGKILL))
@@ -101,7 +114,14 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   applyLimits(kernel, config.cgroup?.limits ?? NO_LIMITS, config.host.memoryBytes)
   Object.assign(kernel.cpuFeatures, facts.features)
   describeCpu(kernel, facts.cpu)
+  if (facts.network !== null) useHostNetwork(kernel, facts.network)
   return kernel
+}
+
+/** Leaving uid 0 takes all capabilities, in every thread; but this one may keep what sockets of the host need. */
+function changeUser({ host, process, networkCapabilities }: SandboxConfig): number {
+  const kept = (networkCapabilities & process.capabilities.bounding[0]) >>> 0
+  return kept === 0 ? setIds(host.uid, host.gid) : setIdsKeeping(host.uid, host.gid, kept)
 }
 
 /** The stub processes are made with the program's score, and are all of one kind; ours is what it was. */

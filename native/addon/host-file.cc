@@ -168,6 +168,7 @@ void RegisterHostFile(Napi::Env env, Napi::Object exports) {
   RegisterDirectories(env, exports);
   RegisterAttributes(env, exports);
   RegisterMessages(env, exports);
+  RegisterSockets(env, exports);
 }
 
 }  // namespace portcullis

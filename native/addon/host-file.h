@@ -53,5 +53,6 @@ void Export(Napi::Env env, Napi::Object exports, const char* name) {
 void RegisterDirectories(Napi::Env env, Napi::Object exports);
 void RegisterAttributes(Napi::Env env, Napi::Object exports);
 void RegisterMessages(Napi::Env env, Napi::Object exports);
+void RegisterSockets(Napi::Env env, Napi::Object exports);
 
 }  // namespace portcullis

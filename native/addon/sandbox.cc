@@ -67,15 +67,38 @@ Napi::Value JsPivotTo(const Napi::CallbackInfo& info) {
   return Num(env, PivotHere());
 }
 
-// (uid, gid): all user and group ids, and no supplementary groups. Leaving uid 0 takes every capability from
-// every thread. Afterwards the process is made dumpable again, or it could not reach its stubs' memory.
+// All user and group ids, and no supplementary groups. Leaving uid 0 takes every capability from every thread that has
+// not said PR_SET_KEEPCAPS.
+int SetIds(uid_t uid, gid_t gid) {
+  if (setgroups(0, nullptr) < 0) return -errno;
+  if (setresgid(gid, gid, gid) < 0) return -errno;
+  return setresuid(uid, uid, uid) < 0 ? -errno : 0;
+}
+
+// (uid, gid). Afterwards the process is made dumpable again, or it could not reach its stubs' memory.
 Napi::Value JsSetIds(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  uid_t uid = U32(info, 0);
-  gid_t gid = U32(info, 1);
-  if (setgroups(0, nullptr) < 0) return Num(env, -errno);
-  if (setresgid(gid, gid, gid) < 0) return Num(env, -errno);
-  if (setresuid(uid, uid, uid) < 0) return Num(env, -errno);
+  if (int r = SetIds(U32(info, 0), U32(info, 1)); r < 0) return Num(env, r);
+  return Result(env, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
+// (uid, gid, capabilities): as setIds, but this thread keeps those of the low 32 capabilities that it has. No program
+// that it executes gets any of them.
+Napi::Value JsSetIdsKeeping(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return Num(env, -errno);
+  if (int r = SetIds(U32(info, 0), U32(info, 1)); r < 0) return Num(env, r);
+  if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return Num(env, -errno);
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) < 0) return Num(env, -errno);
+  data[0].permitted &= U32(info, 2);
+  data[1].permitted = 0;
+  for (auto& word : data) {
+    word.effective = word.permitted;
+    word.inheritable = 0;
+  }
+  if (syscall(SYS_capset, &header, data) < 0) return Num(env, -errno);
   return Result(env, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
 }
 
@@ -218,6 +241,7 @@ void RegisterSandbox(Napi::Env env, Napi::Object exports) {
   exports.Set("pivotToEmptyRoot", Napi::Function::New<JsPivotToEmptyRoot>(env));
   exports.Set("pivotTo", Napi::Function::New<JsPivotTo>(env));
   exports.Set("setIds", Napi::Function::New<JsSetIds>(env));
+  exports.Set("setIdsKeeping", Napi::Function::New<JsSetIdsKeeping>(env));
   exports.Set("dropCapabilities", Napi::Function::New<JsDropCapabilities>(env));
   exports.Set("setNoNewPrivs", Napi::Function::New<JsSetNoNewPrivs>(env));
   exports.Set("installFilter", Napi::Function::New<JsInstallFilter>(env));

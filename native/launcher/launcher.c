@@ -2,11 +2,13 @@
 // signals on and ends with its status. Namespaces must be made before Node starts, because Node has threads,
 // and a new pid namespace needs a process between its first process and whoever waits for it.
 //
-//   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--die-with-parent] [--report-pid FD]
-//            [--filter FILE] [--join-cgroup FD]... [--oom-score-adj N] -- PROGRAM ARGUMENT...
+//   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--join-net PATH] [--loopback]
+//            [--sysctl PATH=VALUE]... [--die-with-parent] [--report-pid FD] [--filter FILE] [--join-cgroup FD]...
+//            [--oom-score-adj N] -- PROGRAM ARGUMENT...
 //
 // With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
-// mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --filter
+// mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --join-net enters a
+// network namespace that exists, --loopback brings up its lo, --sysctl sets what is below /proc/sys there. --filter
 // installs a seccomp filter (struct sock_filter[]) before the program starts. --join-cgroup is a cgroup.procs file through
 // which the launcher itself enters a cgroup; the program inherits it and enters when it has loaded its own code, so that
 // this does not count for the container.
@@ -15,14 +17,17 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,12 +35,17 @@
 #define EXIT_SETUP 128
 // Version 1 has a dozen controllers.
 #define MAX_CGROUPS 32
+#define MAX_SYSCTLS 64
 
 struct Config {
   int namespaces;
   int pid_namespace;
   int die_with_parent;
   int report_fd;
+  int loopback;
+  const char *join_net;
+  char *sysctls[MAX_SYSCTLS];
+  int sysctl_count;
   const char *filter;
   const char *oom_score_adj;
   int cgroups[MAX_CGROUPS];
@@ -94,6 +104,12 @@ static struct Config parse(char **argv) {
       config.cgroups[config.cgroup_count++] = descriptor(*++p);
     } else if (!strcmp(*p, "--oom-score-adj") && p[1]) {
       config.oom_score_adj = *++p;
+    } else if (!strcmp(*p, "--join-net") && p[1]) {
+      config.join_net = *++p;
+    } else if (!strcmp(*p, "--loopback")) {
+      config.loopback = 1;
+    } else if (!strcmp(*p, "--sysctl") && p[1] && config.sysctl_count < MAX_SYSCTLS) {
+      config.sysctls[config.sysctl_count++] = *++p;
     } else if (!strcmp(*p, "--filter") && p[1]) {
       config.filter = *++p;
     } else {
@@ -105,7 +121,41 @@ static struct Config parse(char **argv) {
   return config;
 }
 
+static void join_network(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || setns(fd, CLONE_NEWNET) < 0) fail(path);
+  close(fd);
+}
+
+static void loopback_up(void) {
+  struct ifreq request = {.ifr_name = "lo"};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0) fail("find the loopback interface");
+  request.ifr_flags |= IFF_UP | IFF_RUNNING;
+  if (ioctl(fd, SIOCSIFFLAGS, &request) < 0) fail("bring the loopback interface up");
+  close(fd);
+}
+
+// NAME=VALUE, where the name is a path below /proc/sys.
+static void set_sysctl(char *setting) {
+  char path[512];
+  char *value = strchr(setting, '=');
+  if (!value) usage(setting);
+  *value++ = 0;
+  if (snprintf(path, sizeof path, "/proc/sys/%s", setting) >= (int)sizeof path) usage(setting);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  size_t length = strlen(value);
+  if (fd < 0 || write(fd, value, length) != (ssize_t)length) fail(path);
+  close(fd);
+}
+
+static void set_up_network(const struct Config *config) {
+  if (config->loopback) loopback_up();
+  for (int i = 0; i < config->sysctl_count; i++) set_sysctl(config->sysctls[i]);
+}
+
 static void enter_namespaces(const struct Config *config) {
+  if (config->join_net) join_network(config->join_net);
   int flags = config->namespaces | (config->pid_namespace ? CLONE_NEWPID : 0);
   if (flags && unshare(flags) < 0) fail("unshare");
   if (!(config->namespaces & CLONE_NEWNS)) return;
@@ -191,6 +241,7 @@ int main(int argc, char **argv) {
   if (config.die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set the parent death signal");
   if (config.oom_score_adj) set_oom_score(config.oom_score_adj);
   enter_namespaces(&config);
+  set_up_network(&config);
   int ends[2];
   if (pipe(ends) < 0) fail("pipe");
   forward_signals();

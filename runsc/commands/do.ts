@@ -25,7 +25,8 @@ export const doCommand = () =>
     .option('--uid <uid>', 'user id of the program', integer(0, 2 ** 32 - 2), 0)
     .option('--gid <gid>', 'group id of the program', integer(0, 2 ** 32 - 2), 0)
     .action(async (args: string[], options: DoOptions, command: Command) => {
-      const globals = command.parent!.opts<GlobalOptions>()
+      const given = command.parent!.opts<GlobalOptions>()
+      const globals = { ...given, network: given.network ?? ('none' as const) }
       const tty = options.tty ?? (process.stdin.isTTY === true && process.stdout.isTTY === true)
       process.exitCode = await runOnce(globals, doSpec(args, options, tty), options.forceOverlay)
     })

@@ -15,6 +15,8 @@ const WHY: Readonly<Record<number, string>> = {
 export function applySysctls(kernel: Kernel, config: SandboxConfig): void {
   for (const [path, value] of config.sysctls) {
     const n = setSysctl(kernel, path, value)
+    // Those of the host's network hold already, whether or not they are told here.
+    if (config.network === 'host' && path.startsWith('net/')) continue
     if (n < 0) {
       const key = path.replaceAll('/', '.')
       throw new Error(`linux.sysctl: ${key} = "${value}": ${WHY[-n] ?? errnoMessage(-n)}`)

@@ -2,6 +2,7 @@
 
 import { InotifyLimits } from '../fs/inotify-limits.ts'
 import { IpcNamespace } from '../ipc/namespace.ts'
+import type { HostNetwork } from '../net/host/network.ts'
 import type { Platform } from '../platform.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
 import { CgroupSystem } from './cgroup.ts'
@@ -73,6 +74,8 @@ export class Kernel {
   halted = false
   /** Host fds that the kernel watches: stdio, terminals, the control socket. */
   readonly hostEvents: HostEvents
+  /** --network=host; null where sockets reach no further than the sandbox. */
+  hostNetwork: HostNetwork | null = null
   /** Called at the entry of a call for tasks whose `entryWork` is set; a result other than 0 replaces the call. */
   syscallEntry: (task: Task, nr: number) => number = () => 0
   /** Called with the final result for tasks whose `exitWork` is set. */

@@ -32,6 +32,11 @@ export class Message {
   credentials = false
   /** Receiving: MSG_TRUNC and the like, for the program. */
   outFlags = 0
+  /** Receiving: somebody asks for the source. */
+  wantsName = false
+  /** Of a socket with `rawControl`: the bytes to send, or the room to receive into and then what came. */
+  control: Uint8Array | null = null
+  controlLength = 0
 
   reset(task: Task, io: Io, flags: number, nonblocking: boolean): this {
     this.io = io
@@ -41,6 +46,9 @@ export class Message {
     this.rights = null
     this.credentials = false
     this.outFlags = 0
+    this.wantsName = false
+    this.control = null
+    this.controlLength = 0
     return this
   }
 

@@ -13,6 +13,7 @@ import {
   AF_MAX,
   FIONREAD,
   MSG_DONTWAIT,
+  MSG_ERRQUEUE,
   O_RDWR,
   POLLIN,
   POLLOUT,
@@ -56,6 +57,8 @@ export abstract class Socket extends FileOps {
   readonly options = new Map<number, number>()
   lingerOn = 0
   lingerSeconds = 0
+  /** Control messages are the socket's own business: they are handed over as they are. */
+  readonly rawControl: boolean = false
 
   constructor(kernel: Kernel, family: number, type: number, protocol: number) {
     super()
@@ -85,7 +88,12 @@ export abstract class Socket extends FileOps {
   abstract unsent(): number
   abstract get listening(): boolean
 
-  /** Options beyond SOL_SOCKET; the value is in `value[0…length]`. */
+  /** Whether an option of SOL_SOCKET is for `setOption` and `getOption`, and not kept with those of every socket. */
+  ownsOption(_name: number): boolean {
+    return false
+  }
+
+  /** Options beyond SOL_SOCKET, and those that it owns; the value is in `value[0…length]`. */
   setOption(
     _task: Task,
     _level: number,
@@ -95,8 +103,8 @@ export abstract class Socket extends FileOps {
   ): number {
     return -EOPNOTSUPP
   }
-  /** Fills `into`; returns the length or -errno. */
-  getOption(_task: Task, _level: number, _name: number, _into: Uint8Array): number {
+  /** Fills `into`; returns the length or -errno. `room` is what the program has asked for. */
+  getOption(_task: Task, _level: number, _name: number, _into: Uint8Array, _room: number): number {
     return -EOPNOTSUPP
   }
   /** SO_PEERCRED, or null when there is no peer. */
@@ -152,7 +160,7 @@ export function startTimeout(task: Task, timeoutNs: number): void {
 
 /** Whether a call with `flags` on `file` must not wait. */
 export function mustNotWait(file: File, flags: number): boolean {
-  return file.nonblocking || (flags & MSG_DONTWAIT) !== 0
+  return file.nonblocking || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) !== 0
 }
 
 /** Makes a socket, or gives -errno for a type or protocol that the family does not have. */

@@ -65,6 +65,7 @@ export function sys_recvfrom(
   if (typeof socket === 'number') return socket
   const noWait = mustNotWait(task.files.get(fd)!, flags)
   message.reset(task, task.io.single(buffer, length), flags, noWait)
+  message.wantsName = addr !== 0
   const result = socket.receive(task, message)
   message.dropRights()
   const n = orWait(task, socket, POLLIN, result, !noWait, socket.receiveTimeoutNs)
@@ -116,7 +117,10 @@ function sendOne(task: Task, socket: Socket, at: number, flags: number, noWait: 
     if (header.controlLength > MAX_CONTROL) return -ENOBUFS
     if (task.mm.copyIn(task, header.control, controlBytes, 0, header.controlLength) < 0)
       return -EFAULT
-    n = parseControl(task, message, controlView, header.controlLength)
+    if (socket.rawControl) {
+      message.control = controlBytes
+      message.controlLength = header.controlLength
+    } else n = parseControl(task, message, controlView, header.controlLength)
   }
   if (n >= 0) n = socket.send(task, message)
   message.dropRights()
@@ -135,6 +139,11 @@ function receiveOne(
   n = task.io.vector(header.iov, header.iovCount)
   if (n < 0) return n
   message.reset(task, task.io, flags, noWait)
+  message.wantsName = header.name !== 0
+  if (socket.rawControl) {
+    message.control = controlBytes
+    message.controlLength = controlRoom()
+  }
   n = socket.receive(task, message)
   if (n < 0) return orWait(task, socket, POLLIN, n, !noWait, socket.receiveTimeoutNs)
   const error = writeResults(task, socket, at)
@@ -142,14 +151,18 @@ function receiveOne(
   return error < 0 ? error : n
 }
 
+const controlRoom = (): number =>
+  header.control === 0 ? 0 : Math.min(header.controlLength, MAX_CONTROL)
+
 /** The address, the control messages and the changed fields of the header. */
 function writeResults(task: Task, socket: Socket, at: number): number {
   if (header.name !== 0) {
     const n = Math.min(header.nameLength, message.nameLength)
     if (n > 0 && task.mm.copyResult(task, header.name, message.name, 0, n) < 0) return -EFAULT
   }
-  const room = header.control === 0 ? 0 : Math.min(header.controlLength, MAX_CONTROL)
-  const used = buildControl(task, message, socket.passCredentials, controlView, room)
+  const used = socket.rawControl
+    ? message.controlLength
+    : buildControl(task, message, socket.passCredentials, controlView, controlRoom())
   if (used > 0 && task.mm.copyResult(task, header.control, controlBytes, 0, used) < 0)
     return -EFAULT
   const { scratch, scratchView } = task.kernel

@@ -89,7 +89,8 @@ export function sys_setsockopt(
   if (length < 0) return -EINVAL
   const size = Math.min(length, MAX_VALUE)
   if (size > 0 && task.mm.copyIn(task, addr, value, 0, size) < 0) return -EFAULT
-  if (level !== SOL_SOCKET) return socket.setOption(task, level, name, value, size)
+  if (level !== SOL_SOCKET || socket.ownsOption(name))
+    return socket.setOption(task, level, name, value, size)
   if (size < 4) return -EINVAL
   return setGeneric(task, socket, name, view.getInt32(0, true), size)
 }
@@ -188,9 +189,9 @@ export function sys_getsockopt(
   const room = scratchView.getInt32(0, true)
   if (room < 0) return -EINVAL
   const n =
-    level === SOL_SOCKET
+    level === SOL_SOCKET && !socket.ownsOption(name)
       ? getGeneric(socket, name, room)
-      : socket.getOption(task, level, name, value)
+      : socket.getOption(task, level, name, value, room)
   if (n < 0) return n
   const size = Math.min(room, n)
   if (size > 0 && task.mm.copyResult(task, addr, value, 0, size) < 0) return -EFAULT

@@ -2,6 +2,7 @@
 // through `setNetTable`.
 
 import type { Kernel } from '../../kernel/kernel.ts'
+import { hostTable } from '../../net/host/tables.ts'
 import { GeneratedFile, type StaticDirectory } from '../pseudo.ts'
 
 /** The rows of a table, each with its newline. */
@@ -99,7 +100,13 @@ const WHOLE: Record<string, string> = {
 export function addNetFiles(net: StaticDirectory): void {
   const { sb } = net
   const { kernel } = sb
+  const { hostNetwork } = kernel
+  if (hostNetwork !== null) {
+    for (const name of hostNetwork.facts.tables.keys())
+      net.add(name, new GeneratedFile(sb, 0o444, () => hostTable(hostNetwork, name)))
+  }
   for (const [name, header] of Object.entries(HEADERS)) {
+    if (hostNetwork?.facts.tables.has(name)) continue
     const fallback = DEFAULT_ROWS[name] ?? ''
     net.add(
       name,
@@ -107,6 +114,7 @@ export function addNetFiles(net: StaticDirectory): void {
     )
   }
   for (const [name, text] of Object.entries(WHOLE)) {
+    if (hostNetwork?.facts.tables.has(name)) continue
     net.add(name, new GeneratedFile(sb, 0o444, () => rows.get(name)?.(kernel) ?? text))
   }
 }

@@ -137,7 +137,13 @@ export abstract class InetSocket extends Socket implements Sender {
     return this.inetOptions.set(level, name, value, length)
   }
 
-  override getOption(_task: Task, level: number, name: number, into: Uint8Array): number {
+  override getOption(
+    _task: Task,
+    level: number,
+    name: number,
+    into: Uint8Array,
+    _room: number,
+  ): number {
     return this.inetOptions.read(level, name, into)
   }
 

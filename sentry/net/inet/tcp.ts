@@ -329,8 +329,15 @@ export class TcpSocket extends InetSocket {
     return Math.max(0, this.inFlight - (this.peer?.receiveBuffer ?? 0))
   }
 
-  override getOption(task: Task, level: number, name: number, into: Uint8Array): number {
-    if (level !== SOL_TCP || name !== TCP_INFO) return super.getOption(task, level, name, into)
+  override getOption(
+    task: Task,
+    level: number,
+    name: number,
+    into: Uint8Array,
+    room: number,
+  ): number {
+    if (level !== SOL_TCP || name !== TCP_INFO)
+      return super.getOption(task, level, name, into, room)
     into.fill(0, 0, TCP_INFO_SIZE)
     into[0] = this.stateNumber
     return TCP_INFO_SIZE

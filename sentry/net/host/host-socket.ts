@@ -1,0 +1,259 @@
+// A socket of the host's network stack behind a socket of the program. The host's one never blocks; readiness comes
+// from an edge-triggered watch on it, which is set when somebody first has to wait.
+
+import {
+  close,
+  type HostFd,
+  poll as hostPoll,
+  socketAccept,
+  socketBind,
+  socketConnect,
+  socketListen,
+  socketName,
+  socketNumber,
+  socketPeer,
+  socketShutdown,
+} from '../../../native/index.ts'
+import {
+  EACCES,
+  EAGAIN,
+  EALREADY,
+  EINPROGRESS,
+  EMFILE,
+  ENFILE,
+} from '../../../syscall-table/errno.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  CAP_NET_BIND_SERVICE,
+  FIONREAD,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  POLLRDHUP,
+  POLLRDNORM,
+  POLLWRNORM,
+  SIOCATMARK,
+  SIOCOUTQ,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_STREAM,
+} from '../../../syscall-table/flags.ts'
+import type { HostEventSource } from '../../kernel/host-events.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Task } from '../../kernel/task.ts'
+import type { File } from '../../vfs/file.ts'
+import { MAX_ADDRESS, type Message } from '../message.ts'
+import { Socket } from '../socket.ts'
+import { receiveFromHost, sendToHost } from './host-data.ts'
+import type { HostNetwork } from './network.ts'
+import { getHostOption, isHostOption, setHostOption } from './options.ts'
+
+/** EPOLLET. */
+const EDGES = 0x80000000
+const WATCHED = POLLIN | POLLPRI | POLLOUT | POLLRDHUP
+const lengths = new Int32Array(1)
+
+/** What a socket is, besides its descriptor. */
+export interface HostSocketKind {
+  family: number
+  type: number
+  protocol: number
+  /** Of the program that made it. */
+  uid: number
+}
+
+/** The host's limit of descriptors is not the program's. */
+export const hostError = (n: number): number => (n === -EMFILE ? -ENFILE : n)
+
+export class HostSocket extends Socket implements HostEventSource {
+  readonly network: HostNetwork
+  readonly hostFd: HostFd
+  readonly uid: number
+  override readonly rawControl = true
+  #watching = false
+  /** Events that have come and that no call has used up since. */
+  #known = 0
+  #listening = false
+  #peer: Uint8Array | null = null
+
+  constructor(network: HostNetwork, kernel: Kernel, kind: HostSocketKind, hostFd: HostFd) {
+    super(kernel, kind.family, kind.type, kind.protocol || defaultProtocol(kind.type))
+    this.network = network
+    this.hostFd = hostFd
+    this.uid = kind.uid
+    network.sockets.add(this)
+  }
+
+  /** Have the queue woken when something changes; call this before the last look. */
+  watch(): void {
+    if (this.#watching) return
+    this.#watching = true
+    this.kernel.hostEvents.watch(this.hostFd, WATCHED | EDGES, this)
+  }
+
+  onHostEvent(events: number): void {
+    const all = complete(events)
+    this.#known |= all
+    this.queue.wake((events & (POLLERR | POLLHUP)) !== 0 ? 0 : all)
+  }
+
+  /** A call may have used up what was known. */
+  forget(events: number): void {
+    this.#known &= ~events
+  }
+
+  override bind(task: Task, address: Uint8Array, length: number): number {
+    if (isPrivileged(this, address, length) && !task.creds.capable(CAP_NET_BIND_SERVICE))
+      return -EACCES
+    return socketBind(this.hostFd, address, length)
+  }
+
+  /** The host's connect(2) tells each time how far it is: that makes it one to call again. */
+  override connect(_task: Task, address: Uint8Array, length: number, file: File): number {
+    this.#known = 0
+    const n = socketConnect(this.hostFd, address, length)
+    if ((n !== -EINPROGRESS && n !== -EALREADY) || file.nonblocking) return n
+    if (this.#watching) return -EAGAIN
+    this.watch()
+    return -EAGAIN
+  }
+
+  override listen(_task: Task, backlog: number): number {
+    this.#known = 0
+    const n = socketListen(this.hostFd, backlog)
+    if (n === 0) this.#listening = true
+    return n
+  }
+
+  override accept(_task: Task): Socket | number {
+    const from = new Uint8Array(MAX_ADDRESS)
+    this.#known = 0
+    const fd = socketAccept(this.hostFd, from, lengths)
+    if (fd === -EAGAIN) this.watch()
+    if (fd < 0) return hostError(fd)
+    const accepted = new HostSocket(this.network, this.kernel, this, fd)
+    accepted.#peer = from.subarray(0, lengths[0])
+    accepted.sendTimeoutNs = this.sendTimeoutNs
+    accepted.receiveTimeoutNs = this.receiveTimeoutNs
+    return accepted
+  }
+
+  override send(task: Task, message: Message): number {
+    return sendToHost(this, task, message)
+  }
+
+  override receive(task: Task, message: Message): number {
+    return receiveFromHost(this, task, message)
+  }
+
+  override shutdown(how: number): number {
+    this.#known = 0
+    return socketShutdown(this.hostFd, how)
+  }
+
+  override ownAddress(into: Uint8Array): number {
+    const n = socketName(this.hostFd, into, lengths)
+    return n < 0 ? n : lengths[0]!
+  }
+
+  /** The peer that accept4 has told serves once: it may be gone by now, and accept(2) tells it all the same. */
+  override peerAddress(into: Uint8Array): number {
+    if (this.#peer !== null) {
+      const { length } = this.#peer
+      into.set(this.#peer)
+      this.#peer = null
+      return length
+    }
+    const n = socketPeer(this.hostFd, into, lengths)
+    return n < 0 ? n : lengths[0]!
+  }
+
+  override unread(): number {
+    return socketNumber(this.hostFd, FIONREAD)
+  }
+
+  override unsent(): number {
+    return socketNumber(this.hostFd, SIOCOUTQ)
+  }
+
+  override get listening(): boolean {
+    return this.#listening
+  }
+
+  override ownsOption(name: number): boolean {
+    return isHostOption(name)
+  }
+
+  override setOption(
+    task: Task,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: number,
+  ): number {
+    this.#known = 0
+    return setHostOption(this, task, level, name, value, length)
+  }
+
+  override getOption(
+    _task: Task,
+    level: number,
+    name: number,
+    into: Uint8Array,
+    room: number,
+  ): number {
+    this.#known = 0
+    return getHostOption(this, level, name, into, room)
+  }
+
+  override ioctl(file: File, task: Task, request: number, arg: number): number {
+    if (request !== SIOCATMARK) return super.ioctl(file, task, request, arg)
+    const n = socketNumber(this.hostFd, request)
+    if (n < 0) return n
+    const { scratch, scratchView } = task.kernel
+    scratchView.setInt32(0, n, true)
+    return task.mm.copyResult(task, arg, scratch, 0, 4)
+  }
+
+  override poll(_file: File): number {
+    this.watch()
+    // Both directions are open still: nothing to ask.
+    const both = POLLIN | POLLOUT
+    if ((this.#known & both) === both) return this.#known
+    const events = hostPoll(this.hostFd, WATCHED, 0)
+    return events < 0 ? POLLERR : complete(events)
+  }
+
+  override close(): void {
+    if (this.#watching) this.kernel.hostEvents.unwatch(this.hostFd)
+    this.network.sockets.delete(this)
+    close(this.hostFd)
+  }
+}
+
+function defaultProtocol(type: number): number {
+  if (type === SOCK_STREAM) return IPPROTO_TCP
+  return type === SOCK_DGRAM ? IPPROTO_UDP : 0
+}
+
+/** poll(2)'s names for the same things. */
+function complete(events: number): number {
+  return (
+    events |
+    ((events & POLLIN) !== 0 ? POLLRDNORM : 0) |
+    ((events & POLLOUT) !== 0 ? POLLWRNORM : 0)
+  )
+}
+
+/** Whether a port of the address is reserved. The host would let the sentry have it, for any program. */
+function isPrivileged(socket: HostSocket, address: Uint8Array, length: number): boolean {
+  if (length < 4 || socket.type === SOCK_RAW) return false
+  if (socket.family !== AF_INET && socket.family !== AF_INET6) return false
+  const port = (address[2]! << 8) | address[3]!
+  return port !== 0 && port < socket.network.facts.unprivilegedPorts
+}

@@ -1,0 +1,127 @@
+// --network=host: sockets of AF_INET and AF_INET6 are sockets of the host's kernel, in the network namespace that the
+// container was given. The Sentry opens and moves them; what they mean is the host's business.
+
+import type { HostFd } from '../../../native/index.ts'
+import {
+  HOST_SOCKET_IOCTLS,
+  interfaceList,
+  interfaceRequest,
+  latin1,
+  pread,
+  socketOpen,
+} from '../../../native/index.ts'
+import { EFAULT, EINVAL, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  CAP_NET_RAW,
+  SIOCGIFCONF,
+  SIOCGIFNAME,
+  SIOCSIFADDR,
+  SIOCSIFFLAGS,
+  SIOCSIFMTU,
+  SIOCSIFNETMASK,
+  SOCK_DGRAM,
+  SOCK_RAW,
+  SOCK_STREAM,
+} from '../../../syscall-table/flags.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Task } from '../../kernel/task.ts'
+import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
+import { HostSocket, hostError } from './host-socket.ts'
+
+const IFREQ_SIZE = 40
+/** Most bytes that SIOCGIFCONF lists. */
+const MAX_LIST = 64 * 1024
+const MAX_PROTOCOL = 255
+const TABLE_PIECE = 64 * 1024
+/** A host may have more connections than fit into a string that programs read with profit. */
+const MAX_TABLE = 4 << 20
+const CHANGES = new Set([SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSIFNETMASK])
+const REQUESTS = new Set(HOST_SOCKET_IOCTLS)
+
+/** What the sentry has found out, and opened, before it gave up the host's files. */
+export interface HostNetworkFacts {
+  /** net.ipv4.ip_unprivileged_port_start. */
+  unprivilegedPorts: number
+  /** Open files of /proc/net, by name: each is read anew from its start. */
+  tables: ReadonlyMap<string, HostFd>
+}
+
+/** The network namespace of the container, as the kernel reaches it. */
+export class HostNetwork {
+  readonly facts: HostNetworkFacts
+  /** All open sockets. */
+  readonly sockets = new Set<HostSocket>()
+  /** A socket that is good for questions only. */
+  readonly #control: HostFd
+
+  constructor(facts: HostNetworkFacts) {
+    this.facts = facts
+    this.#control = socketOpen(AF_INET, SOCK_DGRAM, 0)
+  }
+
+  /** The requests of netdevice(7) that any socket takes; -ENOTTY for others. */
+  interfaceIoctl(task: Task, command: number, arg: number): number {
+    if (command === SIOCGIFCONF) return this.#list(task, arg)
+    if (CHANGES.has(command)) return -EPERM
+    if (!REQUESTS.has(command) || command < SIOCGIFNAME) return -ENOTTY
+    const { scratch } = task.kernel
+    if (task.mm.copyIn(task, arg, scratch, 0, IFREQ_SIZE) < 0) return -EFAULT
+    const n = interfaceRequest(this.#control, command, scratch)
+    return n < 0 ? n : task.mm.copyResult(task, arg, scratch, 0, IFREQ_SIZE)
+  }
+
+  /** struct ifconf, whose buffer is elsewhere in the program's memory. */
+  #list(task: Task, arg: number): number {
+    const { scratch, scratchView, bounce } = task.kernel
+    if (task.mm.copyIn(task, arg, scratch, 0, 16) < 0) return -EFAULT
+    const room = scratchView.getInt32(0, true)
+    const at = scratchView.getUint32(12, true) * 2 ** 32 + scratchView.getUint32(8, true)
+    if (at !== 0 && room < 0) return -EINVAL
+    const n = interfaceList(this.#control, bounce, at === 0 ? 0 : Math.min(room, MAX_LIST))
+    if (n < 0) return n
+    if (at !== 0 && n > 0 && task.mm.copyOut(task, at, bounce, 0, n) < 0) return -EFAULT
+    scratchView.setInt32(0, n, true)
+    return task.mm.copyResult(task, arg, scratch, 0, 4)
+  }
+
+  /** The present text of a table of /proc/net; undefined when the host has none. */
+  table(name: string): string | undefined {
+    const fd = this.facts.tables.get(name)
+    if (fd === undefined) return undefined
+    const piece = new Uint8Array(TABLE_PIECE)
+    let text = ''
+    while (text.length < MAX_TABLE) {
+      const n = pread(fd, piece, 0, piece.length, text.length)
+      if (n <= 0) break
+      text += latin1(piece, 0, n)
+    }
+    return text
+  }
+}
+
+/** Make the sockets of `kernel` those of the host. */
+export function useHostNetwork(kernel: Kernel, facts: HostNetworkFacts): void {
+  const network = new HostNetwork(facts)
+  kernel.hostNetwork = network
+  for (const family of [AF_INET, AF_INET6]) {
+    registerFamily(family, (task, type, protocol) => make(network, task, family, type, protocol))
+  }
+}
+
+function make(
+  network: HostNetwork,
+  task: Task,
+  family: number,
+  type: number,
+  protocol: number,
+): Socket | number {
+  if (type !== SOCK_STREAM && type !== SOCK_DGRAM && type !== SOCK_RAW) return NO_TYPE
+  if (protocol < 0) return -EINVAL
+  if (protocol > MAX_PROTOCOL) return NO_PROTOCOL
+  if (type === SOCK_RAW && !task.creds.capable(CAP_NET_RAW)) return -EPERM
+  const fd = socketOpen(family, type, protocol)
+  if (fd < 0) return hostError(fd)
+  return new HostSocket(network, task.kernel, { family, type, protocol, uid: task.creds.uid }, fd)
+}
