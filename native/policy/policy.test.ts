@@ -207,10 +207,31 @@ describe('sentry', () => {
     expect(decide('sendto', [3, 0, 1, 0, 0, 0])).toBe('allow')
     expect(decide('sendto', [3, 0, 1, 0, 0x7f00, 16])).toBe('errno(1)')
     const hosted = decider(sentryPolicy({ hostNetwork: true }))
-    for (const name of ['socket', 'connect', 'setsockopt', 'sendto'])
-      expect(hosted(name)).toBe('allow')
+    for (const name of ['connect', 'sendto', 'accept4']) expect(hosted(name)).toBe('allow')
     expect(hosted('execve')).toBe('kill-process')
     expect(decider(sentryPolicy({ ptrace: true }))('ptrace')).toBe('allow')
+  })
+
+  test('sockets of the host are those of its network stack, with harmless options', () => {
+    const hosted = decider(sentryPolicy({ hostNetwork: true }))
+    const [unix, inet, inet6, netlink, packet] = [1, 2, 10, 16, 17]
+    const [stream, datagram, raw] = [0x80801, 0x80802, 0x80803]
+    expect(hosted('socket', [inet, stream, 0])).toBe('allow')
+    expect(hosted('socket', [inet6, datagram, 58])).toBe('allow')
+    expect(hosted('socket', [inet, raw, 1])).toBe('allow')
+    expect(hosted('socket', [netlink, raw, 0])).toBe('allow')
+    expect(hosted('socket', [inet, 1, 0])).toBe('errno(1)') // Neither nonblocking nor close-on-exec.
+    expect(hosted('socket', [inet, stream, 262])).toBe('errno(1)')
+    for (const family of [unix, packet, 38, 40, 44])
+      expect(hosted('socket', [family, stream, 0])).toBe('errno(1)')
+    for (const protocol of [4, 9, 12, 16])
+      expect(hosted('socket', [netlink, raw, protocol])).toBe('errno(1)')
+    expect(hosted('setsockopt', [3, 6, 1, 0, 4])).toBe('allow') // TCP_NODELAY
+    for (const name of [26, 50, 51]) expect(hosted('setsockopt', [3, 1, name])).toBe('errno(1)')
+    expect(hosted('setsockopt', [3, 6, 31])).toBe('errno(1)') // TCP_ULP
+    expect(hosted('setsockopt', [3, 0, 64])).toBe('errno(1)') // IPT_SO_SET_REPLACE
+    expect(hosted('ioctl', [3, 0x8913])).toBe('allow') // SIOCGIFFLAGS
+    expect(hosted('ioctl', [3, 0x8914])).toBe('errno(1)') // SIOCSIFFLAGS
   })
 })
 

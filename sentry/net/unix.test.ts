@@ -53,7 +53,10 @@ vi.mock('../kernel/signal-send.ts', () => ({
 
 let task: Task
 beforeEach(() => {
-  const kernel = { clock: { realtime: () => {}, monotonicNs: () => 0 } } as unknown as Kernel
+  const kernel = {
+    tunables: { somaxconn: 4096 },
+    clock: { realtime: () => {}, monotonicNs: () => 0 },
+  } as unknown as Kernel
   task = {
     kernel,
     io: null,

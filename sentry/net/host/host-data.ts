@@ -126,10 +126,15 @@ function sendPacket(socket: HostSocket, message: Message): number {
 /** See `Socket.receive`. */
 export function receiveFromHost(socket: HostSocket, task: Task, message: Message): number {
   socket.forget(READABLE | POLLERR)
-  const simple = !message.wantsName && message.control === null
-  if (socket.type === SOCK_STREAM && simple && (message.flags & MSG_ERRQUEUE) === 0)
+  const { flags } = message
+  // A stream has no source to tell, and control messages come with its first bytes.
+  if (socket.type !== SOCK_STREAM || (flags & MSG_ERRQUEUE) !== 0)
+    return receiveMessage(socket, message)
+  if (message.controlLength === 0 || task.restart.done > 0)
     return receiveStream(socket, task, message)
-  return receiveMessage(socket, message)
+  const n = receiveMessage(socket, message)
+  const more = (flags & MSG_WAITALL) !== 0 && (flags & MSG_PEEK) === 0 && message.io.remaining > 0
+  return n > 0 && more ? receiveStream(socket, task, message) : n
 }
 
 function receiveStream(socket: HostSocket, task: Task, message: Message): number {
@@ -172,13 +177,12 @@ function receiveMessage(socket: HostSocket, message: Message): number {
   const { io, flags, control, controlLength } = message
   const { bounce } = socket.kernel
   const want = Math.min(io.remaining, bounce.length)
-  const passed = flags & (socket.type === SOCK_STREAM ? RECEIVE_FLAGS | MSG_WAITALL : RECEIVE_FLAGS)
   message.controlLength = 0
   const n = socketReceiveMessage(
     socket.hostFd,
     bounce,
     want,
-    passed,
+    flags & RECEIVE_FLAGS,
     from,
     control ?? nothing,
     control === null ? 0 : controlLength,

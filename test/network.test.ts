@@ -1,0 +1,194 @@
+// --network=host: sockets of the host in the network namespace of the container, on both platforms. The C programs
+// pass on Linux first, in a network namespace of their own.
+
+import { spawn } from 'node:child_process'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  type Config,
+  cache,
+  compile,
+  PLATFORMS,
+  platformWorks,
+  type Result,
+  root,
+  run,
+  runsc,
+  temporary,
+  writeBundle,
+} from './run.ts'
+
+const FOLDERS = ['test/network', 'test/syscalls']
+const SHARED = ['inet.c', 'inet-data.c']
+const box = temporary('network')
+let count = 0
+
+/** Where the kernel makes network namespaces for us; else nothing here can run. */
+const possible = run('unshare', ['-n', 'true']).status === 0
+if (!possible) console.warn('skipped: this machine lets us make no network namespace')
+
+function build(folder: string, file: string): string {
+  const flags = ['-O1', '-Wall', '-Wextra', '-pthread', `-I${join(root, 'test/syscalls')}`]
+  return compile(join(root, folder, file), join(cache, `network/${file.slice(0, -2)}`), flags)
+}
+
+interface Options {
+  platform?: string
+  flags?: string[]
+  change?: (config: Config) => void
+}
+
+/** Runs a program from a bundle over the host's files, read-only, with a network namespace of its own. */
+function inSandbox(args: string[], options: Options = {}): Result {
+  const id = `network-${process.pid}-${count++}`
+  const bundle = join(box.path, id)
+  writeBundle(bundle, '/', args, config => {
+    config.root.readonly = true
+    const all = ['CAP_NET_RAW', 'CAP_NET_BIND_SERVICE', 'CAP_SETUID', 'CAP_KILL', 'CAP_SETGID']
+    config.process.capabilities = { bounding: all, effective: all, permitted: all }
+    options.change?.(config)
+  })
+  const flags = [`--root=${join(box.path, 'state')}`, ...(options.flags ?? ['--network=host'])]
+  if (options.platform !== undefined) flags.push(`--platform=${options.platform}`)
+  return run(runsc, [...flags, 'run', '--bundle', bundle, id], { seconds: 120 })
+}
+
+const failures = ({ stdout, stderr, status }: Result) => {
+  const bad = stdout.split('\n').filter(line => line.startsWith('not ok'))
+  return /^1\.\.\d+$/m.test(stdout) ? bad : [...bad, `ended early: ${status} ${stderr.trim()}`]
+}
+
+afterAll(() => rmSync(box.path, { recursive: true, force: true }))
+
+const programs = FOLDERS.flatMap(folder =>
+  readdirSync(join(root, folder))
+    .filter(file => file.endsWith('.c') && (folder === 'test/network' || SHARED.includes(file)))
+    .map(file => [folder, file] as const),
+)
+
+describe.skipIf(!possible).each(programs)('%s/%s', (folder, file) => {
+  it('on Linux', { timeout: 200_000 }, () => {
+    const up = 'ip link set lo up && exec "$@"'
+    const result = run('unshare', ['-n', 'sh', '-c', up, 'sh', build(folder, file)])
+    expect(failures(result)).toEqual([])
+  })
+
+  for (const platform of PLATFORMS) {
+    it.skipIf(!platformWorks(platform))(`under ${platform}`, { timeout: 200_000 }, () => {
+      expect(failures(inSandbox([build(folder, file)], { platform }))).toEqual([])
+    })
+  }
+})
+
+describe.skipIf(!possible)('the network namespace of a container', { timeout: 120_000 }, () => {
+  const shell = (text: string, options: Options = {}) => inSandbox(['bash', '-c', text], options)
+
+  it('is a new one with a loopback that is up', () => {
+    const { stdout } = shell('cat /proc/net/dev | wc -l; exec 3<>/dev/udp/127.0.0.1/9; echo $?')
+    expect(stdout).toBe('3\n0\n')
+  })
+
+  it('has the tunables of config.json', () => {
+    const result = shell(
+      'ping -c1 -W5 127.0.0.1 >/dev/null 2>&1; echo $?; cat /proc/net/if_inet6',
+      {
+        change: config => {
+          config.linux.sysctl = {
+            'net.ipv4.ip_unprivileged_port_start': '0',
+            'net.ipv6.conf.lo.disable_ipv6': '1',
+          }
+        },
+      },
+    )
+    expect(result.stdout).not.toContain('lo')
+    expect(result.stderr).toBe('')
+  })
+
+  it('has low ports for everybody when a tunable says so', () => {
+    const bind =
+      "require('net').createServer().listen(80, () => { console.log('bound'); process.exit() })"
+    const result = inSandbox([process.execPath, '-e', bind], {
+      change: config => {
+        config.process.user.uid = 1000
+        config.linux.sysctl = { 'net.ipv4.ip_unprivileged_port_start': '80' }
+      },
+    })
+    expect(result).toMatchObject({ stdout: 'bound\n', status: 0 })
+  })
+
+  it('is told in /proc/net as the sandbox knows it', () => {
+    const listen = `
+      const s = require('net').createServer().listen(7777, () => {
+        const row = require('fs').readFileSync('/proc/net/tcp6', 'latin1').split('\\n').find(l => l.includes(':1E61'))
+        const inode = row.trim().split(/ +/)[9]
+        const own = require('fs').readdirSync('/proc/self/fd').map(fd => { try { return require('fs').readlinkSync('/proc/self/fd/' + fd) } catch {} })
+        console.log(inode !== '0', own.includes('socket:[' + inode + ']'), row.trim().split(/ +/)[7])
+        process.exit()
+      })`
+    const { stdout } = inSandbox([process.execPath, '-e', listen])
+    expect(stdout).toBe('true true 0\n')
+  })
+
+  it('is not there with --network=none: the kernel has a loopback of its own', () => {
+    const { stdout } = shell('exec 3<>/dev/udp/127.0.0.1/9; grep -c : /proc/net/dev', {
+      flags: ['--network=none'],
+    })
+    expect(stdout).toBe('1\n')
+  })
+
+  describe('that exists', () => {
+    let holder: ReturnType<typeof spawn>
+    const path = () => `/proc/${holder.pid}/ns/net`
+    const joined = (config: Config) => {
+      for (const entry of config.linux.namespaces) if (entry.type === 'network') entry.path = path()
+    }
+
+    beforeAll(async () => {
+      const server = `
+        require('child_process').execFileSync('ip', ['link', 'set', 'lo', 'up'])
+        require('net').createServer(s => s.end('from outside\\n')).listen(4321, '127.0.0.1', () => console.log('up'))`
+      holder = spawn('unshare', ['-n', process.execPath, '-e', server])
+      await new Promise(done => holder.stdout!.once('data', done))
+    })
+    afterAll(() => holder.kill('SIGKILL'))
+
+    it('is joined', () => {
+      const { stdout, stderr } = shell('exec 3<>/dev/tcp/127.0.0.1/4321; cat <&3', {
+        change: joined,
+      })
+      expect({ stdout, stderr }).toEqual({ stdout: 'from outside\n', stderr: '' })
+    })
+
+    it('is joined without the option, since config.json names it', () => {
+      const { stdout } = shell('exec 3<>/dev/tcp/127.0.0.1/4321; cat <&3', {
+        change: joined,
+        flags: [],
+      })
+      expect(stdout).toBe('from outside\n')
+    })
+  })
+
+  it('that does not exist is named in the error', () => {
+    const { stderr, status } = inSandbox(['true'], {
+      change: config => {
+        for (const entry of config.linux.namespaces)
+          if (entry.type === 'network') entry.path = '/nowhere/ns'
+      },
+    })
+    expect(status).not.toBe(0)
+    expect(stderr).toContain('/nowhere/ns')
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+  })
+
+  it('that is no namespace ends in one line', () => {
+    const { stderr, status } = inSandbox(['true'], {
+      change: config => {
+        for (const entry of config.linux.namespaces)
+          if (entry.type === 'network') entry.path = '/etc/passwd'
+      },
+    })
+    expect(status).not.toBe(0)
+    expect(stderr).toContain('/etc/passwd')
+  })
+})
