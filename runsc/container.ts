@@ -5,6 +5,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { withAnnotations } from './annotations.ts'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
 import { post, request } from './control.ts'
 import { CliError } from './errors.ts'
@@ -135,13 +136,14 @@ async function attend(sandbox: Sandbox): Promise<number> {
 }
 
 async function prepare(
-  options: BundleOptions,
+  given: BundleOptions,
   id: string,
   how: { waitForStart: boolean; detached: boolean },
 ): Promise<Sandbox> {
-  const bundle = resolve(options.bundle)
-  const warn = warner(options)
+  const bundle = resolve(given.bundle)
+  const warn = warner(given)
   const spec = readSpec(bundle, warn)
+  const options = withAnnotations(given, spec.annotations, warn)
   const store = new StateStore(options.root)
   store.reserve(id)
   let sandbox: Sandbox | undefined

@@ -5,6 +5,7 @@ import { createCommand } from './commands/create.ts'
 import { deleteCommand } from './commands/delete.ts'
 import { doCommand } from './commands/do.ts'
 import { eventsCommand } from './commands/events.ts'
+import { featuresCommand } from './commands/features.ts'
 import { killCommand } from './commands/kill.ts'
 import { listCommand } from './commands/list.ts'
 import { pauseCommand } from './commands/pause.ts'
@@ -24,6 +25,7 @@ const COMMANDS = [
   doCommand,
   runCommand,
   specCommand,
+  featuresCommand,
   createCommand,
   startCommand,
   stateCommand,

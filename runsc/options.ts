@@ -15,9 +15,16 @@ export interface GlobalOptions {
   strace: boolean
   systemdCgroup: boolean
   ignoreCgroups: boolean
+  allowFlagOverride: boolean
 }
 
-const BOOLEANS = new Set(['debug', 'strace', 'systemd-cgroup', 'ignore-cgroups'])
+const BOOLEANS = new Set([
+  'debug',
+  'strace',
+  'systemd-cgroup',
+  'ignore-cgroups',
+  'allow-flag-override',
+])
 
 const defaultRoot = () =>
   process.env.XDG_RUNTIME_DIR && process.getuid?.() !== 0
@@ -45,6 +52,10 @@ export function globalOptions(): Option[] {
     new Option(
       '--systemd-cgroup',
       "let systemd make the container's cgroup: linux.cgroupsPath is slice:prefix:name",
+    ).default(false),
+    new Option(
+      '--allow-flag-override',
+      "let a container's annotations dev.portcullis.flag.NAME set every flag, not just harmless ones",
     ).default(false),
     new Option('--ignore-cgroups', 'make no cgroup and set no limits on the host').default(false),
   ]

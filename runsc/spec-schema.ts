@@ -34,18 +34,28 @@ const exact64 = v.union(
   UINT64_MESSAGE,
 )
 const strings = v.array(text)
+
+/** An array has keys too, but it is none. */
+const plain = v.custom<Record<string, unknown>>(
+  value => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'expected an object',
+)
+const object = <const T extends v.ObjectEntries>(entries: T) => v.pipe(plain, v.object(entries))
+const members = <T extends v.GenericSchema>(schema: T) =>
+  v.pipe(plain, v.record(v.string(), schema))
+const anything = v.pipe(plain, v.looseObject({}))
 const oneOf = <const T extends readonly string[]>(values: T) =>
   v.picklist(values, `expected one of ${values.join(', ')}`)
 
 /** A hook: a program of the host. */
-export const hookSchema = v.object({
+export const hookSchema = object({
   path: absolutePath,
   args: v.optional(strings, []),
   env: v.optional(strings, []),
   timeout: v.optional(v.pipe(i64, v.minValue(1, 'expected a number of seconds above 0'))),
 })
 
-const hooksSchema = v.object({
+const hooksSchema = object({
   prestart: v.optional(v.array(hookSchema), []),
   createRuntime: v.optional(v.array(hookSchema), []),
   createContainer: v.optional(v.array(hookSchema), []),
@@ -54,7 +64,7 @@ const hooksSchema = v.object({
   poststop: v.optional(v.array(hookSchema), []),
 })
 
-const userSchema = v.object({
+const userSchema = object({
   uid: v.optional(u32, 0),
   gid: v.optional(u32, 0),
   umask: v.optional(whole(0, 0o777)),
@@ -85,18 +95,18 @@ export const IO_PRIORITY_CLASSES = [
   'IOPRIO_CLASS_IDLE',
 ] as const
 
-const rlimitSchema = v.object({ type: v.pipe(text, v.nonEmpty()), soft: u64, hard: u64 })
+const rlimitSchema = object({ type: v.pipe(text, v.nonEmpty()), soft: u64, hard: u64 })
 
 /** The process object: also what `exec --process` reads. */
-export const processSchema = v.object({
+export const processSchema = object({
   terminal: v.optional(v.boolean(), false),
-  consoleSize: v.optional(v.object({ height: whole(0, 65535), width: whole(0, 65535) })),
+  consoleSize: v.optional(object({ height: whole(0, 65535), width: whole(0, 65535) })),
   user: v.optional(userSchema, {}),
   args: v.pipe(strings, v.minLength(1, 'expected at least one argument, the program')),
   env: v.optional(strings, []),
   cwd: absolutePath,
   capabilities: v.optional(
-    v.object({
+    object({
       bounding: v.optional(strings, []),
       effective: v.optional(strings, []),
       inheritable: v.optional(strings, []),
@@ -110,7 +120,7 @@ export const processSchema = v.object({
   oomScoreAdj: v.optional(whole(-1000, 1000)),
   selinuxLabel: v.optional(text, ''),
   scheduler: v.optional(
-    v.object({
+    object({
       policy: oneOf(SCHEDULER_POLICIES),
       nice: v.optional(whole(-20, 19), 0),
       priority: v.optional(whole(0, 99), 0),
@@ -121,11 +131,11 @@ export const processSchema = v.object({
     }),
   ),
   ioPriority: v.optional(
-    v.object({ class: oneOf(IO_PRIORITY_CLASSES), priority: v.optional(whole(0, 7), 0) }),
+    object({ class: oneOf(IO_PRIORITY_CLASSES), priority: v.optional(whole(0, 7), 0) }),
   ),
 })
 
-const idMapping = v.object({
+const idMapping = object({
   containerID: u32,
   hostID: u32,
   size: whole(1, 2 ** 32 - 1),
@@ -135,7 +145,7 @@ const idMappings = v.pipe(
   v.maxLength(340, 'expected at most 340 mappings, as the kernel takes'),
 )
 
-const mountSchema = v.object({
+const mountSchema = object({
   destination: v.pipe(path, v.nonEmpty('expected a path')),
   type: v.optional(text, ''),
   source: v.optional(path, ''),
@@ -155,7 +165,7 @@ export const NAMESPACE_TYPES = [
   'time',
 ] as const
 
-const deviceSchema = v.object({
+const deviceSchema = object({
   path: absolutePath,
   type: oneOf(['c', 'b', 'u', 'p']),
   major: v.optional(i64, 0),
@@ -165,7 +175,7 @@ const deviceSchema = v.object({
   gid: v.optional(u32),
 })
 
-const seccompSchema = v.object({
+const seccompSchema = object({
   defaultAction: v.string(),
   defaultErrnoRet: v.optional(u32),
   architectures: v.optional(strings, []),
@@ -174,13 +184,13 @@ const seccompSchema = v.object({
   listenerMetadata: v.optional(text, ''),
   syscalls: v.optional(
     v.array(
-      v.object({
+      object({
         names: v.optional(strings, []),
         action: v.string(),
         errnoRet: v.optional(u32),
         args: v.optional(
           v.array(
-            v.object({
+            object({
               index: v.optional(u32, 0),
               value: v.optional(exact64, 0),
               valueTwo: v.optional(exact64),
@@ -195,15 +205,15 @@ const seccompSchema = v.object({
   ),
 })
 
-const linuxSchema = v.object({
+const linuxSchema = object({
   uidMappings: v.optional(idMappings, []),
   gidMappings: v.optional(idMappings, []),
-  sysctl: v.optional(v.record(v.string(), text), {}),
+  sysctl: v.optional(members(text), {}),
   /** Looked at by the cgroup code. */
-  resources: v.optional(v.looseObject({}), {}),
+  resources: v.optional(anything, {}),
   cgroupsPath: v.optional(path, ''),
   namespaces: v.optional(
-    v.array(v.object({ type: oneOf(NAMESPACE_TYPES), path: v.optional(path, '') })),
+    v.array(object({ type: oneOf(NAMESPACE_TYPES), path: v.optional(path, '') })),
     [],
   ),
   devices: v.optional(v.array(deviceSchema), []),
@@ -212,20 +222,20 @@ const linuxSchema = v.object({
   maskedPaths: v.optional(v.array(path), []),
   readonlyPaths: v.optional(v.array(path), []),
   mountLabel: v.optional(text, ''),
-  intelRdt: v.optional(v.looseObject({})),
+  intelRdt: v.optional(anything),
   personality: v.optional(
-    v.object({ domain: oneOf(['LINUX', 'LINUX32']), flags: v.optional(strings, []) }),
+    object({ domain: oneOf(['LINUX', 'LINUX32']), flags: v.optional(strings, []) }),
   ),
   timeOffsets: v.optional(
-    v.record(v.string(), v.object({ secs: v.optional(i64, 0), nanosecs: v.optional(u32, 0) })),
+    members(object({ secs: v.optional(i64, 0), nanosecs: v.optional(u32, 0) })),
     {},
   ),
 })
 
-export const specSchema = v.object({
+export const specSchema = object({
   ociVersion: v.pipe(v.string(), v.regex(/^1\.\d+\.\d+/, 'expected version 1.x')),
   process: processSchema,
-  root: v.object({
+  root: object({
     path: v.pipe(path, v.nonEmpty('expected a path')),
     readonly: v.optional(v.boolean(), false),
   }),
@@ -233,7 +243,7 @@ export const specSchema = v.object({
   domainname: v.optional(v.pipe(text, v.maxBytes(64, 'expected at most 64 bytes')), ''),
   mounts: v.optional(v.array(mountSchema), []),
   hooks: v.optional(hooksSchema, {}),
-  annotations: v.optional(v.record(v.string(), v.string()), {}),
+  annotations: v.optional(members(v.string()), {}),
   linux: v.optional(linuxSchema, {}),
 })
 

@@ -160,9 +160,41 @@ export const SYSTEM_MOUNTS: Record<string, unknown>[] = [
   },
 ]
 
+const CGROUP_MOUNT = {
+  destination: '/sys/fs/cgroup',
+  type: 'cgroup',
+  source: 'cgroup',
+  options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
+}
+
+/** Paths that tell of the host or change it, where a kernel is shared; engines list them. */
+const MASKED_PATHS =
+  '/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats /proc/sched_debug /sys/firmware /proc/scsi'
+const READONLY_PATHS = '/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger'
+
+export interface StarterOptions {
+  args: string[]
+  cwd: string
+  /** A network namespace to join. */
+  netns?: string
+  /** Users to map for someone who is not root on the host; null for none. */
+  rootless: { uid: number; gid: number } | null
+}
+
 /** The starter configuration of `runsc spec`. */
-export function starterSpec(args: string[], cwd: string): Record<string, unknown> {
+export function starterSpec(options: StarterOptions): Record<string, unknown> {
+  const { args, cwd, netns, rootless } = options
   const caps = DEFAULT_CAPABILITIES
+  const namespaces: Record<string, string>[] = [
+    'pid',
+    'network',
+    'ipc',
+    'uts',
+    'mount',
+    'cgroup',
+  ].map(type => (type === 'network' && netns !== undefined ? { type, path: netns } : { type }))
+  if (rootless !== null) namespaces.push({ type: 'user' })
+  const mapping = (hostID: number) => [{ containerID: 0, hostID, size: 1 }]
   return {
     ociVersion: OCI_VERSION,
     process: {
@@ -177,9 +209,21 @@ export function starterSpec(args: string[], cwd: string): Record<string, unknown
     },
     root: { path: 'rootfs', readonly: true },
     hostname: 'runsc',
-    mounts: SYSTEM_MOUNTS,
+    mounts: [...SYSTEM_MOUNTS, CGROUP_MOUNT].map(rootless === null ? mount => mount : withoutIds),
     linux: {
-      namespaces: ['pid', 'network', 'ipc', 'uts', 'mount'].map(type => ({ type })),
+      ...(rootless === null
+        ? { resources: { devices: [{ allow: false, access: 'rwm' }] } }
+        : { uidMappings: mapping(rootless.uid), gidMappings: mapping(rootless.gid) }),
+      namespaces,
+      maskedPaths: MASKED_PATHS.split(' '),
+      readonlyPaths: READONLY_PATHS.split(' '),
     },
   }
+}
+
+/** Where one user is mapped, no other can own a file system. */
+function withoutIds(mount: Record<string, unknown>): Record<string, unknown> {
+  const options = mount.options as string[] | undefined
+  if (options === undefined) return mount
+  return { ...mount, options: options.filter(option => !/^[ug]id=/.test(option)) }
 }

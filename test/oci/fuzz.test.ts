@@ -1,0 +1,271 @@
+// Every field of a full config.json with every wrong value, one at a time, in this process: each is taken, or
+// refused by one line that names the field. Nothing may be made by a configuration that is refused.
+
+import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { close } from '../../native/index.ts'
+import { withAnnotations } from '../../runsc/annotations.ts'
+import { deviceConfigs, sysctlConfigs } from '../../runsc/devices.ts'
+import { CliError } from '../../runsc/errors.ts'
+import { openTrees } from '../../runsc/mounts.ts'
+import type { GlobalOptions } from '../../runsc/options.ts'
+import { processConfig } from '../../runsc/process-config.ts'
+import { seccompConfig } from '../../runsc/seccomp.ts'
+import { parseJson, validateSpec } from '../../runsc/spec.ts'
+import { checkSpec } from '../../runsc/spec-check.ts'
+import { type Config, temporary } from '../run.ts'
+
+const box = temporary('oci-fuzz')
+beforeAll(() => {
+  mkdirSync(join(box.path, 'rootfs/bin'), { recursive: true })
+  mkdirSync(join(box.path, 'source'))
+  mkdirSync(join(box.path, 'outside'))
+  symlinkSync('../outside', join(box.path, 'rootfs/link'))
+})
+afterAll(() => box.clean())
+
+const map = { containerID: 0, hostID: 100000, size: 65536 }
+const hook = { path: '/bin/true', args: ['true'], env: ['A=b'], timeout: 1 }
+const caps = ['CAP_KILL']
+
+/** A document with everything in it. */
+const full = (): Config =>
+  JSON.parse(
+    JSON.stringify({
+      ociVersion: '1.2.0',
+      process: {
+        terminal: true,
+        consoleSize: { height: 24, width: 80 },
+        user: { uid: 1, gid: 2, umask: 0o22, additionalGids: [3] },
+        args: ['sh', '-c', 'true'],
+        env: ['PATH=/bin', 'A=b'],
+        cwd: '/bin',
+        capabilities: {
+          bounding: caps,
+          effective: caps,
+          inheritable: caps,
+          permitted: caps,
+          ambient: caps,
+        },
+        rlimits: [{ type: 'RLIMIT_NOFILE', soft: 100, hard: 200 }],
+        noNewPrivileges: true,
+        apparmorProfile: 'some',
+        oomScoreAdj: 10,
+        selinuxLabel: '',
+        scheduler: {
+          policy: 'SCHED_BATCH',
+          nice: 5,
+          priority: 0,
+          flags: ['SCHED_FLAG_RESET_ON_FORK'],
+        },
+        ioPriority: { class: 'IOPRIO_CLASS_BE', priority: 3 },
+      },
+      root: { path: 'rootfs', readonly: true },
+      hostname: 'box',
+      domainname: 'domain',
+      mounts: [
+        { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid'] },
+        {
+          destination: '/link/x',
+          type: 'tmpfs',
+          source: 'tmpfs',
+          options: ['size=1m', 'tmpcopyup'],
+        },
+        { destination: '/b', type: 'bind', source: 'source', options: ['rbind', 'rro', 'rslave'] },
+      ],
+      hooks: {
+        prestart: [hook],
+        createRuntime: [hook],
+        createContainer: [hook],
+        startContainer: [hook],
+        poststart: [hook],
+        poststop: [hook],
+      },
+      annotations: { 'dev.portcullis.flag.strace': 'true', other: 'x' },
+      linux: {
+        uidMappings: [map],
+        gidMappings: [map],
+        sysctl: { 'net.core.somaxconn': '1' },
+        cgroupsPath: '/a/b',
+        namespaces: ['pid', 'network', 'mount', 'ipc', 'uts', 'user', 'cgroup'].map(type => ({
+          type,
+          path: '',
+        })),
+        devices: [
+          { path: '/dev/x', type: 'c', major: 1, minor: 3, fileMode: 0o600, uid: 0, gid: 0 },
+        ],
+        seccomp: {
+          defaultAction: 'SCMP_ACT_ERRNO',
+          defaultErrnoRet: 1,
+          architectures: ['SCMP_ARCH_X86_64'],
+          flags: ['SECCOMP_FILTER_FLAG_LOG'],
+          listenerPath: '',
+          syscalls: [
+            {
+              names: ['read', 'execve'],
+              action: 'SCMP_ACT_ALLOW',
+              errnoRet: 1,
+              args: [{ index: 0, value: 1, valueTwo: 2, op: 'SCMP_CMP_MASKED_EQ' }],
+            },
+          ],
+        },
+        rootfsPropagation: 'rprivate',
+        maskedPaths: ['/proc/kcore'],
+        readonlyPaths: ['/proc/sys'],
+        mountLabel: '',
+        personality: { domain: 'LINUX', flags: [] },
+        timeOffsets: {},
+      },
+    }),
+  )
+
+const long = 'x'.repeat(10 << 20)
+const WRONG: unknown[] = [
+  ...[null, true, 0, -1, 1.5, 7, 2 ** 31, 2 ** 53, 2 ** 64, 1e300, '', 'x', '\0', 'a\nb', '..'],
+  ...['/../../..', '/link/../../x', '/proc/self/root', '-1', [], [[]], [null], {}, { a: 1 }],
+]
+
+type Path = (string | number)[]
+
+/** Every place in a document, containers before what is in them. */
+function places(value: unknown, path: Path = []): Path[] {
+  const below =
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([key, member]) =>
+          places(member, [...path, Array.isArray(value) ? Number(key) : key]),
+        )
+      : []
+  return path.length > 0 ? [path, ...below] : below
+}
+
+function put(document: Config, path: Path, value: unknown): void {
+  const parent = path.slice(0, -1).reduce<Config>((at, key) => at[key], document)
+  parent[path.at(-1)!] = value
+}
+
+const get = (document: Config, path: Path): unknown =>
+  path.reduce<unknown>((at, key) => (at as Config)[key], document)
+
+const options = { allowFlagOverride: false, debug: false, strace: false } as GlobalOptions
+
+/** All that runsc does with a configuration before it starts anything. */
+function take(document: unknown): void {
+  const spec = validateSpec(document, 'config.json')
+  const warn = () => {}
+  checkSpec(spec, 'config.json', warn)
+  withAnnotations(options, spec.annotations, warn)
+  processConfig(spec.process, spec.linux.personality?.domain ?? 'LINUX', warn)
+  deviceConfigs(spec.linux.devices)
+  sysctlConfigs(spec.linux.sysctl)
+  seccompConfig(spec.linux.seccomp)
+  for (const { fd } of openTrees(spec, box.path, false).attach) close(fd)
+}
+
+/** Null when it was taken, or the one line. */
+function refusal(document: unknown): string | null {
+  try {
+    take(document)
+    return null
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error
+    return error.message
+  }
+}
+
+const sameKind = (a: unknown, b: unknown): boolean =>
+  typeof a === typeof b && Array.isArray(a) === Array.isArray(b)
+
+it('the full document is taken', () => {
+  expect(refusal(full())).toBe(null)
+})
+
+describe('wrong values', () => {
+  it('are refused by one line that names the field', () => {
+    let refused = 0
+    for (const path of places(full())) {
+      const good = get(full(), path)
+      for (const value of WRONG) {
+        const document = full()
+        put(document, path, value)
+        const line = refusal(document)
+        if (line !== null) {
+          refused++
+          expect(line.length).toBeLessThan(1000)
+        }
+        if (value === null || sameKind(good, value)) continue
+        const name = path.join('.')
+        expect(line ?? 'taken', `${name} = ${JSON.stringify(value)}`).toContain(name)
+      }
+    }
+    expect(refused).toBeGreaterThan(1000)
+  })
+
+  it('may be long', () => {
+    for (const path of places(full())) {
+      const document = full()
+      put(document, path, typeof get(full(), path) === 'string' ? `/${long}` : long)
+      const line = refusal(document)
+      if (line !== null) expect(line.length).toBeLessThan(30 << 20)
+    }
+  }, 60_000)
+
+  it('leave nothing behind', () => {
+    expect(readdirSync(box.path).sort()).toEqual(['outside', 'rootfs', 'source'])
+    expect(readdirSync(join(box.path, 'outside'))).toEqual([])
+    expect(readdirSync('/proc/self/fd').length).toBeLessThan(200)
+  })
+})
+
+describe('a document', () => {
+  it('with a key twice has the later one', () => {
+    const text = JSON.stringify(full()).replace('"hostname"', '"hostname":7,"hostname"')
+    expect(refusal(parseJson(text))?.slice(0, 300) ?? null).toBe(null)
+  })
+
+  it('with keys that mean something to JavaScript only is taken as any other', () => {
+    const text = JSON.stringify(full()).replace(
+      '"annotations":{',
+      '"__proto__":{"root":1},"constructor":1,"annotations":{"__proto__":"x","constructor":"y",',
+    )
+    expect(refusal(parseJson(text))?.slice(0, 300) ?? null).toBe(null)
+    expect(({} as Config).root).toBe(undefined)
+  })
+
+  it('that is nested deeply is refused', () => {
+    const document = full()
+    document.annotations = JSON.parse(`${'['.repeat(1000)}${']'.repeat(1000)}`)
+    expect(refusal(document) ?? 'taken').toContain('deep')
+  })
+})
+
+describe('annotations', () => {
+  it.each([
+    ['dev.portcullis.flag.debug', 'true', null],
+    ['dev.gvisor.flag.strace', 'false', null],
+    ['dev.gvisor.flag.overlay2', 'all:memory', null],
+    ['dev.portcullis.flag.overlay2', 'all:memory', 'no flag'],
+    ['dev.portcullis.flag.network', 'host', 'host only'],
+    ['dev.gvisor.flag.platform', 'ptrace', 'host only'],
+    ['dev.portcullis.flag.root', '/', 'host only'],
+    ['dev.portcullis.flag.allow-flag-override', 'true', 'host only'],
+    ['dev.portcullis.flag.debug', 'maybe', 'true or false'],
+    ['dev.portcullis.flag.', 'x', 'no flag'],
+    ['dev.portcullis.flag.__proto__', 'x', 'no flag'],
+    ['other.flag.network', 'host', null],
+  ])('%s = %s', (key, value, word) => {
+    const document = full()
+    document.annotations = { [key]: value }
+    if (word === null) expect(refusal(document)?.slice(0, 300) ?? null).toBe(null)
+    else expect(refusal(document) ?? 'taken').toContain(word)
+  })
+
+  it('set more where the host allows it, but never where things are kept', () => {
+    const free = { ...options, allowFlagOverride: true }
+    const set = (name: string, value: string) =>
+      withAnnotations(free, { [`dev.portcullis.flag.${name}`]: value }, () => {})
+    expect(set('platform', 'ptrace').platform).toBe('ptrace')
+    expect(() => set('platform', 'moon')).toThrow('moon')
+    expect(() => set('root', '/')).toThrow('host only')
+  })
+})
