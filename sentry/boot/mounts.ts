@@ -90,21 +90,18 @@ function fillTmpfs(
 }
 
 function makeFileSystem(task: Task, config: MountConfig, bind: BindSource): SuperBlock {
-  // POSIX message queues have a directory, although nothing is in it.
-  const empty = config.type === 'mqueue'
-  const type = empty ? 'tmpfs' : config.type
+  const { type } = config
   const factory = fileSystemType(type)
   if (factory === undefined && type !== 'bind')
     throw new Error(
       `mount on ${config.destination}: unknown file system type "${type}" (no such device)`,
     )
-  const data = empty ? 'mode=755' : config.data
   const sb =
     type === 'bind'
       ? bind(config)
       : type === 'cgroup'
         ? containerCgroups(task.kernel)
-        : factory!(task.kernel, task, config.source, data)
+        : factory!(task.kernel, task, config.source, config.data)
   if (typeof sb === 'number') throw failure(config, `mount with options "${config.data}"`, sb)
   return sb
 }

@@ -3,6 +3,7 @@
 import './cgroup/cgroup-fs.ts'
 import './dev/devtmpfs.ts'
 import './devpts/devpts.ts'
+import './mqueue/mqueue.ts'
 import './proc/proc.ts'
 import './sysfs/sysfs.ts'
 import './tmpfs/mount.ts'

@@ -1,5 +1,8 @@
 // An IPC namespace: the System V objects that tasks find by the same keys, and their limits.
 
+import { MqueueLimits } from '../fs/mqueue/limits.ts'
+import type { MqueueSuperBlock } from '../fs/mqueue/mqueue.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { IpcIds } from './ids.ts'
 import type { MessageQueue } from './msg.ts'
@@ -35,6 +38,14 @@ export class IpcNamespace {
   /** Messages in all queues, and their bytes. */
   messages = 0
   messageBytes = 0
+  readonly mqueueLimits = new MqueueLimits()
+  /** The file system of the POSIX queues, made at first use. */
+  mqueue: MqueueSuperBlock | null = null
+}
+
+/** The namespace of `task`, or the first one: for mounts that are made before there is a task. */
+export function ipcOfKernel(kernel: Kernel, task: Task | null): IpcNamespace {
+  return task === null ? kernel.ipc : ipcOf(task)
 }
 
 /** The namespace that a task's identifiers belong to. */

@@ -62,6 +62,12 @@ import {
   sys_set_robust_list,
 } from './futex.ts'
 import {
+  sys_mq_getsetattr,
+  sys_mq_notify,
+  sys_mq_open,
+  sys_mq_timedreceive,
+  sys_mq_timedsend,
+  sys_mq_unlink,
   sys_msgctl,
   sys_msgget,
   sys_msgrcv,
@@ -1408,6 +1414,41 @@ function call_get_mempolicy(task: Task): number {
   return sys_get_mempolicy(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
 }
 
+function call_mq_open(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_mq_open(task, a[1]! * TWO32 + a[0]!, s[2]!, a[4]!, a[7]! * TWO32 + a[6]!)
+}
+
+function call_mq_unlink(task: Task): number {
+  const a = task.thread.args
+  return sys_mq_unlink(task, a[1]! * TWO32 + a[0]!)
+}
+
+function call_mq_timedsend(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_mq_timedsend(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[6]!, a[9]! * TWO32 + a[8]!)
+}
+
+function call_mq_timedreceive(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_mq_timedreceive(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
+}
+
+function call_mq_notify(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_mq_notify(task, s[0]!, a[3]! * TWO32 + a[2]!)
+}
+
+function call_mq_getsetattr(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_mq_getsetattr(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!)
+}
+
 function call_waitid(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -2105,12 +2146,12 @@ export const dispatch: ((task: Task) => number)[] = [
   call_mbind, // 237 mbind
   call_set_mempolicy, // 238 set_mempolicy
   call_get_mempolicy, // 239 get_mempolicy
-  notSupported, // 240 mq_open
-  notSupported, // 241 mq_unlink
-  notSupported, // 242 mq_timedsend
-  notSupported, // 243 mq_timedreceive
-  notSupported, // 244 mq_notify
-  notSupported, // 245 mq_getsetattr
+  call_mq_open, // 240 mq_open
+  call_mq_unlink, // 241 mq_unlink
+  call_mq_timedsend, // 242 mq_timedsend
+  call_mq_timedreceive, // 243 mq_timedreceive
+  call_mq_notify, // 244 mq_notify
+  call_mq_getsetattr, // 245 mq_getsetattr
   notPermitted, // 246 kexec_load
   call_waitid, // 247 waitid
   notSupported, // 248 add_key

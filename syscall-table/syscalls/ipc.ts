@@ -18,7 +18,6 @@ import {
   uint,
   word,
 } from '../args.ts'
-import { ENOSYS } from '../errno.ts'
 import { inArea } from '../row.ts'
 
 export const ipcCalls = inArea('ipc', {
@@ -57,26 +56,21 @@ export const ipcCalls = inArea('ipc', {
   mq_open: {
     nr: 240,
     args: { name: str, oflag: flags('OPEN'), mode, attr: inp('mq_attr') },
-    todo: ENOSYS,
-    note: 'as without CONFIG_POSIX_MQUEUE',
   },
-  mq_unlink: { nr: 241, args: { name: str }, todo: ENOSYS },
+  mq_unlink: { nr: 241, args: { name: str } },
   mq_timedsend: {
     nr: 242,
     args: { mqdes: fd, msg: inBuf('len'), len: size, prio: uint, timeout: inp('timespec') },
     restart: 'sys',
-    todo: ENOSYS,
   },
   mq_timedreceive: {
     nr: 243,
     args: { mqdes: fd, msg: outBuf('len'), len: size, prio: outInts(1), timeout: inp('timespec') },
     restart: 'sys',
-    todo: ENOSYS,
   },
-  mq_notify: { nr: 244, args: { mqdes: fd, sevp: inp('sigevent') }, todo: ENOSYS },
+  mq_notify: { nr: 244, args: { mqdes: fd, sevp: inp('sigevent') } },
   mq_getsetattr: {
     nr: 245,
     args: { mqdes: fd, newattr: inp('mq_attr'), oldattr: out('mq_attr') },
-    todo: ENOSYS,
   },
 })

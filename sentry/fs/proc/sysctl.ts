@@ -10,6 +10,7 @@ import { type Kernel, PID_MAX } from '../../kernel/kernel.ts'
 import { randomBytes } from '../../kernel/random.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
+import type { MqueueLimits } from '../mqueue/limits.ts'
 import { GeneratedFile, type PseudoFs, type StaticDirectory } from '../pseudo.ts'
 
 type Value = string | number | ((kernel: Kernel) => string | number)
@@ -148,6 +149,8 @@ export function numberRow<K extends string>(
 /** Limits near 2^64 are even where Linux' are odd: a double has no more bits. */
 const decimal = (n: number): string => (n < 2 ** 63 ? `${n}` : `${BigInt(n) - 1n}`)
 
+const mqueueLimits = (kernel: Kernel): MqueueLimits => kernel.ipc.mqueueLimits
+
 const ipcLimits = (kernel: Kernel): IpcLimits => kernel.ipc.limits
 
 const semLimits = (kernel: Kernel): string => {
@@ -251,11 +254,11 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     numberRow('max_user_watches', kernel => kernel.inotify, 'watches'),
   ],
   'fs/mqueue': [
-    ['msg_default', 10],
-    ['msg_max', 10],
-    ['msgsize_default', 8192],
-    ['msgsize_max', 8192],
-    ['queues_max', 256],
+    numberRow('msg_default', mqueueLimits, 'messagesDefault', 65536),
+    numberRow('msg_max', mqueueLimits, 'messages', 65536),
+    numberRow('msgsize_default', mqueueLimits, 'messageSizeDefault', 16 << 20),
+    numberRow('msgsize_max', mqueueLimits, 'messageSize', 16 << 20),
+    numberRow('queues_max', mqueueLimits, 'queues'),
   ],
   vm: [
     ['max_map_count', 65530],
