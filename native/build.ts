@@ -4,6 +4,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -66,9 +67,11 @@ async function buildAddon(): Promise<void> {
   const stale = sources.filter(
     source => mtime(objectOf(source)) <= Math.max(mtime(source), newestHeader),
   )
-  await Promise.all(
-    stale.map(s => compile('g++', [...flags, ...includes, '-c', s, '-o', objectOf(s)])),
-  )
+  const compileNext = async () => {
+    for (let s = stale.pop(); s !== undefined; s = stale.pop())
+      await compile('g++', [...flags, ...includes, '-c', s, '-o', objectOf(s)])
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, compileNext))
   const link = sources.map(objectOf)
   if (mtime(target) > Math.max(...link.map(mtime))) return
   // Replace by rename: a running sandbox keeps the old file mapped.

@@ -1,5 +1,6 @@
 // Verdicts: the host calls that the kernel orders, batch by batch, and the answer that lets a thread go on.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -276,7 +277,10 @@ void Platform::answer(Thread* t, uint32_t verdict) {
 void Platform::opsStopped(Thread* t, int op, int error) {
   if (t->child && t->childOp >= op) {
     Thread* child = t->child;
+    // The child is there, whatever its maker says.
+    if (child->state != State::kStarting && !child->fresh) ::kill(t->process->pid, SIGKILL);
     child->parent = nullptr;
+    clearRunning(child);
     if (child->space == t->space) {
       t->space->used.reset(child->index);
       t->space->blocks.reset(child->index);
@@ -309,6 +313,7 @@ void Platform::opsDone(Thread* t) {
   if (t->child) {
     t->child->confirmed = true;
     t->child->hintPid = t->slot->child;
+    if (!t->child->leader) adopt(t->child, static_cast<pid_t>(t->slot->child));
     t->child->parent = nullptr;
     t->child = nullptr;
   }

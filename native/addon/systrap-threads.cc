@@ -42,7 +42,7 @@ void Platform::setState(Thread* t, State state) {
   t->state = state;
 }
 
-// Make `child` the thread that will ring with the token in the slot `index` of its space.
+// Make `child` the thread that will start in the slot `index` of its space, and ring with its token.
 void Platform::startChild(Thread* parent, Thread* child, uint32_t index) {
   uint64_t random = 0;
   if (getrandom(&random, sizeof random, 0) != sizeof random) random = Ticks();
@@ -51,10 +51,25 @@ void Platform::startChild(Thread* parent, Thread* child, uint32_t index) {
   child->slot = reinterpret_cast<StubSlot*>(child->space->slots + index * STUB_SLOT_SIZE);
   child->slot->token = child->token;
   child->slot->opCount = 0;
+  child->slot->kind = child->leader ? STUB_START_RINGING : STUB_START_QUIET;
+  // What an earlier thread left in the slot is not this one's event.
+  child->slot->state = SLOT_RUNNING;
   child->parent = parent;
   child->confirmed = false;
   parent->child = child;
-  setState(child, State::kStarting);
+  if (child->leader) return setState(child, State::kStarting);
+  // Another thread of a known process need not prove who it is: its first event is looked for in its slot.
+  child->fresh = true;
+  setRunning(child);
+}
+
+// The tid of a thread that started without ringing: a number that somebody untrusted has said, but one of its process.
+void Platform::adopt(Thread* t, pid_t tid) {
+  if (t->tid != 0 || tid <= 0 || syscall(SYS_tgkill, t->process->pid, tid, 0) < 0) return;
+  t->tid = tid;
+  if (!t->interruptDue || t->state != State::kRunning) return;
+  t->interruptDue = false;
+  interrupt(t);
 }
 
 // A thread rang for the first time. The notification says truly which thread that was; check that it is of
@@ -84,7 +99,7 @@ void Platform::interrupt(Thread* t) {
   if (t->state != State::kRunning && !stopping) return;
   uint32_t state = __atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE);
   // It has an event for us already; if that is only the end of a batch, the answer will interrupt.
-  if (stopping || state == SLOT_POSTED || state == SLOT_BELL || state == SLOT_PARKED) {
+  if (stopping || t->tid == 0 || state == SLOT_POSTED || state == SLOT_BELL || state == SLOT_PARKED) {
     t->interruptDue = true;
     return;
   }

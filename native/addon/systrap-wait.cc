@@ -297,6 +297,7 @@ void Platform::receive() {
   if (valid && t->state == State::kStarting) {
     valid = bind(t, tid);
   } else if (valid) {
+    adopt(t, tid);
     valid = t->tid == tid;
   }
   if (valid) return rung(t, n.id);

@@ -188,6 +188,7 @@ class Platform {
   void writeDeferred(Thread* t);
   // systrap-threads.cc
   bool bind(Thread* t, pid_t tid);
+  void adopt(Thread* t, pid_t tid);
   void reap();
   void processDied(Process* p, int status);
   void reportDead(Thread* t, int status);

@@ -76,6 +76,10 @@
 #define STUB_EV_MORE 7   // the ops of one batch are done
 #define STUB_EV_FRAME 8  // the registers and the FPU state are in a signal frame now, as STUB_FRAME asked
 
+// Slot.kind before the first event of a thread: whether it has to ring with it.
+#define STUB_START_RINGING 0
+#define STUB_START_QUIET 1
+
 // Slot.kind while a verdict is there.
 #define STUB_RESUME 1       // go on with regs[rax]
 #define STUB_RESUME_REGS 2  // go on with all of regs

@@ -65,11 +65,13 @@ void stub_post(struct StubSlot *slot) {
   }
 }
 
-// The first event of a thread always rings: the notification proves to the sentry which thread this is.
+// The first event of a process rings: the notification proves to the sentry which process this is.
 static void post_start(struct StubSlot *slot, const struct Frame *frame) {
+  uint32_t how = slot->kind;
   save_registers(slot, frame);
   slot->fpstate = frame->fpstate;
   slot->kind = STUB_EV_STARTED;
+  if (how == STUB_START_QUIET) return stub_post(slot);
   __atomic_exchange_n(&slot->state, SLOT_BELL, __ATOMIC_SEQ_CST);
   ring(slot);
 }
