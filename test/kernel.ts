@@ -9,12 +9,14 @@
 import { nextMoment } from '../sentry/vfs/moment.ts'
 import '../sentry/fs/tmpfs/mount.ts'
 import { mountTmpfs } from '../sentry/fs/tmpfs/mount.ts'
+import { becomeReaper } from '../sentry/kernel/clone.ts'
 import { Creds, FULL_CAPS, NO_CAPS } from '../sentry/kernel/creds.ts'
 import { FdTable } from '../sentry/kernel/fdtable.ts'
 import { type Clock, Kernel } from '../sentry/kernel/kernel.ts'
+import { newSession } from '../sentry/kernel/pid.ts'
 import { SigHandlers } from '../sentry/kernel/signal-state.ts'
 import { BLOCKED, RUNNING, Task } from '../sentry/kernel/task.ts'
-import { ProcessGroup, Session, ThreadGroup } from '../sentry/kernel/thread-group.ts'
+import { ThreadGroup } from '../sentry/kernel/thread-group.ts'
 import { Mm } from '../sentry/mm/mm.ts'
 import * as fileCalls from '../sentry/syscalls/file.ts'
 import * as pathCalls from '../sentry/syscalls/path.ts'
@@ -186,20 +188,34 @@ function newTask(
   creds: Creds,
   parent: ThreadGroup | null,
 ): Task {
-  const pid = kernel.allocPid()
-  const pgrp = parent?.pgrp ?? new ProcessGroup(pid, new Session(pid))
+  const pid = kernel.namespaces.pidForChildren.newPid([])
+  if (typeof pid === 'number') throw new Error('no pid')
+  const pgrp = parent?.pgrp ?? newSession(pid)
   const unlimited = { cur: Number.POSITIVE_INFINITY, max: Number.POSITIVE_INFINITY }
   const rlimits = Array.from({ length: 16 }, () => ({ ...unlimited }))
   rlimits[7] = { cur: 1024, max: 4096 }
   const group = new ThreadGroup(kernel, pid, parent, pgrp, new SigHandlers(), rlimits)
   const thread = kernel.platform.newThread()
   if (typeof thread === 'number') throw new Error('no thread')
-  const task = new Task(kernel, pid, group, thread, Mm.create(kernel), files, fs, creds)
+  const task = new Task(
+    kernel,
+    pid,
+    group,
+    thread,
+    Mm.create(kernel),
+    files,
+    fs,
+    creds,
+    kernel.namespaces,
+  )
   task.state = RUNNING
   group.leader = task
   group.tasks.push(task)
-  kernel.tasks.set(pid, task)
-  kernel.groups.set(pid, group)
+  pid.task = task
+  pid.group = group
+  becomeReaper(group)
+  kernel.tasks.add(task)
+  kernel.groups.add(group)
   kernel.taskOfThread[thread.id] = task
   return task
 }

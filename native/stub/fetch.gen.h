@@ -53,6 +53,7 @@ static const struct Fetch FETCHES[] = {
   [137] = {0, FETCH_ONE, 0},  // statfs
   [142] = {1, FETCH_ONE, 4},  // sched_setparam
   [144] = {2, FETCH_ONE, 4},  // sched_setscheduler
+  [155] = {0, FETCH_ONE, 0},  // pivot_root
   [159] = {0, FETCH_ONE, 208},  // adjtimex
   [160] = {1, FETCH_ONE, 16},  // setrlimit
   [161] = {0, FETCH_ONE, 0},  // chroot

@@ -11,7 +11,7 @@ import type { Task } from '../kernel/task.ts'
 import { attachDentry, instantiate } from '../vfs/dcache.ts'
 import type { Inode } from '../vfs/inode.ts'
 import { Mount } from '../vfs/mount.ts'
-import { rootDentry } from '../vfs/mounting.ts'
+import { graft, rootDentry } from '../vfs/mounting.ts'
 import { WALK_CREATE, walk, walkPath } from '../vfs/path-walk.ts'
 import { makePlace } from './places.ts'
 
@@ -65,8 +65,7 @@ function mountNode(task: Task, device: DeviceConfig): number {
   const at = makePlace(task, device.path, 'file')
   if (typeof at === 'number') return at
   const node = looseNode(task, device)
-  if (node instanceof Mount) node.namespace.attach(node, at)
-  return node instanceof Mount ? 0 : node
+  return typeof node === 'number' ? node : graft(node, at)
 }
 
 /** A mount of nothing but a device node, not attached yet. */
@@ -78,7 +77,7 @@ export function looseNode(task: Task, device: DeviceConfig): Mount | number {
   const error = setAttributes(node, device)
   if (error < 0) return error
   const dentry = attachDentry(rootDentry(sb), 'node', node)
-  return new Mount(task.kernel.mounts, sb, dentry, 0, 'tmpfs')
+  return new Mount(sb, dentry, 0, 'tmpfs')
 }
 
 function makeLink(task: Task, path: string, target: string): void {

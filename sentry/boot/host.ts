@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { clockNs, clockParts, type HostFd } from '../../native/index.ts'
 import { AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ } from '../../syscall-table/flags.ts'
 import type { SandboxConfig } from '../config.ts'
-import type { Clock, SystemName } from '../kernel/kernel.ts'
+import type { Clock, HostNames, SystemName } from '../kernel/kernel.ts'
 import type { HostNetworkFacts } from '../net/host/network.ts'
 
 const CLOCK_REALTIME = 0
@@ -28,7 +28,7 @@ export const hostClock: Clock = {
 const RELEASE = '6.12.0-portcullis'
 const VERSION = '#1 SMP Portcullis'
 
-export function systemName(config: SandboxConfig): SystemName {
+export function systemName(config: SandboxConfig): SystemName & HostNames {
   return {
     sysname: 'Linux',
     release: RELEASE,

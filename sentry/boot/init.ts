@@ -3,6 +3,7 @@
 import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
 import { AT_FDCWD, O_NONBLOCK, O_RDONLY } from '../../syscall-table/flags.ts'
 import type { CapabilityConfig, ProcessConfig } from '../config.ts'
+import { becomeReaper } from '../kernel/clone.ts'
 import { Creds, capSet } from '../kernel/creds.ts'
 import { bootProgram } from '../kernel/exec.ts'
 import { FdTable } from '../kernel/fdtable.ts'
@@ -31,8 +32,10 @@ export function createInit(kernel: Kernel): Task {
   const thread = kernel.platform.newThread()
   if (typeof thread === 'number')
     throw new BootError(`make the first thread: ${errnoMessage(-thread)}`)
-  const pid = kernel.allocPid()
-  const pgrp = newSession(kernel, pid)
+  const { namespaces } = kernel
+  const pid = namespaces.pidForChildren.newPid([])
+  if (typeof pid === 'number') throw new BootError(`make process 1: ${errnoMessage(-pid)}`)
+  const pgrp = newSession(pid)
   const group = new ThreadGroup(kernel, pid, null, pgrp, new SigHandlers(), defaultRlimits())
   const root = { mount: kernel.mounts.root, dentry: kernel.mounts.root.root }
   const fs = new FsContext({ ...root }, { ...root })
@@ -45,13 +48,17 @@ export function createInit(kernel: Kernel): Task {
     new FdTable(),
     fs,
     new Creds(),
+    namespaces,
   )
   group.leader = task
   group.tasks.push(task)
   pgrp.session.leader = group
   kernel.init = group
-  kernel.tasks.set(pid, task)
-  kernel.groups.set(pid, group)
+  pid.task = task
+  pid.group = group
+  becomeReaper(group)
+  kernel.tasks.add(task)
+  kernel.groups.add(group)
   kernel.taskOfThread[thread.id] = task
   return task
 }

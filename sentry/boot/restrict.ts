@@ -6,7 +6,7 @@ import type { SandboxConfig } from '../config.ts'
 import { mountTmpfs } from '../fs/tmpfs/mount.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Path } from '../vfs/mount.ts'
-import { bindMount, mountOn } from '../vfs/mounting.ts'
+import { copyForBind, graft, mountOn } from '../vfs/mounting.ts'
 import { walksChanged } from '../vfs/path-cache.ts'
 import { looseNode } from './devices.ts'
 import { findPlace } from './places.ts'
@@ -35,13 +35,11 @@ function each(
 }
 
 /** The same tree once more over itself, all of it read-only. */
-function makeReadonly(_task: Task, at: Path): number {
-  const { namespace } = at.mount
-  const before = namespace.mounts.length
-  const n = bindMount(at, at, MS_REC)
-  if (n < 0) return n
-  for (const mount of namespace.mounts.slice(before)) mount.flags |= MS_RDONLY
-  return 0
+function makeReadonly(task: Task, at: Path): number {
+  const copy = copyForBind(task, at, MS_REC)
+  if (typeof copy === 'number') return copy
+  for (const mount of copy.tree()) mount.flags |= MS_RDONLY
+  return graft(copy, at)
 }
 
 /** A directory is covered by an empty one that stays so, anything else by the null device. */
@@ -54,6 +52,5 @@ function mask(task: Task, at: Path): number {
   }
   const node = looseNode(task, { path: '', ...NULL_DEVICE })
   if (typeof node === 'number') return node
-  node.namespace.attach(node, at)
-  return 0
+  return graft(node, at)
 }

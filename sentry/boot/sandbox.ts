@@ -71,7 +71,7 @@ export function startSandbox(
   // runc: the working directory is made while that is still possible.
   makePlace(init, config.process.cwd, 'directory')
   mounts.seal()
-  applySysctls(kernel, config)
+  applySysctls(init, config)
   restrictPaths(init, config)
   const seccomp = containerSeccomp(config.seccomp)
   // Without its files the sandbox is of no use, and must not stay behind as a ruin.
@@ -178,7 +178,7 @@ function serveControl(
       ) {
         return { error: `${String(signal)} is no signal` }
       }
-      const targets = all === true ? [...kernel.groups.values()] : [kernel.init]
+      const targets = all === true ? [...kernel.groups] : [kernel.init]
       for (const group of targets) signalFromOutside(group, signal)
       return {}
     },

@@ -3,7 +3,7 @@
 import { EACCES, EINVAL, ENOENT, errnoMessage } from '../../syscall-table/errno.ts'
 import type { SandboxConfig } from '../config.ts'
 import { setSysctl } from '../fs/proc/sysctl.ts'
-import type { Kernel } from '../kernel/kernel.ts'
+import type { Task } from '../kernel/task.ts'
 
 const WHY: Readonly<Record<number, string>> = {
   [EACCES]: 'has a fixed value in a sandbox',
@@ -12,9 +12,9 @@ const WHY: Readonly<Record<number, string>> = {
 }
 
 /** Set them all. Throws with the key. */
-export function applySysctls(kernel: Kernel, config: SandboxConfig): void {
+export function applySysctls(init: Task, config: SandboxConfig): void {
   for (const [path, value] of config.sysctls) {
-    const n = setSysctl(kernel, path, value)
+    const n = setSysctl(init, path, value)
     // Those of the host's network hold already, whether or not they are told here.
     if (config.network === 'host' && path.startsWith('net/')) continue
     if (n < 0) {

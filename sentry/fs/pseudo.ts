@@ -153,24 +153,27 @@ export class StaticDirectory extends PseudoDirectory {
 /** What a generated file holds: text (one char per byte), bytes, or -errno. */
 export type Content = string | Uint8Array | number
 
+/** Takes what one write(2) brought; `opener` are the credentials with which the file was opened. */
+export type Store = (text: string, task: Task, opener: Creds) => number
+
 /** A regular file whose contents `generate` computes for the task that reads. */
 export class GeneratedFile extends PseudoInode {
   readonly #generate: (task: Task) => Content
-  readonly #store: ((text: string, task: Task) => number) | null
+  readonly #store: Store | null
 
   constructor(
     sb: PseudoFs,
     permissions: number,
     generate: (task: Task) => Content,
-    store: ((text: string, task: Task) => number) | null = null,
+    store: Store | null = null,
   ) {
     super(sb, S_IFREG | permissions)
     this.#generate = generate
     this.#store = store
   }
 
-  override open(_task: Task, _flags: number): FileOps | number {
-    return new GeneratedFileOps(this)
+  override open(task: Task, _flags: number): FileOps | number {
+    return new GeneratedFileOps(this, task.creds)
   }
 
   content(task: Task): Content {
@@ -178,8 +181,8 @@ export class GeneratedFile extends PseudoInode {
   }
 
   /** Take what one write(2) brought. Returns 0 or -errno. */
-  store(text: string, task: Task): number {
-    return this.#store === null ? -EIO : this.#store(text, task)
+  store(text: string, task: Task, opener: Creds): number {
+    return this.#store === null ? -EIO : this.#store(text, task, opener)
   }
 }
 
@@ -196,11 +199,13 @@ export function seekWithoutEnd(file: File, offset: number, whence: number): numb
 class GeneratedFileOps extends FileOps {
   override seekable = true
   readonly #inode: GeneratedFile
+  readonly #opener: Creds
   #bytes: Uint8Array | null = null
 
-  constructor(inode: GeneratedFile) {
+  constructor(inode: GeneratedFile, opener: Creds) {
     super()
     this.#inode = inode
+    this.#opener = opener
   }
 
   override read(_file: File, io: Io, pos: number, task: Task): number {
@@ -219,7 +224,7 @@ class GeneratedFileOps extends FileOps {
     const n = io.take(scratch, 0, length)
     if (n < 0) return n
     const text = Buffer.from(scratch.buffer, scratch.byteOffset, n).toString('latin1')
-    const error = this.#inode.store(text, task)
+    const error = this.#inode.store(text, task, this.#opener)
     return error < 0 ? error : n
   }
 

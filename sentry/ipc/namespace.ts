@@ -3,7 +3,9 @@
 import { MqueueLimits } from '../fs/mqueue/limits.ts'
 import type { MqueueSuperBlock } from '../fs/mqueue/mqueue.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { Namespace, newNamespaceIno } from '../kernel/namespace.ts'
 import type { Task } from '../kernel/task.ts'
+import type { UserNamespace } from '../kernel/user-namespace.ts'
 import { IpcIds } from './ids.ts'
 import type { MessageQueue } from './msg.ts'
 import type { SemaphoreSet } from './sem.ts'
@@ -26,7 +28,8 @@ export class IpcLimits {
   msgmni = 32000
 }
 
-export class IpcNamespace {
+/** ipc_namespaces(7). */
+export class IpcNamespace extends Namespace {
   readonly limits = new IpcLimits()
   readonly shm = new IpcIds<Segment>()
   readonly sem = new IpcIds<SemaphoreSet>()
@@ -41,14 +44,24 @@ export class IpcNamespace {
   readonly mqueueLimits = new MqueueLimits()
   /** The file system of the POSIX queues, made at first use. */
   mqueue: MqueueSuperBlock | null = null
+
+  constructor(owner: UserNamespace, ino = newNamespaceIno()) {
+    super('ipc', ino, owner)
+  }
+
+  /** Nobody can find the objects any more. */
+  protected override released(): void {
+    for (const objects of [this.shm, this.sem, this.msg])
+      for (const object of [...objects.values()]) object.remove()
+  }
 }
 
 /** The namespace of `task`, or the first one: for mounts that are made before there is a task. */
 export function ipcOfKernel(kernel: Kernel, task: Task | null): IpcNamespace {
-  return task === null ? kernel.ipc : ipcOf(task)
+  return task === null ? kernel.namespaces.ipc : ipcOf(task)
 }
 
 /** The namespace that a task's identifiers belong to. */
 export function ipcOf(task: Task): IpcNamespace {
-  return task.kernel.ipc
+  return task.nsproxy.ipc
 }

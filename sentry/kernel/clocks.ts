@@ -76,12 +76,12 @@ function dynamicCpuClock(task: Task, clock: number): number {
   const kind = clock & 3
   if (kind === 3) return -1
   const pid = ~(clock >> 3)
-  const { kernel, group } = task
+  const { pidNs, group } = task
   if ((clock & 4) !== 0) {
-    const other = pid === 0 ? task : kernel.tasks.get(pid)
+    const other = pid === 0 ? task : pidNs.task(pid)
     return other === undefined || other.group !== group ? -1 : taskCpuNs(other)
   }
-  const other = pid === 0 ? group : kernel.groups.get(pid)
+  const other = pid === 0 ? group : pidNs.group(pid)
   if (other === undefined) return -1
   const { userNs, systemNs } = groupCpu(other)
   return userNs + systemNs

@@ -1,7 +1,7 @@
 // New tasks: clone(2), kernel/fork.c copy_process. The host makes the thread or process when the caller goes
 // on; until it reports, the child is STARTING.
 
-import { EAGAIN, EEXIST, EINVAL, EPERM } from '../../syscall-table/errno.ts'
+import { EAGAIN, EINVAL } from '../../syscall-table/errno.ts'
 import {
   CAP_SYS_ADMIN,
   CAP_SYS_RESOURCE,
@@ -10,13 +10,9 @@ import {
   CLONE_DETACHED,
   CLONE_FILES,
   CLONE_FS,
-  CLONE_NEWCGROUP,
-  CLONE_NEWIPC,
-  CLONE_NEWNET,
   CLONE_NEWNS,
   CLONE_NEWPID,
   CLONE_NEWUSER,
-  CLONE_NEWUTS,
   CLONE_PARENT,
   CLONE_PARENT_SETTID,
   CLONE_PIDFD,
@@ -36,21 +32,14 @@ import { actForProcess } from '../ipc/shm.ts'
 import { REG, type ThreadContext } from '../platform.ts'
 import { closeTable } from '../vfs/close.ts'
 import { checkPids } from './cgroup.ts'
+import { cloneNamespaces } from './namespaces.ts'
 import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
-import { releasePid } from './pid.ts'
+import { leaveProcessGroup } from './pid.ts'
+import type { Pid } from './pid-namespace.ts'
 import { installPidfd } from './pidfd.ts'
 import { inheritSeccomp } from './seccomp-filter.ts'
 import { DEAD, type OpsFailure, Task, type TaskStart } from './task.ts'
 import { ThreadGroup } from './thread-group.ts'
-
-const NAMESPACES =
-  CLONE_NEWNS |
-  CLONE_NEWCGROUP |
-  CLONE_NEWUTS |
-  CLONE_NEWIPC |
-  CLONE_NEWUSER |
-  CLONE_NEWPID |
-  CLONE_NEWNET
 
 /** Most tasks of a sandbox: what /proc/sys/kernel/threads-max says. */
 export const THREADS_MAX = 32768
@@ -66,8 +55,8 @@ export interface CloneArgs {
   childTid: number
   pidfd: number
   tls: number
-  /** Requested pid, 0 for any. */
-  setTid: number
+  /** Requested numbers, innermost pid namespace first. */
+  setTid: readonly number[]
   clearSighand: boolean
 }
 
@@ -89,7 +78,7 @@ export function cloneTask(task: Task, args: CloneArgs): number {
   }
   if ((args.flags & CLONE_PARENT_SETTID) !== 0) {
     // Linux ignores a bad address here too: the child exists.
-    void writeTid(task, args.parentTid, child.tid)
+    void writeTid(task, args.parentTid, child.pid.numberIn(task.pidNs))
   }
   return start(task, child, args)
 }
@@ -101,19 +90,13 @@ export function checkClone(task: Task, args: CloneArgs): number {
   if (has(CLONE_NEWNS | CLONE_FS) || has(CLONE_NEWUSER | CLONE_FS)) return -EINVAL
   if (has(CLONE_THREAD) && !has(CLONE_SIGHAND)) return -EINVAL
   if (has(CLONE_SIGHAND) && !has(CLONE_VM)) return -EINVAL
-  if (has(CLONE_PARENT) && task.group === task.kernel.init) return -EINVAL
+  if (has(CLONE_PARENT) && task.group.unkillable) return -EINVAL
   if (has(CLONE_THREAD) && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) !== 0) return -EINVAL
   if (has(CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_THREAD)) !== 0) return -EINVAL
   if (args.clearSighand && has(CLONE_SIGHAND)) return -EINVAL
-  const namespaces = checkNamespaces(task, flags)
-  return namespaces < 0 ? namespaces : checkLimits(task)
-}
-
-/** This kernel has no namespaces to make, as one built without CONFIG_NAMESPACES. */
-export function checkNamespaces(task: Task, flags: number): number {
-  if ((flags & NAMESPACES) === 0) return 0
-  if ((flags & CLONE_NEWUSER) === 0 && !task.creds.capable(CAP_SYS_ADMIN)) return -EPERM
-  return -EINVAL
+  const { pidForChildren } = task.nsproxy
+  if (has(CLONE_THREAD) && pidForChildren !== task.pidNs) return -EINVAL
+  return checkLimits(task)
 }
 
 function checkLimits(task: Task): number {
@@ -128,40 +111,52 @@ function overUserLimit({ kernel, creds }: Task, limit: number): boolean {
   if (kernel.tasks.size < limit || creds.uid === 0) return false
   if (creds.capable(CAP_SYS_RESOURCE) || creds.capable(CAP_SYS_ADMIN)) return false
   let used = 0
-  for (const other of kernel.tasks.values()) if (other.creds.uid === creds.uid) used++
+  for (const other of kernel.tasks) if (other.creds.uid === creds.uid) used++
   return used >= limit
 }
 
 function newTask(task: Task, args: CloneArgs, thread: ThreadContext): Task | number {
   const { kernel } = task
   const { flags } = args
-  const tid = args.setTid === 0 ? kernel.allocPid() : args.setTid
-  if (tid === 0) return -EAGAIN
-  if (
-    args.setTid !== 0 &&
-    (kernel.tasks.has(tid) || kernel.processGroups.has(tid) || kernel.sessions.has(tid))
-  ) {
-    return -EEXIST
+  const context = cloneNamespaces(task, flags)
+  if (typeof context === 'number') return context
+  const { creds, nsproxy } = context
+  const pid = nsproxy.pidForChildren.newPid(args.setTid)
+  if (typeof pid === 'number') {
+    nsproxy.ref().unref()
+    return pid
   }
-  const group = (flags & CLONE_THREAD) !== 0 ? task.group : newGroup(task, args, tid)
+  const group = (flags & CLONE_THREAD) !== 0 ? task.group : newGroup(task, args, pid)
   actForProcess(task.group.tgid)
   const mm = (flags & CLONE_VM) !== 0 ? task.mm.ref() : task.mm.fork()
   const files = (flags & CLONE_FILES) !== 0 ? task.files.ref() : task.files.copy()
   const fs = (flags & CLONE_FS) !== 0 ? task.fs : task.fs.copy()
-  const child = new Task(kernel, tid, group, thread, mm, files, fs, task.creds)
+  const child = new Task(kernel, pid, group, thread, mm, files, fs, creds, nsproxy)
+  if ((flags & CLONE_NEWNS) !== 0) nsproxy.mnt.enterCopy(fs)
   inherit(task, child, flags)
   if ((flags & CLONE_SYSVSEM) !== 0) child.semUndo = shareUndoList(task)
   if (group !== task.group) {
     group.leader = child
-    kernel.groups.set(tid, group)
+    pid.group = group
+    kernel.groups.add(group)
+    becomeReaper(group)
   } else group.handlers.users++
   group.tasks.push(child)
-  kernel.tasks.set(tid, child)
+  pid.task = child
+  kernel.tasks.add(child)
   kernel.taskOfThread[thread.id] = child
   return child
 }
 
-function newGroup(task: Task, args: CloneArgs, tgid: number): ThreadGroup {
+/** The first process of a pid namespace is its init. */
+export function becomeReaper(group: ThreadGroup): void {
+  const { ns, number } = group.pid
+  if (number !== 1 || ns.reaper !== null) return
+  ns.reaper = group
+  group.unkillable = true
+}
+
+function newGroup(task: Task, args: CloneArgs, pid: Pid): ThreadGroup {
   const { group, kernel } = task
   const shared = (args.flags & CLONE_SIGHAND) !== 0
   const handlers = shared ? group.handlers : group.handlers.copy()
@@ -171,7 +166,7 @@ function newGroup(task: Task, args: CloneArgs, tgid: number): ThreadGroup {
   }
   const parent = (args.flags & CLONE_PARENT) !== 0 ? group.parent : group
   const rlimits = group.rlimits.map(limit => ({ cur: limit.cur, max: limit.max }))
-  const child = new ThreadGroup(kernel, tgid, parent, group.pgrp, handlers, rlimits)
+  const child = new ThreadGroup(kernel, pid, parent, group.pgrp, handlers, rlimits)
   child.exitSignal = (args.flags & CLONE_PARENT) !== 0 ? group.exitSignal : args.exitSignal
   child.dumpable = group.dumpable
   child.oomScoreAdj = group.oomScoreAdj
@@ -233,11 +228,11 @@ function start(task: Task, child: Task, args: CloneArgs): number {
   }
   if ((flags & CLONE_VFORK) === 0) {
     task.opsFailure = new CloneFailure(child)
-    return child.tid
+    return child.pid.numberIn(task.pidNs)
   }
   child.vforkParent = task
   task.unsignalable = true
-  stopAfterOps(task, new VforkWait(child))
+  stopAfterOps(task, new VforkWait(child, child.pid.numberIn(task.pidNs)))
   return 0
 }
 
@@ -300,9 +295,9 @@ class VforkWait implements OpsContinuation {
   /** The child's tid changes when it is not the leader of what it executes. */
   readonly childTid: number
 
-  constructor(child: Task) {
+  constructor(child: Task, childTid: number) {
     this.child = child
-    this.childTid = child.tid
+    this.childTid = childTid
   }
 
   afterOps(task: Task): number {
@@ -340,12 +335,19 @@ function discard(child: Task): void {
   leaveUndoList(child)
   child.mm.unref()
   if (child.files.unref()) closeTable(child, child.files)
-  kernel.tasks.delete(child.tid)
+  kernel.tasks.delete(child)
+  child.nsproxy.unref()
+  child.creds.userNs.unref()
+  child.pid.task = null
   group.tasks.splice(group.tasks.indexOf(child), 1)
   group.handlers.users--
-  if (group.leader !== child) return
-  group.zombie = true
-  group.parent?.children.delete(group)
-  kernel.groups.delete(group.tgid)
-  releasePid(group)
+  if (group.leader === child) {
+    group.zombie = true
+    group.parent?.children.delete(group)
+    kernel.groups.delete(group)
+    leaveProcessGroup(group)
+    group.pid.group = null
+    if (group.unkillable) group.pid.ns.dead = true
+  }
+  child.pid.release()
 }

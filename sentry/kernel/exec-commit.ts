@@ -69,13 +69,16 @@ function killOldProgram(task: Task): void {
 
 /** Whichever thread called exec: afterwards it is the leader, with the leader's pid. */
 function takeOverLeader(task: Task): void {
-  const { group, kernel } = task
+  const { group, kernel, pid } = task
   const { leader } = group
   if (leader === task) return
   leader.state = DEAD
-  kernel.tasks.delete(task.tid)
+  kernel.tasks.delete(leader)
+  pid.task = null
+  pid.release()
+  task.pid = group.pid
   task.tid = group.tgid
-  kernel.tasks.set(task.tid, task)
+  task.pid.task = task
   group.leader = task
 }
 

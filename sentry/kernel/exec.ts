@@ -132,7 +132,7 @@ class ExecStart implements TaskStart, OpsContinuation {
 
 /** After the point of no return there is nobody to give an error to. */
 function die(task: Task): number {
-  groupExit(task.group, task.group === task.kernel.init ? SIGKILL : SIGSEGV)
+  groupExit(task.group, task.group.unkillable ? SIGKILL : SIGSEGV)
   return 0
 }
 

@@ -57,8 +57,9 @@ export function stateChangeInfo(group: ThreadGroup, code: number): SigInfo {
 function childInfo(group: ThreadGroup, signo: number, code: number, status: number): SigInfo {
   const info = sigInfo(signo, code)
   const cpu = groupCpu(group)
-  info.pid = group.tgid
-  info.uid = group.leader.creds.uid
+  const reader = group.parent?.leader ?? group.leader
+  info.pid = group.pid.numberIn(reader.pidNs)
+  info.uid = reader.creds.userNs.showUid(group.leader.creds.uid)
   info.status = status
   info.utime = Math.floor(cpu.userNs / NS_PER_TICK)
   info.stime = Math.floor(cpu.systemNs / NS_PER_TICK)

@@ -11,7 +11,7 @@ import { notifyParent } from './exit-notify.ts'
 import { walkRobustList } from './futex.ts'
 import { cancelIntervalTimers } from './itimer.ts'
 import { isOrphaned, stoppedMember, taskLeftStop } from './job-control.ts'
-import { releasePid } from './pid.ts'
+import { leaveProcessGroup } from './pid.ts'
 import { deletePosixTimers } from './posix-timer.ts'
 import { dropPending, signalGroup, signalProcessGroup } from './signal-send.ts'
 import { DEAD, RUNNING, type Task, ZOMBIE } from './task.ts'
@@ -91,6 +91,8 @@ export function exitTask(task: Task): void {
   actForProcess(group.tgid)
   task.mm.unref()
   if (task.files.unref()) closeTable(task, task.files)
+  task.nsproxy.unref()
+  task.creds.userNs.unref()
   dropPending(group, task.signals.pending)
   group.handlers.users--
   addCpuTimes(group, task)
@@ -98,7 +100,7 @@ export function exitTask(task: Task): void {
   if (index >= 0) group.tasks.splice(index, 1)
   if (task !== group.leader) {
     task.state = DEAD
-    kernel.tasks.delete(task.tid)
+    forgetTask(task)
   }
   if (group.tasks.length === 0) endGroup(group)
   else if (!group.exiting) taskLeftStop(group)
@@ -119,6 +121,13 @@ export function releaseVfork(task: Task): void {
   const parent = task.vforkParent
   task.vforkParent = null
   parent?.wakeUp()
+}
+
+/** The task's number is free again. */
+export function forgetTask(task: Task): void {
+  task.kernel.tasks.delete(task)
+  task.pid.task = null
+  task.pid.release()
 }
 
 /** The host killed the process of `task`, for example for lack of memory. */
@@ -142,6 +151,7 @@ function endGroup(group: ThreadGroup): void {
     haltSandbox(group)
     return
   }
+  if (group.pid.ns.reaper === group) endPidNamespace(group)
   const orphansBefore = group.parent === null ? null : pgrpToOrphan(group)
   reparentChildren(group)
   if (orphansBefore !== null && isOrphaned(orphansBefore, group)) hangUpIfStopped(orphansBefore)
@@ -164,11 +174,19 @@ function hangUpIfStopped(pgrp: ProcessGroup): void {
   signalProcessGroup(pgrp, SIGCONT)
 }
 
-/** The nearest living subreaper above, else init. */
+/** The nearest living subreaper above in the same pid namespace, else its init. */
 function findReaper(group: ThreadGroup): ThreadGroup | null {
-  for (let g = group.parent; g !== null; g = g.parent) if (g.subreaper && !g.exiting) return g
-  const { init } = group.kernel
-  return init.exiting ? null : init
+  const { ns } = group.pid
+  for (let g = group.parent; g !== null && g.pid.ns === ns; g = g.parent)
+    if (g.subreaper && !g.exiting) return g
+  return ns.reaper === null || ns.reaper.exiting ? null : ns.reaper
+}
+
+/** Process 1 of a pid namespace has ended, and everything in it with it: zap_pid_ns_processes. */
+function endPidNamespace(init: ThreadGroup): void {
+  const { ns } = init.pid
+  ns.dead = true
+  for (const group of ns.groups()) if (group !== init) groupExit(group, SIGKILL)
 }
 
 function reparentChildren(group: ThreadGroup): void {
@@ -206,7 +224,8 @@ function endSession(session: Session): void {
 function haltSandbox(init: ThreadGroup): void {
   const { kernel } = init
   kernel.halted = true
-  for (const group of [...kernel.groups.values()]) {
+  init.pid.ns.dead = true
+  for (const group of [...kernel.groups]) {
     if (group === init) continue
     group.parent?.children.delete(group)
     group.parent = null
@@ -228,8 +247,10 @@ export function reap(group: ThreadGroup): void {
     parent.children.delete(group)
   }
   group.leader.state = DEAD
-  kernel.groups.delete(group.tgid)
-  kernel.tasks.delete(group.leader.tid)
-  releasePid(group)
+  kernel.groups.delete(group)
+  forgetTask(group.leader)
+  group.pid.group = null
+  group.pid.release()
+  leaveProcessGroup(group)
   group.exitQueue.wake(0)
 }

@@ -55,7 +55,7 @@ function handleFutexDeath(task: Task, addr: number): void {
  */
 function nudgeWaiters(task: Task): void {
   const { kernel, group } = task
-  for (const other of kernel.tasks.values()) {
+  for (const other of kernel.tasks) {
     if (other.group === group || other.state !== RUNNING || other.syscallNr >= 0) continue
     kernel.platform.interrupt(other.thread)
   }

@@ -1,20 +1,20 @@
 // The kernel: everything that exists once per sandbox.
 
 import { InotifyLimits } from '../fs/inotify-limits.ts'
-import { IpcNamespace } from '../ipc/namespace.ts'
 import type { HostNetwork } from '../net/host/network.ts'
 import type { Platform } from '../platform.ts'
-import type { MountNamespace } from '../vfs/mount.ts'
+import { MountNamespace } from '../vfs/mount.ts'
 import { CgroupSystem } from './cgroup.ts'
 import { HostEvents } from './host-events.ts'
+import { INITIAL_INO } from './namespace.ts'
+import { initialNamespaces, type NsProxy } from './nsproxy.ts'
+import { PidNamespace } from './pid-namespace.ts'
 import type { SigInfo } from './signal-state.ts'
 import { BLOCKED, STOPPED, type Task } from './task.ts'
-import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
+import type { ThreadGroup } from './thread-group.ts'
 import { TimerQueue } from './timer.ts'
 import { Tunables } from './tunables.ts'
-
-/** Largest pid + 1: Linux's default on 64-bit machines. */
-export const PID_MAX = 4194304
+import { INITIAL_USER_NAMESPACE } from './user-namespace.ts'
 
 /** Clocks in nanoseconds as doubles. Realtime is split, because ns since 1970 exceed 2^53. */
 export interface Clock {
@@ -29,6 +29,10 @@ export interface SystemName {
   release: string
   version: string
   machine: string
+}
+
+/** Names that a sandbox begins with; each uts namespace has its own. */
+export interface HostNames {
   nodename: string
   domainname: string
 }
@@ -43,13 +47,13 @@ export class Kernel {
   readonly platform: Platform
   readonly clock: Clock
   readonly timers = new TimerQueue()
-  readonly tasks = new Map<number, Task>()
-  readonly groups = new Map<number, ThreadGroup>()
-  readonly processGroups = new Map<number, ProcessGroup>()
-  readonly sessions = new Map<number, Session>()
+  /** All there are, in whatever namespace; by number they are found in their pid namespaces. */
+  readonly tasks = new Set<Task>()
+  readonly groups = new Set<ThreadGroup>()
   /** Task of each platform context, by ThreadContext.id. */
   readonly taskOfThread: (Task | undefined)[] = []
-  mounts!: MountNamespace
+  /** Those of the first process. */
+  readonly namespaces: NsProxy
   /** The first process; the sandbox ends with it. */
   init!: ThreadGroup
   readonly system: SystemName
@@ -85,40 +89,27 @@ export class Kernel {
   /** Queued signals by the real uid that pays for them: RLIMIT_SIGPENDING. */
   readonly queuedSignals = new Map<number, number>()
   readonly inotify = new InotifyLimits()
-  readonly ipc = new IpcNamespace()
   /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */
   readonly cpuFeatures = { hwcap: 0, hwcap2: 0, minSigStackSize: 3376 }
   readonly #runQueue: Task[] = []
-  #lastPid = 0
 
-  constructor(platform: Platform, clock: Clock, system: SystemName) {
+  constructor(platform: Platform, clock: Clock, system: SystemName & HostNames) {
     this.platform = platform
     this.clock = clock
     this.system = system
+    this.namespaces = initialNamespaces(
+      new MountNamespace(INITIAL_USER_NAMESPACE, INITIAL_INO.mnt),
+      new PidNamespace(null, INITIAL_USER_NAMESPACE),
+      system.nodename,
+      system.domainname,
+    )
     this.bootNs = clock.monotonicNs()
     this.hostEvents = new HostEvents(platform)
   }
 
-  /** A free pid, in rising order with wrap-around as Linux gives them; 0 when none is left. */
-  allocPid(): number {
-    for (let i = 0; i < PID_MAX; i++) {
-      this.#lastPid = this.#lastPid + 1 >= PID_MAX ? 300 : this.#lastPid + 1
-      const pid = this.#lastPid
-      if (
-        !this.tasks.has(pid) &&
-        !this.groups.has(pid) &&
-        !this.processGroups.has(pid) &&
-        !this.sessions.has(pid)
-      ) {
-        return pid
-      }
-    }
-    return 0
-  }
-
-  /** Most recently given pid, for /proc/loadavg. */
-  get lastPid(): number {
-    return this.#lastPid
+  /** The first mount namespace. */
+  get mounts(): MountNamespace {
+    return this.namespaces.mnt
   }
 
   /** Queue a blocked task (its handler is called again) or a stopped one (it goes on with `stoppedResult`). */

@@ -35,9 +35,10 @@ class PidfdOps extends FileOps {
     return -EINVAL
   }
 
-  override fdinfo(): string {
-    const pid = this.group.reaped ? -1 : this.group.tgid
-    return `Pid:\t${pid}\nNSpid:\t${pid}\n`
+  override fdinfo(_file: File, reader: Task): string {
+    const { pid, reaped } = this.group
+    if (reaped) return 'Pid:\t-1\nNSpid:\t-1\n'
+    return `Pid:\t${pid.numberIn(reader.pidNs)}\nNSpid:\t${pid.numbersFrom(reader.pidNs).join('\t') || '0'}\n`
   }
 }
 

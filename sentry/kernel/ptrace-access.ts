@@ -14,12 +14,13 @@ export function ptraceAccess(task: Task, target: Task, by: number): number {
   if (task.group === target.group) return 0
   const mine = task.creds
   const its = target.creds
-  if (mine.capable(CAP_SYS_PTRACE)) return 0
+  if (mine.capableIn(its.userNs, CAP_SYS_PTRACE)) return 0
   const uid = by === BY_FSCREDS ? mine.fsuid : mine.uid
   const gid = by === BY_FSCREDS ? mine.fsgid : mine.gid
   const sameUser = uid === its.euid && uid === its.suid && uid === its.uid
   if (!sameUser || gid !== its.egid || gid !== its.sgid || gid !== its.gid) return -EPERM
   if (target.group.dumpable !== 1) return -EPERM
+  if (mine.userNs !== its.userNs) return -EPERM
   return includes(by === BY_FSCREDS ? mine.effective : mine.permitted, its.permitted) ? 0 : -EPERM
 }
 

@@ -193,7 +193,7 @@ export function setStrict(task: Task): number {
 /** seccomp(SECCOMP_SET_MODE_FILTER): add the filter of the struct sock_fprog at `addr`. */
 export function addFilter(task: Task, flags: number, addr: number): number {
   if ((flags & ~KNOWN_FLAGS) !== 0) return -EINVAL
-  if (!task.creds.noNewPrivs && !task.creds.capable(CAP_SYS_ADMIN)) return -EACCES
+  if (!task.creds.noNewPrivs && !task.creds.holds(CAP_SYS_ADMIN)) return -EACCES
   const filter = loadFilter(task, addr)
   if (typeof filter === 'number') return filter
   const old = task.seccomp
@@ -225,7 +225,7 @@ function syncThreads(task: Task, state: SeccompState, flags: number): number {
   for (const other of tasks) {
     if (other === task || other.seccomp === null || isAncestor(other.seccomp, task.seccomp))
       continue
-    return (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) !== 0 ? -ESRCH : other.tid
+    return (flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH) !== 0 ? -ESRCH : other.pid.numberIn(task.pidNs)
   }
   for (const other of tasks) {
     apply(other, state)

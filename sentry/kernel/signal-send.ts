@@ -54,7 +54,18 @@ export const dumpsByDefault = (signo: number): boolean => inWord(CORE_SIGNALS, s
 export function userSigInfo(sender: Task, signo: number, code: number = SI_USER): SigInfo {
   const info = sigInfo(signo, code)
   info.pid = sender.group.tgid
-  info.uid = sender.creds.uid
+  info.uid = sender.creds.userNs.showUid(sender.creds.uid)
+  return info
+}
+
+/** Ids in `info`, which are those that `sender` sees, become what `target` sees. */
+export function addressTo(target: Task, sender: Task, info: SigInfo): SigInfo {
+  const from = sender.creds.userNs
+  const to = target.creds.userNs
+  if (from !== to) info.uid = to.showUid(from.uid(info.uid))
+  if (sender.pidNs === target.pidNs || sender.pidNs.isWithin(target.pidNs)) return info
+  info.pid = 0
+  info.outside = true
   return info
 }
 
@@ -78,17 +89,19 @@ export function signalProcessGroup(pgrp: ProcessGroup, signo: number): void {
  * as signals from an ancestor pid namespace do.
  */
 export function signalFromOutside(group: ThreadGroup, signo: number): number {
-  return queueSignal(null, group, sigInfo(signo, SI_USER), true)
+  const info = sigInfo(signo, SI_USER)
+  info.outside = true
+  return queueSignal(null, group, info)
 }
 
 /** Send to one task. Returns 0, or -EAGAIN when the queue is full. */
 export function sendToTask(task: Task, info: SigInfo): number {
-  return queueSignal(task, task.group, info, false)
+  return queueSignal(task, task.group, info)
 }
 
 /** Send to a process: any of its tasks may take the signal. */
 export function sendToGroup(group: ThreadGroup, info: SigInfo): number {
-  return queueSignal(null, group, info, false)
+  return queueSignal(null, group, info)
 }
 
 /**
@@ -104,7 +117,7 @@ export function forceSignal(task: Task, info: SigInfo): void {
     task.signals.mask.delete(signo)
   }
   // Init dies of its own faults: the protection is against kill(2).
-  if (action.handler === SIG_DFL && task.group === task.kernel.init) task.group.faulted = true
+  if (action.handler === SIG_DFL && task.group.unkillable) task.group.faulted = true
   enqueue(task, task.signals.pending, info)
   task.work = true
 }
@@ -127,18 +140,13 @@ export function maySignal(sender: Task, target: Task, signo: number): number {
     creds.uid === to.uid
   )
     return 0
-  if (sender.group === target.group || creds.capable(CAP_KILL)) return 0
+  if (sender.group === target.group || creds.capableIn(to.userNs, CAP_KILL)) return 0
   if (signo === SIGCONT && sender.group.session === target.group.session) return 0
   return -EPERM
 }
 
-function queueSignal(
-  task: Task | null,
-  group: ThreadGroup,
-  info: SigInfo,
-  outside: boolean,
-): number {
-  const { signo } = info
+function queueSignal(task: Task | null, group: ThreadGroup, info: SigInfo): number {
+  const { signo, outside } = info
   const leader = task ?? group.leader
   if (
     group.exiting ||
@@ -206,7 +214,7 @@ function isDiscarded(task: Task, group: ThreadGroup, signo: number, outside: boo
   const { mask, waiting } = task.signals
   const unblockable = signo === SIGKILL || signo === SIGSTOP
   // Init is not killed by accident: what it does not catch does not reach it from inside.
-  if (group === group.kernel.init && handler === SIG_DFL && !(outside && unblockable)) {
+  if (group.unkillable && handler === SIG_DFL && !(outside && unblockable)) {
     if (!mask.has(signo)) return true
   }
   if (mask.has(signo) || waiting?.has(signo)) return false
@@ -296,8 +304,7 @@ function chooseTask(group: ThreadGroup, signo: number): Task | null {
 
 /** A default action that ends the process without a core dump takes effect at once. */
 function isFatal(group: ThreadGroup, signo: number): boolean {
-  if (group.handlers.actions[signo]!.handler !== SIG_DFL || group === group.kernel.init)
-    return false
+  if (group.handlers.actions[signo]!.handler !== SIG_DFL || group.unkillable) return false
   return !stopsByDefault(signo) && !ignoredByDefault(signo) && !dumpsByDefault(signo)
 }
 

@@ -58,6 +58,8 @@ export interface SigInfo {
   arch: number
   /** Real uid that pays for the queue entry (RLIMIT_SIGPENDING), -1 when none does. */
   charged: number
+  /** The sender is in no pid namespace that the target knows: process 1 is not protected from it. */
+  outside: boolean
 }
 
 export function sigInfo(signo: number, code: number): SigInfo {
@@ -79,6 +81,7 @@ export function sigInfo(signo: number, code: number): SigInfo {
     syscall: 0,
     arch: 0,
     charged: -1,
+    outside: false,
   }
 }
 

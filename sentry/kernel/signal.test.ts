@@ -90,7 +90,7 @@ describe('signals between processes', () => {
     expect(parent.call(sys_wait4, -1, status, 0, 0)).toBe(child.task.tid)
     expect(parent.view(status, 4).getInt32(0, true)).toBe(SIGTERM)
     expect(child.task.state).toBe(DEAD)
-    expect(parent.kernel.groups.has(child.task.group.tgid)).toBe(false)
+    expect(parent.kernel.groups.has(child.task.group)).toBe(false)
   })
 
   it('wakes a waiting parent, whose wait then finds the child', () => {

@@ -165,12 +165,12 @@ function act(task: Task, info: SigInfo, delivery: Delivery): void {
     return
   }
   if (signo === SIGSTOP || stopsByDefault(signo)) {
-    if (group !== task.kernel.init || signo === SIGSTOP) startGroupStop(task, signo)
+    if (!group.unkillable || signo === SIGSTOP) startGroupStop(task, signo)
     return
   }
   if (ignoredByDefault(signo)) return
   // Init lives through what it does not catch, unless it is its own fault.
-  if (group === task.kernel.init && signo !== SIGKILL && !group.faulted) return
+  if (group.unkillable && signo !== SIGKILL && !group.faulted) return
   groupExit(group, signo)
 }
 

@@ -11,6 +11,8 @@ import type { FsContext } from '../vfs/fs-context.ts'
 import type { Creds } from './creds.ts'
 import type { FdTable } from './fdtable.ts'
 import type { Kernel } from './kernel.ts'
+import type { NsProxy } from './nsproxy.ts'
+import type { Pid, PidNamespace } from './pid-namespace.ts'
 import type { PollTable } from './poll-table.ts'
 import { SchedState } from './sched-state.ts'
 import type { SeccompState } from './seccomp-filter.ts'
@@ -100,7 +102,8 @@ export interface OpsFailure {
 
 export class Task {
   readonly kernel: Kernel
-  /** Thread id; equals group.tgid for the leader. */
+  pid: Pid
+  /** Thread id in the namespace of `pid`; equals group.tgid for the leader. */
   tid: number
   group: ThreadGroup
   thread: ThreadContext
@@ -108,6 +111,7 @@ export class Task {
   files: FdTable
   fs: FsContext
   creds: Creds
+  nsproxy: NsProxy
   state: number = STARTING
   /** prctl(PR_SET_NAME), latin1, at most 15 bytes. */
   comm = ''
@@ -175,27 +179,36 @@ export class Task {
 
   constructor(
     kernel: Kernel,
-    tid: number,
+    pid: Pid,
     group: ThreadGroup,
     thread: ThreadContext,
     mm: Mm,
     files: FdTable,
     fs: FsContext,
     creds: Creds,
+    nsproxy: NsProxy,
   ) {
     this.kernel = kernel
-    this.tid = tid
+    this.pid = pid
+    this.tid = pid.number
     this.group = group
     this.thread = thread
     this.mm = mm
     this.files = files
     this.fs = fs
     this.creds = creds
+    this.nsproxy = nsproxy.ref()
+    creds.userNs.ref()
     this.signals = new TaskSignals()
     this.io = new UserIo(this)
     this.#waiter = new TaskWaiter(this)
     this.#timer = new TaskTimer(this)
     this.startNs = kernel.clock.monotonicNs()
+  }
+
+  /** The pid namespace it lives in: task_active_pid_ns. */
+  get pidNs(): PidNamespace {
+    return this.pid.ns
   }
 
   get isLeader(): boolean {

@@ -4,6 +4,7 @@ import type { Terminal } from '../vfs/terminal.ts'
 import type { Cgroup, CgroupHierarchy } from './cgroup.ts'
 import type { IntervalTimers } from './itimer.ts'
 import type { Kernel } from './kernel.ts'
+import type { Pid } from './pid-namespace.ts'
 import type { PosixTimer } from './posix-timer.ts'
 import { PendingSignals, type SigHandlers } from './signal-state.ts'
 import type { Task } from './task.ts'
@@ -16,22 +17,22 @@ export interface Rlimit {
 }
 
 export class Session {
-  readonly sid: number
+  readonly pid: Pid
   /** The process that called setsid(2); null once it has ended. */
   leader: ThreadGroup | null = null
   terminal: Terminal | null = null
   readonly groups = new Set<ProcessGroup>()
-  constructor(sid: number) {
-    this.sid = sid
+  constructor(pid: Pid) {
+    this.pid = pid
   }
 }
 
 export class ProcessGroup {
-  readonly pgid: number
+  readonly pid: Pid
   readonly session: Session
   readonly members = new Set<ThreadGroup>()
-  constructor(pgid: number, session: Session) {
-    this.pgid = pgid
+  constructor(pid: Pid, session: Session) {
+    this.pid = pid
     this.session = session
     session.groups.add(this)
   }
@@ -39,6 +40,8 @@ export class ProcessGroup {
 
 export class ThreadGroup {
   readonly kernel: Kernel
+  readonly pid: Pid
+  /** The process id in the namespace of `pid`. */
   readonly tgid: number
   leader!: Task
   readonly tasks: Task[] = []
@@ -94,6 +97,8 @@ export class ThreadGroup {
   reaped = false
   /** Job control: a stop that waits for all tasks to notice, or is complete. */
   stopComplete = false
+  /** Process 1 of its pid namespace: signals from within reach it only when it has a handler. SIGNAL_UNKILLABLE. */
+  unkillable = false
   /** Init took a fault it does not handle: it dies of that although kill(2) could not end it. */
   faulted = false
   /** Told once when the process ends: processes that were started from outside of the sandbox. */
@@ -101,14 +106,15 @@ export class ThreadGroup {
 
   constructor(
     kernel: Kernel,
-    tgid: number,
+    pid: Pid,
     parent: ThreadGroup | null,
     pgrp: ProcessGroup,
     handlers: SigHandlers,
     rlimits: Rlimit[],
   ) {
     this.kernel = kernel
-    this.tgid = tgid
+    this.pid = pid
+    this.tgid = pid.number
     this.parent = parent
     this.pgrp = pgrp
     this.handlers = handlers

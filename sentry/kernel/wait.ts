@@ -54,8 +54,9 @@ export function waitForChild(task: Task, request: WaitRequest, result: WaitResul
   for (const child of task.group.children) {
     if (!isSelected(task, child, request)) continue
     candidates = true
-    const pid = takeState(child, request.options, result)
-    if (pid > 0) return pid
+    // Consuming the state frees the number.
+    const pid = child.pid.numberIn(task.pidNs)
+    if (takeState(child, request.options, result)) return pid
   }
   if (!candidates) return -ECHILD
   if ((request.options & WNOHANG) !== 0) return 0
@@ -64,8 +65,11 @@ export function waitForChild(task: Task, request: WaitRequest, result: WaitResul
 
 function isSelected(task: Task, child: ThreadGroup, request: WaitRequest): boolean {
   const { type, id, options } = request
-  if (type === P_PID && child.tgid !== id) return false
-  if (type === P_PGID && child.pgrp.pgid !== (id === 0 ? task.group.pgrp.pgid : id)) return false
+  if (type === P_PID && child.pid.numberIn(task.pidNs) !== id) return false
+  if (type === P_PGID) {
+    const { pgrp } = child
+    if (id === 0 ? pgrp !== task.group.pgrp : pgrp.pid.numberIn(task.pidNs) !== id) return false
+  }
   if (type === P_PIDFD && child !== request.pidfdGroup) return false
   if (type !== P_ALL && type !== P_PID && type !== P_PGID && type !== P_PIDFD) return false
   if ((options & __WALL) !== 0) return true
@@ -74,22 +78,22 @@ function isSelected(task: Task, child: ThreadGroup, request: WaitRequest): boole
 }
 
 /** Whether the child has something to report; unless WNOWAIT it is then consumed. */
-function takeState(child: ThreadGroup, options: number, result: WaitResult): number {
+function takeState(child: ThreadGroup, options: number, result: WaitResult): boolean {
   const consume = (options & WNOWAIT) === 0
   if (child.zombie && (options & WEXITED) !== 0) {
     result.group = child
     result.status = child.exitStatus
     result.info = exitInfo(child)
     if (consume) reap(child)
-    return child.tgid
+    return true
   }
-  if (child.zombie) return 0
+  if (child.zombie) return false
   if (child.stopComplete && !child.stopReported && (options & WUNTRACED) !== 0) {
     result.group = child
     result.status = (child.stopSignal << 8) | STATUS_STOPPED
     result.info = stateChangeInfo(child, CLD_STOPPED)
     if (consume) child.stopReported = true
-    return child.tgid
+    return true
   }
   if (child.continued && (options & WCONTINUED) !== 0) {
     result.group = child
@@ -97,7 +101,7 @@ function takeState(child: ThreadGroup, options: number, result: WaitResult): num
     result.info = stateChangeInfo(child, CLD_CONTINUED)
     result.info.status = SIGCONT
     if (consume) child.continued = false
-    return child.tgid
+    return true
   }
-  return 0
+  return false
 }

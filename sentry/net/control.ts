@@ -1,6 +1,6 @@
 // Control messages: struct cmsghdr, scm_send and scm_recv in net/core/scm.c.
 
-import { EBADF, EINVAL, EPERM, ETOOMANYREFS } from '../../syscall-table/errno.ts'
+import { EBADF, EINVAL, EPERM, ESRCH, ETOOMANYREFS } from '../../syscall-table/errno.ts'
 import {
   CAP_SETGID,
   CAP_SETUID,
@@ -15,6 +15,7 @@ import {
   SOL_SOCKET,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { NO_ID } from '../kernel/user-namespace.ts'
 import type { File } from '../vfs/file.ts'
 import type { Message } from './message.ts'
 import { filesInFlight } from './unix-gc.ts'
@@ -70,16 +71,20 @@ function takeFiles(
 function takeIdentity(task: Task, message: Message, view: DataView, at: number): number {
   const { creds } = task
   const pid = view.getInt32(at, true)
-  const uid = view.getUint32(at + 4, true)
-  const gid = view.getUint32(at + 8, true)
+  const { userNs } = creds
+  const uid = userNs.uid(view.getUint32(at + 4, true))
+  const gid = userNs.gid(view.getUint32(at + 8, true))
+  if (uid === NO_ID || gid === NO_ID) return -EINVAL
   const uidOk =
-    uid === creds.uid || uid === creds.euid || uid === creds.suid || creds.capable(CAP_SETUID)
+    uid === creds.uid || uid === creds.euid || uid === creds.suid || creds.holds(CAP_SETUID)
   const gidOk =
-    gid === creds.gid || gid === creds.egid || gid === creds.sgid || creds.capable(CAP_SETGID)
-  const pidOk = pid === task.group.tgid || creds.capable(CAP_SYS_ADMIN)
+    gid === creds.gid || gid === creds.egid || gid === creds.sgid || creds.holds(CAP_SETGID)
+  const pidOk = pid === task.group.tgid || creds.capableIn(task.pidNs.owner!, CAP_SYS_ADMIN)
   if (!uidOk || !gidOk || !pidOk) return -EPERM
+  const named = task.pidNs.pids.get(pid)
+  if (named === undefined) return -ESRCH
   message.credentials = true
-  message.ucred.pid = pid
+  message.ucred.pid = named
   message.ucred.uid = uid
   message.ucred.gid = gid
   return 0
@@ -101,9 +106,10 @@ export function buildControl(
     const size = HEADER + UCRED_SIZE
     if (room >= size) {
       writeHeader(view, at, size, SCM_CREDENTIALS)
-      view.setInt32(at + HEADER, message.ucred.pid, true)
-      view.setUint32(at + HEADER + 4, message.ucred.uid, true)
-      view.setUint32(at + HEADER + 8, message.ucred.gid, true)
+      const { userNs } = task.creds
+      view.setInt32(at + HEADER, message.ucred.pid?.numberIn(task.pidNs) ?? 0, true)
+      view.setUint32(at + HEADER + 4, userNs.showUid(message.ucred.uid), true)
+      view.setUint32(at + HEADER + 8, userNs.showGid(message.ucred.gid), true)
       view.setUint32(at + size, 0, true)
       at = Math.min(room, Math.ceil(size / 8) * 8)
     } else message.outFlags |= MSG_CTRUNC

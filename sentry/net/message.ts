@@ -1,6 +1,7 @@
 // One message on its way through a socket: struct msghdr and struct scm_cookie.
 
 import { MSG_DONTWAIT } from '../../syscall-table/flags.ts'
+import type { Pid } from '../kernel/pid-namespace.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Io } from '../mm/io.ts'
 import type { File } from '../vfs/file.ts'
@@ -8,9 +9,9 @@ import type { File } from '../vfs/file.ts'
 /** sizeof(struct sockaddr_storage). */
 export const MAX_ADDRESS = 128
 
-/** struct ucred, as the receiver sees it. */
+/** struct ucred in the kernel's own terms: each receiver sees other numbers. */
 export interface Ucred {
-  pid: number
+  pid: Pid | null
   uid: number
   gid: number
 }
@@ -28,7 +29,7 @@ export class Message {
   /** Files of SCM_RIGHTS, with their references. A socket that keeps them sets this to null. */
   rights: File[] | null = null
   /** Sending: explicit SCM_CREDENTIALS. Receiving: the sender's, when `credentials` is set. */
-  readonly ucred: Ucred = { pid: 0, uid: 0, gid: 0 }
+  readonly ucred: Ucred = { pid: null, uid: 0, gid: 0 }
   credentials = false
   /** Receiving: MSG_TRUNC and the like, for the program. */
   outFlags = 0

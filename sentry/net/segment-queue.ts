@@ -2,6 +2,7 @@
 // travel along. Senders pay for what lies here out of their send buffer.
 
 import { POLLOUT, POLLWRBAND, POLLWRNORM } from '../../syscall-table/flags.ts'
+import type { Pid } from '../kernel/pid-namespace.ts'
 import type { WaitQueue } from '../kernel/wait-queue.ts'
 import type { File } from '../vfs/file.ts'
 import type { Ucred } from './message.ts'
@@ -30,7 +31,7 @@ export class Segment {
   start = 0
   end = 0
   readonly sender: Sender
-  readonly pid: number
+  readonly pid: Pid | null
   readonly uid: number
   readonly gid: number
   rights: File[] | null = null

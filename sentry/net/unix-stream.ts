@@ -65,12 +65,12 @@ function broken(task: Task, message: Message): number {
   return -EPIPE
 }
 
-const self: Ucred = { pid: 0, uid: 0, gid: 0 }
+const self: Ucred = { pid: null, uid: 0, gid: 0 }
 
 /** The identity that goes with a message: what the program said, else what it is. */
 export function senderOf(task: Task, message: Message): Ucred {
   if (message.credentials) return message.ucred
-  self.pid = task.group.tgid
+  self.pid = task.group.pid
   self.uid = task.creds.uid
   self.gid = task.creds.gid
   return self

@@ -37,6 +37,7 @@ import { createPipe } from '../fs/pipe.ts'
 import { Creds } from '../kernel/creds.ts'
 import { FdTable } from '../kernel/fdtable.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { Pid } from '../kernel/pid-namespace.ts'
 import type { Task } from '../kernel/task.ts'
 import { KernelIo } from '../mm/io.ts'
 import type { File } from '../vfs/file.ts'
@@ -51,6 +52,7 @@ vi.mock('../kernel/signal-send.ts', () => ({
   sendSignal: (_: Task, signo: number) => sent.push(signo),
 }))
 
+const pid = { number: 7 } as Pid
 let task: Task
 beforeEach(() => {
   const kernel = {
@@ -62,7 +64,7 @@ beforeEach(() => {
     io: null,
     creds: new Creds(),
     files: new FdTable(),
-    group: { tgid: 7, rlimits: Array.from({ length: 16 }, () => ({ cur: 100, max: 100 })) },
+    group: { tgid: 7, pid, rlimits: Array.from({ length: 16 }, () => ({ cur: 100, max: 100 })) },
     restart: { resource: null, done: 0, deadline: 0 },
   } as unknown as Task
 })
@@ -164,7 +166,7 @@ describe('stream', () => {
     const server = listener.accept(task) as Socket
     socketFile(server, 0)
     expect(client.connect(task, name, name.length, client.file!)).toBe(-EISCONN)
-    expect(server.peerCredentials()).toEqual({ pid: 7, uid: 0, gid: 0 })
+    expect(server.peerCredentials()).toEqual({ pid, uid: 0, gid: 0 })
     const own = new Uint8Array(128)
     expect(server.ownAddress(own)).toBe(name.length)
     expect(own.subarray(0, name.length)).toEqual(name)

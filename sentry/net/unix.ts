@@ -336,7 +336,7 @@ function join(a: UnixSocket, b: UnixSocket): void {
 }
 
 function identityOf(task: Task): Ucred {
-  return { pid: task.group.tgid, uid: task.creds.euid, gid: task.creds.egid }
+  return { pid: task.group.pid, uid: task.creds.euid, gid: task.creds.egid }
 }
 
 /** SOCK_RAW is SOCK_DGRAM here, as on Linux. */

@@ -135,6 +135,7 @@ import {
   sys_open,
   sys_openat,
   sys_openat2,
+  sys_pivot_root,
   sys_readlink,
   sys_readlinkat,
   sys_removexattr,
@@ -1122,6 +1123,11 @@ function call_munlockall(task: Task): number {
   return sys_munlockall(task)
 }
 
+function call_pivot_root(task: Task): number {
+  const a = task.thread.args
+  return sys_pivot_root(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!)
+}
+
 function call_prctl(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -2061,7 +2067,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_munlockall, // 152 munlockall
   notPermitted, // 153 vhangup
   notSupported, // 154 modify_ldt
-  notPermitted, // 155 pivot_root
+  call_pivot_root, // 155 pivot_root
   notSupported, // 156 _sysctl
   call_prctl, // 157 prctl
   call_arch_prctl, // 158 arch_prctl

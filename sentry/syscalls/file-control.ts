@@ -114,7 +114,7 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
     case F_OFD_SETLKW:
       return setLock(task, file, true, cmd === F_OFD_SETLKW, arg)
     case F_GETOWN:
-      return file.ownerType === F_OWNER_PGRP ? -file.owner : file.owner
+      return file.ownerType === F_OWNER_PGRP ? -ownerNumber(task, file) : ownerNumber(task, file)
     case F_SETOWN:
       return setOwner(task, file, arg | 0)
     case F_GETOWN_EX:
@@ -166,23 +166,23 @@ function setOwner(task: Task, file: File, id: number): number {
 }
 
 function assignOwner(task: Task, file: File, type: number, id: number): number {
-  const { kernel } = task
-  const known =
-    type === F_OWNER_PGRP
-      ? kernel.processGroups.has(id)
-      : type === F_OWNER_PID
-        ? kernel.groups.has(id)
-        : kernel.tasks.has(id)
+  const pid = task.pidNs.pids.get(id)
+  const known = type === F_OWNER_PGRP ? pid?.pgrp : type === F_OWNER_PID ? pid?.group : pid?.task
   if (id !== 0 && !known) return -ESRCH
   file.ownerType = type
-  file.owner = id
+  file.owner = pid ?? null
   return 0
+}
+
+/** 0 when there is no owner, or none that the caller can see. */
+function ownerNumber(task: Task, file: File): number {
+  return file.owner?.numberIn(task.pidNs) ?? 0
 }
 
 function getOwnerEx(task: Task, file: File, addr: number): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setInt32(0, file.ownerType, true)
-  scratchView.setInt32(4, file.owner, true)
+  scratchView.setInt32(4, ownerNumber(task, file), true)
   return task.mm.copyResult(task, addr, scratch, 0, 8)
 }
 
@@ -221,7 +221,7 @@ function readLock(task: Task, file: File, ofd: boolean, addr: number): RecordLoc
     start,
     end,
     owner: ofd ? file : task.files,
-    pid: ofd ? -1 : task.group.tgid,
+    pid: ofd ? null : task.group.pid,
   }
 }
 
@@ -237,7 +237,7 @@ function getLock(task: Task, file: File, ofd: boolean, addr: number): number {
     flock.whence = SEEK_SET
     flock.start = held.start
     flock.len = held.end === Number.POSITIVE_INFINITY ? 0 : held.end - held.start
-    flock.pid = held.pid
+    flock.pid = held.pid === null ? -1 : held.pid.numberIn(task.pidNs)
   }
   writeFlock(task.kernel.scratchView, 0, flock)
   return task.mm.copyResult(task, addr, task.kernel.scratch, 0, SIZEOF_FLOCK)

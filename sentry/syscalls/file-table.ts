@@ -175,7 +175,7 @@ export function sys_fdatasync(task: Task, fd: number): number {
 }
 
 export function sys_sync(task: Task): number {
-  for (const mount of task.kernel.mounts.mounts) mount.sb.sync()
+  for (const mount of task.nsproxy.mnt.mounts) mount.sb.sync()
   return 0
 }
 

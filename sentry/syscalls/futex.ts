@@ -50,10 +50,15 @@ export function sys_get_robust_list(
   headAddr: number,
   lengthAddr: number,
 ): number {
-  const target = pid === 0 ? task : task.kernel.tasks.get(pid)
+  const target = pid === 0 ? task : task.pidNs.task(pid)
   if (target === undefined) return -ESRCH
   const sameUser = task.creds.fsuid === target.creds.uid && task.creds.fsuid === target.creds.euid
-  if (target.group !== task.group && !sameUser && !task.creds.capable(CAP_SYS_PTRACE)) return -EPERM
+  if (
+    target.group !== task.group &&
+    !sameUser &&
+    !task.creds.capableIn(target.creds.userNs, CAP_SYS_PTRACE)
+  )
+    return -EPERM
   const { scratch, scratchView } = task.kernel
   const words = [ROBUST_HEAD_SIZE, target.robustList]
   words.forEach((word, i) => {

@@ -52,7 +52,7 @@ function transfer(
   if (task.io.remaining === 0) return 0
   const n = loadRemote(task, remoteAt, remoteCount)
   if (n < 0) return n
-  const target = task.kernel.tasks.get(pid)
+  const target = task.pidNs.task(pid)
   if (target === undefined || target.state >= ZOMBIE) return -ESRCH
   if (ptraceAccess(task, target, BY_REALCREDS) < 0) return -EPERM
   // A new child's memory is not there before its host process is.

@@ -14,6 +14,7 @@ import {
   UTIME_OMIT,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { NO_ID } from '../kernel/user-namespace.ts'
 import {
   changeMode,
   changeOwner,
@@ -108,7 +109,7 @@ export function sys_fchown(task: Task, fd: number, owner: number, group: number)
   return changeOwnerOf(task, file.mount, file.dentry, owner, group)
 }
 
-/** With both ids -1 nothing is changed, and nobody is told. */
+/** Ids of the caller's user namespace; those that it does not have are no owners. Both -1 change nothing, and nobody is told. */
 function changeOwnerOf(
   task: Task,
   mount: Mount,
@@ -116,8 +117,12 @@ function changeOwnerOf(
   owner: number,
   group: number,
 ): number {
+  const { userNs } = task.creds
+  const uid = owner === -1 ? NO_ID : userNs.uid(owner >>> 0)
+  const gid = group === -1 ? NO_ID : userNs.gid(group >>> 0)
+  if ((uid === NO_ID && owner !== -1) || (gid === NO_ID && group !== -1)) return -EINVAL
   const event = (owner & group) === -1 ? 0 : IN_ATTRIB
-  return notifyChanged(dentry, event, changeOwner(task, mount, dentry.inode!, owner, group))
+  return notifyChanged(dentry, event, changeOwner(task, mount, dentry.inode!, uid, gid))
 }
 
 export function sys_umask(task: Task, mask: number): number {

@@ -1,4 +1,4 @@
-// mount(2) and umount2(2).
+// mount(2), umount2(2) and pivot_root(2).
 
 import { EFAULT, EINVAL, ENAMETOOLONG, EPERM } from '../../syscall-table/errno.ts'
 import {
@@ -12,20 +12,38 @@ import {
   MS_MGC_VAL,
   MS_MOVE,
   MS_PRIVATE,
+  MS_REC,
   MS_REMOUNT,
   MS_SHARED,
+  MS_SILENT,
   MS_SLAVE,
   MS_UNBINDABLE,
   UMOUNT_NOFOLLOW,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import type { Path } from '../vfs/mount.ts'
-import { bindMount, mountNew, moveMount, remount, unmount } from '../vfs/mounting.ts'
-import { WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
+import { type Path, topOf } from '../vfs/mount.ts'
+import {
+  bindMount,
+  mountNew,
+  moveMount,
+  pivotRoot,
+  remount,
+  setPropagation,
+} from '../vfs/mounting.ts'
+import { walksChanged } from '../vfs/path-cache.ts'
+import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
+import { unmount } from '../vfs/unmounting.ts'
 
 /** Mount options and names are at most a page. */
 const OPTIONS_MAX = 4096
 const PROPAGATION = MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE
+/** The kernel's own flag that a superblock must not be mounted by users. */
+const MS_NOUSER = 1 << 31
+
+/** Whether the task may change its mount tree: may_mount. */
+export function mayMount(task: Task): boolean {
+  return task.creds.capableIn(task.nsproxy.mnt.owner!, CAP_SYS_ADMIN)
+}
 
 export function sys_mount(
   task: Task,
@@ -37,32 +55,33 @@ export function sys_mount(
 ): number {
   let flags = (allFlags % 2 ** 32) | 0
   if ((flags & MS_MGC_MSK) >>> 0 === MS_MGC_VAL >>> 0) flags &= ~MS_MGC_MSK
+  const type = typeAddr === 0 ? null : optionalString(task, typeAddr)
+  if (typeof type === 'number') return type
   const source = optionalString(task, sourceAddr)
   if (typeof source === 'number') return source
-  const at = findPath(task, targetAddr, WALK_FOLLOW)
-  if (typeof at === 'number') return at
-  if (!task.creds.capable(CAP_SYS_ADMIN)) return -EPERM
-  if ((flags & MS_REMOUNT) !== 0) return remount(at, flags)
+  const data = optionalString(task, dataAddr)
+  if (typeof data === 'number') return data
+  const place = findPath(task, targetAddr, WALK_FOLLOW)
+  if (typeof place === 'number') return place
+  if ((flags & MS_NOUSER) !== 0) return -EINVAL
+  if (!mayMount(task)) return -EPERM
+  if ((flags & MS_REMOUNT) !== 0) return remount(task, place, flags)
   if ((flags & MS_BIND) !== 0) {
     const from = findString(task, source)
-    return typeof from === 'number' ? from : bindMount(from, at, flags)
+    return typeof from === 'number' ? from : bindMount(task, from, place, flags)
   }
-  if ((flags & PROPAGATION) !== 0) return changePropagation(flags, at)
+  if ((flags & PROPAGATION) !== 0) {
+    const kind = flags & ~(MS_REC | MS_SILENT)
+    if ((kind & ~PROPAGATION) !== 0 || (kind & (kind - 1)) !== 0) return -EINVAL
+    return setPropagation(task, place, kind, flags & MS_REC)
+  }
   if ((flags & MS_MOVE) !== 0) {
     const from = findString(task, source)
-    return typeof from === 'number' ? from : moveMount(from, at)
+    return typeof from === 'number' ? from : moveMount(task, from, place)
   }
-  if (typeAddr === 0) return -EINVAL
-  const type = optionalString(task, typeAddr)
-  if (typeof type === 'number') return type
-  const data = optionalString(task, dataAddr)
-  return typeof data === 'number' ? data : mountNew(task, at, type, source, data, flags)
-}
-
-/** All mounts are private for good: there is only one namespace. LIMIT: shared mounts do not exist. */
-function changePropagation(flags: number, at: Path): number {
-  if (at.dentry !== at.mount.root || (flags & MS_SHARED) !== 0) return -EINVAL
-  return 0
+  if (type === null) return -EINVAL
+  if (topOf(place).mount.namespace !== task.nsproxy.mnt) return -EINVAL
+  return mountNew(task, place, type, source, data, flags)
 }
 
 function optionalString(task: Task, addr: number): string | number {
@@ -84,10 +103,23 @@ function findString(task: Task, path: string): Path | number {
   return n < 0 ? n : { mount: walk.mount, dentry: walk.dentry }
 }
 
+/** umount2(2). */
 export function sys_umount2(task: Task, target: number, flags: number): number {
   if ((flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)) !== 0) return -EINVAL
-  if ((flags & MNT_EXPIRE) !== 0) return -EINVAL
-  if (!task.creds.capable(CAP_SYS_ADMIN)) return -EPERM
-  const at = findPath(task, target, (flags & UMOUNT_NOFOLLOW) !== 0 ? 0 : WALK_FOLLOW)
-  return typeof at === 'number' ? at : unmount(task.kernel, at, (flags & MNT_DETACH) !== 0)
+  // So that this very walk is counted, whatever is in the cache.
+  if ((flags & MNT_EXPIRE) !== 0) walksChanged()
+  const place = findPath(task, target, (flags & UMOUNT_NOFOLLOW) !== 0 ? 0 : WALK_FOLLOW)
+  if (typeof place === 'number') return place
+  if (!mayMount(task)) return -EPERM
+  // "." after pivot_root(".", ".") is what lies on top of the working directory.
+  return unmount(task, topOf(place), flags)
+}
+
+/** pivot_root(2). */
+export function sys_pivot_root(task: Task, newRoot: number, putOld: number): number {
+  if (!mayMount(task)) return -EPERM
+  const to = findPath(task, newRoot, WALK_FOLLOW | WALK_DIRECTORY)
+  if (typeof to === 'number') return to
+  const old = findPath(task, putOld, WALK_FOLLOW | WALK_DIRECTORY)
+  return typeof old === 'number' ? old : pivotRoot(task, to, old)
 }

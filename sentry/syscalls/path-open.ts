@@ -163,7 +163,7 @@ export function sys_fchdir(task: Task, fd: number): number {
 export function sys_chroot(task: Task, pathAddr: number): number {
   const n = walkToDirectory(task, pathAddr)
   if (n < 0) return n
-  if (!task.creds.capable(CAP_SYS_CHROOT)) return -EPERM
+  if (!task.creds.holds(CAP_SYS_CHROOT)) return -EPERM
   task.fs.root = { mount: walk.mount, dentry: walk.dentry }
   return 0
 }
@@ -185,6 +185,7 @@ export function sys_getcwd(task: Task, buf: number, size: number): number {
 }
 
 function topOf(task: Task): { mount: typeof walk.mount; dentry: typeof walk.dentry } {
-  const mount = task.fs.cwd.mount.namespace.root
+  let { mount } = task.fs.cwd
+  while (mount.parent !== null) mount = mount.parent
   return { mount, dentry: mount.root }
 }

@@ -66,7 +66,7 @@ export function sys_fstat(task: Task, fd: number, statbuf: number): number {
 function copyOutStat(task: Task, inode: Inode, statbuf: number): number {
   const error = inode.refresh()
   if (error < 0) return error
-  fillStat(task.kernel.scratchView, inode)
+  fillStat(task.kernel.scratchView, inode, task.creds.userNs)
   return task.mm.copyResult(task, statbuf, task.kernel.scratch, 0, SIZEOF_STAT)
 }
 
@@ -87,7 +87,7 @@ export function sys_statx(
   const inode = dentry.inode!
   const error = inode.refresh()
   if (error < 0) return error
-  fillStatx(task.kernel.scratchView, inode, mount, dentry)
+  fillStatx(task.kernel.scratchView, inode, mount, dentry, task.creds.userNs)
   return task.mm.copyResult(task, statxbuf, task.kernel.scratch, 0, SIZEOF_STATX)
 }
 

@@ -8,12 +8,17 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
+  CAP_CHECKPOINT_RESTORE,
   CAP_SYS_ADMIN,
   CLONE_ARGS_SIZE_VER0,
   CLONE_DETACHED,
   CLONE_FILES,
   CLONE_FS,
+  CLONE_NEWIPC,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
   CLONE_NEWTIME,
+  CLONE_NEWUSER,
   CLONE_PARENT,
   CLONE_PARENT_SETTID,
   CLONE_PIDFD,
@@ -40,12 +45,22 @@ import {
   readCloneArgs,
   SIZEOF_CLONE_ARGS,
 } from '../../syscall-table/structs.gen.ts'
+import { namespaceOfFile } from '../fs/nsfs.ts'
 import { leaveUndoList } from '../ipc/sem.ts'
-import { type CloneArgs, checkNamespaces, cloneTask, resumeVfork } from '../kernel/clone.ts'
+import { type CloneArgs, cloneTask, resumeVfork } from '../kernel/clone.ts'
 import { execTask } from '../kernel/exec.ts'
 import { argBudget, copyStrings } from '../kernel/exec-args.ts'
 import { exitThread, groupExit } from '../kernel/exit.ts'
+import { NAMESPACE_FLAGS, type NamespaceType } from '../kernel/namespace.ts'
+import {
+  ALL_NAMESPACES,
+  enterNamespaces,
+  namespaceOf,
+  unshareNamespaces,
+} from '../kernel/namespaces.ts'
+import { PID_LEVEL_MAX, PID_MAX, type PidNamespace } from '../kernel/pid-namespace.ts'
 import { pidfdGroup, pidfdNonblocking } from '../kernel/pidfd.ts'
+import { BY_REALCREDS, ptraceAccess } from '../kernel/ptrace-access.ts'
 import { writeSigInfo } from '../kernel/signal-frame.ts'
 import { sigInfo } from '../kernel/signal-state.ts'
 import type { Task } from '../kernel/task.ts'
@@ -68,9 +83,10 @@ const cloneArgs: CloneArgs = {
   childTid: 0,
   pidfd: 0,
   tls: 0,
-  setTid: 0,
+  setTid: [],
   clearSighand: false,
 }
+const ANY_TID: readonly number[] = []
 const request: WaitRequest = { type: 0, id: 0, pidfdGroup: null, options: 0 }
 const found: WaitResult = { group: null, status: 0, info: null }
 
@@ -89,7 +105,7 @@ function setCloneArgs(
   cloneArgs.childTid = childTid
   cloneArgs.tls = tls
   cloneArgs.pidfd = parentTid
-  cloneArgs.setTid = 0
+  cloneArgs.setTid = ANY_TID
   cloneArgs.clearSighand = false
   return cloneArgs
 }
@@ -150,7 +166,6 @@ export function sys_clone3(task: Task, addr: number, size: number): number {
   const { flagsLo, flagsHi, exitSignal, stack, stackSize, tls } = struct
   if ((flagsHi & ~CLONE3_HIGH_CLEAR_SIGHAND) !== 0) return -EINVAL
   if ((flagsLo & (CLONE_DETACHED | (CSIGNAL & ~CLONE_NEWTIME))) !== 0) return -EINVAL
-  if ((flagsLo & CLONE_NEWTIME) !== 0) return task.creds.capable(CAP_SYS_ADMIN) ? -EINVAL : -EPERM
   const flags = flagsLo | 0
   if ((flags & (CLONE_THREAD | CLONE_PARENT)) !== 0 && exitSignal !== 0) return -EINVAL
   if (exitSignal > MAX_SIGNAL) return -EINVAL
@@ -158,7 +173,7 @@ export function sys_clone3(task: Task, addr: number, size: number): number {
   if (stack + stackSize > TASK_SIZE) return -EINVAL
   if ((flags & CLONE_SETTLS) !== 0 && tls >= TASK_SIZE) return -EPERM
   const setTid = requestedTid(task)
-  if (setTid < 0) return setTid
+  if (typeof setTid === 'number') return setTid
   const args = setCloneArgs(
     flags,
     exitSignal,
@@ -185,32 +200,55 @@ function readStruct(task: Task, addr: number, size: number): number {
   return 0
 }
 
-/** set_tid: one level, as there is one pid namespace. */
-function requestedTid(task: Task): number {
+/** set_tid: numbers from the innermost pid namespace outwards. */
+function requestedTid(task: Task): readonly number[] | number {
   const { setTid, setTidSize } = struct
-  if (setTidSize === 0) return setTid === 0 ? 0 : -EINVAL
-  if (setTidSize !== 1 || setTid === 0) return -EINVAL
+  if (setTidSize === 0) return setTid === 0 ? ANY_TID : -EINVAL
+  if (setTidSize > PID_LEVEL_MAX + 1 || setTid === 0) return -EINVAL
+  const fresh = (struct.flagsLo & CLONE_NEWPID) !== 0 ? 1 : 0
+  if (setTidSize > task.nsproxy.pidForChildren.level + 1 + fresh) return -EINVAL
   const { scratch, scratchView } = task.kernel
-  if (task.mm.copyIn(task, setTid, scratch, 0, 4) < 0) return -EFAULT
-  const tid = scratchView.getInt32(0, true)
-  if (tid < 1 || tid >= 4194304) return -EINVAL
-  return task.creds.capable(CAP_SYS_ADMIN) ? tid : -EPERM
+  if (task.mm.copyIn(task, setTid, scratch, 0, setTidSize * 4) < 0) return -EFAULT
+  const wanted: number[] = []
+  let ns: PidNamespace | null = fresh === 1 ? null : task.nsproxy.pidForChildren
+  for (let i = 0; i < setTidSize; i++) {
+    const tid = scratchView.getInt32(i * 4, true)
+    if (tid < 1 || tid >= PID_MAX) return -EINVAL
+    // Process 1 comes first.
+    if (tid !== 1 && (ns === null || ns.reaper === null)) return -EINVAL
+    if (ns !== null && !mayChooseTid(task, ns)) return -EPERM
+    wanted.push(tid)
+    ns = ns === null ? task.nsproxy.pidForChildren : ns.parent
+  }
+  return wanted
 }
 
-/** unshare(2): FS and FILES are real; the rest must not have been shared. */
+const mayChooseTid = (task: Task, ns: PidNamespace): boolean =>
+  task.creds.capableIn(ns.owner!, CAP_CHECKPOINT_RESTORE) ||
+  task.creds.capableIn(ns.owner!, CAP_SYS_ADMIN)
+
+const UNSHARABLE =
+  CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM | ALL_NAMESPACES
+
+/** unshare(2): memory, threads and handlers must not have been shared. */
 export function sys_unshare(task: Task, flagsArg: number): number {
   if (flagsArg >= 2 ** 32) return -EINVAL
-  const flags = flagsArg | 0
-  const allowed = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM
-  const namespaces = checkNamespaces(task, flags)
-  if (namespaces < 0) return namespaces
-  if ((flags & ~allowed) !== 0) return -EINVAL
+  let flags = flagsArg | 0
+  if ((flags & ~UNSHARABLE) !== 0) return -EINVAL
+  if ((flags & CLONE_NEWUSER) !== 0) flags |= CLONE_THREAD | CLONE_FS
+  if ((flags & CLONE_NEWNS) !== 0) flags |= CLONE_FS
   if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) !== 0 && task.group.tasks.length > 1)
     return -EINVAL
   if ((flags & (CLONE_SIGHAND | CLONE_VM)) !== 0 && task.group.handlers.users > 1) return -EINVAL
   if ((flags & CLONE_VM) !== 0 && task.mm.users > 1) return -EINVAL
-  if ((flags & CLONE_SYSVSEM) !== 0) leaveUndoList(task)
+  const shared = task.fs
   if ((flags & CLONE_FS) !== 0) task.fs = task.fs.copy()
+  const error = unshareNamespaces(task, flags)
+  if (error < 0) {
+    task.fs = shared
+    return error
+  }
+  if ((flags & (CLONE_SYSVSEM | CLONE_NEWIPC)) !== 0) leaveUndoList(task)
   if ((flags & CLONE_FILES) !== 0 && task.files.shared) {
     const own = task.files.copy()
     task.files.unref()
@@ -219,9 +257,27 @@ export function sys_unshare(task: Task, flagsArg: number): number {
   return 0
 }
 
-/** setns(2): there is one namespace of each kind, and no descriptor names another. */
-export function sys_setns(task: Task, fd: number, _type: number): number {
-  return task.files.get(fd) === undefined ? -EBADF : -EINVAL
+/** setns(2): of one namespace's file, or of some of a process. */
+export function sys_setns(task: Task, fd: number, type: number): number {
+  const file = task.files.get(fd)
+  if (file === undefined) return -EBADF
+  const namespace = namespaceOfFile(file)
+  if (namespace !== null) {
+    if (type !== 0 && type !== NAMESPACE_FLAGS[namespace.type]) return -EINVAL
+    return enterNamespaces(task, [namespace])
+  }
+  const group = pidfdGroup(task, fd)
+  if (typeof group === 'number') return -EINVAL
+  if (type === 0 || (type & ~ALL_NAMESPACES) !== 0) return -EINVAL
+  if (group.zombie) return -ESRCH
+  const { leader } = group
+  if (ptraceAccess(task, leader, BY_REALCREDS) < 0) return -EPERM
+  const names = Object.keys(NAMESPACE_FLAGS) as NamespaceType[]
+  const wanted = names.filter(name => (type & NAMESPACE_FLAGS[name]) !== 0)
+  return enterNamespaces(
+    task,
+    wanted.map(name => namespaceOf(leader, name)),
+  )
 }
 
 /** execve(2). */

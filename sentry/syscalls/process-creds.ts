@@ -59,8 +59,9 @@ function commit(task: Task, creds: Creds): number {
 function fixupUids(creds: Creds, old: Creds): void {
   creds.fsuid = creds.euid
   if ((creds.securebits & SECBIT_NO_SETUID_FIXUP) !== 0) return
-  const wasRoot = old.uid === 0 || old.euid === 0 || old.suid === 0
-  const isRoot = creds.uid === 0 || creds.euid === 0 || creds.suid === 0
+  const root = old.userNs.uid(0)
+  const wasRoot = old.uid === root || old.euid === root || old.suid === root
+  const isRoot = creds.uid === root || creds.euid === root || creds.suid === root
   if (wasRoot && !isRoot) {
     if ((creds.securebits & SECBIT_KEEP_CAPS) === 0) {
       creds.permitted = NO_CAPS
@@ -68,16 +69,20 @@ function fixupUids(creds: Creds, old: Creds): void {
     }
     creds.ambient = NO_CAPS
   }
-  if (old.euid === 0 && creds.euid !== 0) creds.effective = NO_CAPS
-  if (old.euid !== 0 && creds.euid === 0) creds.effective = creds.permitted
+  if (old.euid === root && creds.euid !== root) creds.effective = NO_CAPS
+  if (old.euid !== root && creds.euid === root) creds.effective = creds.permitted
 }
 
+/** An id that the user namespace does not have: -1 alone means no change. */
+const lacks = (given: number, id: number): boolean => id === KEEP && given !== KEEP
+
 /** setuid(2). */
-export function sys_setuid(task: Task, uid: number): number {
-  if (uid === KEEP) return -EINVAL
+export function sys_setuid(task: Task, id: number): number {
   const old = task.creds
+  const uid = old.userNs.uid(id)
+  if (uid === KEEP) return -EINVAL
   const creds = old.copy()
-  if (old.capable(CAP_SETUID)) creds.uid = creds.suid = uid
+  if (old.holds(CAP_SETUID)) creds.uid = creds.suid = uid
   else if (uid !== old.uid && uid !== old.suid) return -EPERM
   creds.euid = uid
   fixupUids(creds, old)
@@ -85,10 +90,13 @@ export function sys_setuid(task: Task, uid: number): number {
 }
 
 /** setreuid(2). */
-export function sys_setreuid(task: Task, ruid: number, euid: number): number {
+export function sys_setreuid(task: Task, realId: number, effectiveId: number): number {
   const old = task.creds
+  const ruid = old.userNs.uid(realId)
+  const euid = old.userNs.uid(effectiveId)
+  if (lacks(realId, ruid) || lacks(effectiveId, euid)) return -EINVAL
   const creds = old.copy()
-  const privileged = old.capable(CAP_SETUID)
+  const privileged = old.holds(CAP_SETUID)
   if (ruid !== KEEP) {
     if (ruid !== old.uid && ruid !== old.euid && !privileged) return -EPERM
     creds.uid = ruid
@@ -103,11 +111,20 @@ export function sys_setreuid(task: Task, ruid: number, euid: number): number {
 }
 
 /** setresuid(2). */
-export function sys_setresuid(task: Task, ruid: number, euid: number, suid: number): number {
+export function sys_setresuid(
+  task: Task,
+  realId: number,
+  effectiveId: number,
+  savedId: number,
+): number {
   const old = task.creds
+  const ruid = old.userNs.uid(realId)
+  const euid = old.userNs.uid(effectiveId)
+  const suid = old.userNs.uid(savedId)
+  if (lacks(realId, ruid) || lacks(effectiveId, euid) || lacks(savedId, suid)) return -EINVAL
   const mine = (id: number): boolean =>
     id === KEEP || id === old.uid || id === old.euid || id === old.suid
-  if (!(mine(ruid) && mine(euid) && mine(suid)) && !old.capable(CAP_SETUID)) return -EPERM
+  if (!(mine(ruid) && mine(euid) && mine(suid)) && !old.holds(CAP_SETUID)) return -EPERM
   const creds = old.copy()
   if (ruid !== KEEP) creds.uid = ruid
   if (euid !== KEEP) creds.euid = euid
@@ -117,16 +134,19 @@ export function sys_setresuid(task: Task, ruid: number, euid: number, suid: numb
 }
 
 /** setfsuid(2). Always returns the old value; errors do not show. */
-export function sys_setfsuid(task: Task, uid: number): number {
+export function sys_setfsuid(task: Task, id: number): number {
   const old = task.creds
+  const uid = old.userNs.uid(id)
+  const before = old.userNs.showUid(old.fsuid)
   const allowed = uid === old.uid || uid === old.euid || uid === old.suid || uid === old.fsuid
-  if (uid === KEEP || (!allowed && !old.capable(CAP_SETUID)) || uid === old.fsuid) return old.fsuid
+  if (uid === KEEP || (!allowed && !old.holds(CAP_SETUID)) || uid === old.fsuid) return before
   const creds = old.copy()
   creds.fsuid = uid
   if ((old.securebits & SECBIT_NO_SETUID_FIXUP) === 0) {
     const { lo, hi } = creds.effective
-    if (old.fsuid === 0) creds.effective = capSet(lo & ~FS_CAPS_LO, hi & ~FS_CAPS_HI)
-    else if (uid === 0) {
+    const root = old.userNs.uid(0)
+    if (old.fsuid === root) creds.effective = capSet(lo & ~FS_CAPS_LO, hi & ~FS_CAPS_HI)
+    else if (uid === root) {
       creds.effective = capSet(
         lo | (creds.permitted.lo & FS_CAPS_LO),
         hi | (creds.permitted.hi & FS_CAPS_HI),
@@ -134,25 +154,29 @@ export function sys_setfsuid(task: Task, uid: number): number {
     }
   }
   void commit(task, creds)
-  return old.fsuid
+  return before
 }
 
 /** setgid(2). */
-export function sys_setgid(task: Task, gid: number): number {
-  if (gid === KEEP) return -EINVAL
+export function sys_setgid(task: Task, id: number): number {
   const old = task.creds
+  const gid = old.userNs.gid(id)
+  if (gid === KEEP) return -EINVAL
   const creds = old.copy()
-  if (old.capable(CAP_SETGID)) creds.gid = creds.sgid = gid
+  if (old.holds(CAP_SETGID)) creds.gid = creds.sgid = gid
   else if (gid !== old.gid && gid !== old.sgid) return -EPERM
   creds.egid = creds.fsgid = gid
   return commit(task, creds)
 }
 
 /** setregid(2). */
-export function sys_setregid(task: Task, rgid: number, egid: number): number {
+export function sys_setregid(task: Task, realId: number, effectiveId: number): number {
   const old = task.creds
+  const rgid = old.userNs.gid(realId)
+  const egid = old.userNs.gid(effectiveId)
+  if (lacks(realId, rgid) || lacks(effectiveId, egid)) return -EINVAL
   const creds = old.copy()
-  const privileged = old.capable(CAP_SETGID)
+  const privileged = old.holds(CAP_SETGID)
   if (rgid !== KEEP) {
     if (rgid !== old.gid && rgid !== old.egid && !privileged) return -EPERM
     creds.gid = rgid
@@ -167,11 +191,20 @@ export function sys_setregid(task: Task, rgid: number, egid: number): number {
 }
 
 /** setresgid(2). */
-export function sys_setresgid(task: Task, rgid: number, egid: number, sgid: number): number {
+export function sys_setresgid(
+  task: Task,
+  realId: number,
+  effectiveId: number,
+  savedId: number,
+): number {
   const old = task.creds
+  const rgid = old.userNs.gid(realId)
+  const egid = old.userNs.gid(effectiveId)
+  const sgid = old.userNs.gid(savedId)
+  if (lacks(realId, rgid) || lacks(effectiveId, egid) || lacks(savedId, sgid)) return -EINVAL
   const mine = (id: number): boolean =>
     id === KEEP || id === old.gid || id === old.egid || id === old.sgid
-  if (!(mine(rgid) && mine(egid) && mine(sgid)) && !old.capable(CAP_SETGID)) return -EPERM
+  if (!(mine(rgid) && mine(egid) && mine(sgid)) && !old.holds(CAP_SETGID)) return -EPERM
   const creds = old.copy()
   if (rgid !== KEEP) creds.gid = rgid
   if (egid !== KEEP) creds.egid = egid
@@ -181,14 +214,16 @@ export function sys_setresgid(task: Task, rgid: number, egid: number, sgid: numb
 }
 
 /** setfsgid(2). */
-export function sys_setfsgid(task: Task, gid: number): number {
+export function sys_setfsgid(task: Task, id: number): number {
   const old = task.creds
+  const gid = old.userNs.gid(id)
+  const before = old.userNs.showGid(old.fsgid)
   const allowed = gid === old.gid || gid === old.egid || gid === old.sgid || gid === old.fsgid
-  if (gid === KEEP || (!allowed && !old.capable(CAP_SETGID)) || gid === old.fsgid) return old.fsgid
+  if (gid === KEEP || (!allowed && !old.holds(CAP_SETGID)) || gid === old.fsgid) return before
   const creds = old.copy()
   creds.fsgid = gid
   void commit(task, creds)
-  return old.fsgid
+  return before
 }
 
 function copyOutIds(
@@ -212,36 +247,42 @@ function copyOutIds(
 /** getresuid(2). */
 export function sys_getresuid(task: Task, ruid: number, euid: number, suid: number): number {
   const { creds } = task
-  return copyOutIds(task, ruid, creds.uid, euid, creds.euid, suid, creds.suid)
+  const show = (uid: number) => creds.userNs.showUid(uid)
+  return copyOutIds(task, ruid, show(creds.uid), euid, show(creds.euid), suid, show(creds.suid))
 }
 
 /** getresgid(2). */
 export function sys_getresgid(task: Task, rgid: number, egid: number, sgid: number): number {
   const { creds } = task
-  return copyOutIds(task, rgid, creds.gid, egid, creds.egid, sgid, creds.sgid)
+  const show = (gid: number) => creds.userNs.showGid(gid)
+  return copyOutIds(task, rgid, show(creds.gid), egid, show(creds.egid), sgid, show(creds.sgid))
 }
 
 /** getgroups(2). */
 export function sys_getgroups(task: Task, size: number, list: number): number {
-  const { groups } = task.creds
+  const { groups, userNs } = task.creds
   if (size < 0) return -EINVAL
   if (size === 0) return groups.length
   if (groups.length > size) return -EINVAL
-  const bytes = Uint32Array.from(groups)
+  const bytes = Uint32Array.from(groups, gid => userNs.showGid(gid))
   const out = new Uint8Array(bytes.buffer)
   return task.mm.copyResult(task, list, out, 0, out.length) < 0 ? -EFAULT : groups.length
 }
 
 /** setgroups(2). */
 export function sys_setgroups(task: Task, size: number, list: number): number {
-  if (!task.creds.capable(CAP_SETGID)) return -EPERM
+  const { userNs } = task.creds
+  // Else dropping a group could give access that the group was to deny.
+  const mapped = userNs.maps.gid.extents.length > 0 && userNs.setgroupsAllowed
+  if (!mapped || !task.creds.holds(CAP_SETGID)) return -EPERM
   if (size < 0 || size > NGROUPS_MAX) return -EINVAL
   const words = new Uint32Array(size)
   const bytes = new Uint8Array(words.buffer)
   if (size > 0 && task.mm.copyIn(task, list, bytes, 0, bytes.length) < 0) return -EFAULT
-  for (const gid of words) if (gid === KEEP) return -EINVAL
+  const gids = Array.from(words, gid => userNs.gid(gid))
+  if (gids.includes(KEEP)) return -EINVAL
   const creds = task.creds.copy()
-  creds.groups = [...words].sort((a, b) => a - b)
+  creds.groups = gids.sort((a, b) => a - b)
   return commit(task, creds)
 }
 
@@ -268,7 +309,7 @@ export function sys_capget(task: Task, headerAddr: number, data: number): number
   const error = readCapHeader(task, headerAddr)
   if (error < 0) return data === 0 && error === -EINVAL ? 0 : error
   if (header.pid < 0) return -EINVAL
-  const target = header.pid === 0 ? task : task.kernel.tasks.get(header.pid)
+  const target = header.pid === 0 ? task : task.pidNs.task(header.pid)
   if (target === undefined) return -ESRCH
   if (data === 0) return 0
   const { effective, permitted, inheritable } = target.creds
@@ -305,7 +346,7 @@ function setCaps(task: Task, effective: CapSet, permitted: CapSet, inheritable: 
   const old = task.creds
   const { inheritable: oldI, permitted: oldP, bounding } = old
   // Without CAP_SETPCAP nothing may become inheritable that is not held.
-  if (!old.capable(CAP_SETPCAP) && !subset(inheritable, oldI.lo | oldP.lo, oldI.hi | oldP.hi))
+  if (!old.holds(CAP_SETPCAP) && !subset(inheritable, oldI.lo | oldP.lo, oldI.hi | oldP.hi))
     return -EPERM
   if (!subset(inheritable, oldI.lo | bounding.lo, oldI.hi | bounding.hi)) return -EPERM
   if (!subset(permitted, oldP.lo, oldP.hi) || !subset(effective, permitted.lo, permitted.hi))

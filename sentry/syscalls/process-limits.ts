@@ -111,7 +111,7 @@ export function sys_prlimit64(
 ): number {
   if (resource < 0 || resource >= RLIM_NLIMITS) return -EINVAL
   if (newAddr !== 0 && copyInLimit(task, newAddr) < 0) return -EFAULT
-  const target = pid === 0 ? task : task.kernel.tasks.get(pid)
+  const target = pid === 0 ? task : task.pidNs.task(pid)
   if (target === undefined) return -ESRCH
   if (!mayLimit(task, target)) return -EPERM
   const { group } = target
@@ -126,7 +126,8 @@ export function sys_prlimit64(
 
 /** Same user in every respect, or CAP_SYS_RESOURCE. */
 function mayLimit(task: Task, target: Task): boolean {
-  if (task.group === target.group || task.creds.capable(CAP_SYS_RESOURCE)) return true
+  if (task.group === target.group || task.creds.capableIn(target.creds.userNs, CAP_SYS_RESOURCE))
+    return true
   return sameUser(task, target)
 }
 
@@ -181,10 +182,10 @@ function writeLimit(view: DataView, at: number, value: number): void {
 /** pidfd_open(2). */
 export function sys_pidfd_open(task: Task, pid: number, flags: number): number {
   if ((flags & ~(PIDFD_NONBLOCK | PIDFD_THREAD)) !== 0 || pid <= 0) return -EINVAL
-  const group = task.kernel.groups.get(pid)
+  const group = task.pidNs.group(pid)
   if (group === undefined) {
     // A thread that does not lead its process.
-    return task.kernel.tasks.has(pid) ? -EINVAL : -ESRCH
+    return task.pidNs.task(pid) !== undefined ? -EINVAL : -ESRCH
   }
   return installPidfd(task, group, flags & PIDFD_NONBLOCK)
 }
@@ -211,7 +212,8 @@ export function sys_pidfd_getfd(
 
 /** ptrace(2)'s access check with PTRACE_MODE_ATTACH_REALCREDS. */
 function mayAttach(task: Task, target: Task): boolean {
-  if (task.group === target.group || task.creds.capable(CAP_SYS_PTRACE)) return true
+  if (task.group === target.group || task.creds.capableIn(target.creds.userNs, CAP_SYS_PTRACE))
+    return true
   const a = task.creds.permitted
   const b = target.creds.permitted
   const covers = (b.lo & ~a.lo) === 0 && (b.hi & ~a.hi) === 0

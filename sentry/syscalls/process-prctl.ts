@@ -158,7 +158,7 @@ function capabilityOption(
       if (!isCap(arg2)) return -EINVAL
       return hasCap(creds.bounding, arg2) ? 1 : 0
     case PR_CAPBSET_DROP: {
-      if (!creds.capable(CAP_SETPCAP)) return -EPERM
+      if (!creds.holds(CAP_SETPCAP)) return -EPERM
       if (!isCap(arg2)) return -EINVAL
       const changed = creds.copy()
       changed.bounding = withoutCap(creds.bounding, arg2)
@@ -234,7 +234,7 @@ function setSecureBits(task: Task, bits: number): number {
   const locked = (old & SECBITS_LOCKS) >> 1
   if ((locked & (old ^ bits) & SECBITS_BASE) !== 0 || (old & SECBITS_LOCKS & ~bits) !== 0)
     return -EPERM
-  if (!creds.capable(CAP_SETPCAP)) return -EPERM
+  if (!creds.holds(CAP_SETPCAP)) return -EPERM
   const changed = creds.copy()
   changed.securebits = bits
   task.creds = changed

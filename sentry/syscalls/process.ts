@@ -61,29 +61,29 @@ export function sys_gettid(task: Task): number {
   return task.tid
 }
 
-/** getppid(2). 0 for a process whose parent is outside of the sandbox. */
+/** getppid(2). 0 for a process whose parent is outside of its pid namespace. */
 export function sys_getppid(task: Task): number {
-  return task.group.parent?.tgid ?? 0
+  return task.group.parent?.pid.numberIn(task.pidNs) ?? 0
 }
 
 /** getuid(2). */
 export function sys_getuid(task: Task): number {
-  return task.creds.uid
+  return task.creds.userNs.showUid(task.creds.uid)
 }
 
 /** geteuid(2). */
 export function sys_geteuid(task: Task): number {
-  return task.creds.euid
+  return task.creds.userNs.showUid(task.creds.euid)
 }
 
 /** getgid(2). */
 export function sys_getgid(task: Task): number {
-  return task.creds.gid
+  return task.creds.userNs.showGid(task.creds.gid)
 }
 
 /** getegid(2). */
 export function sys_getegid(task: Task): number {
-  return task.creds.egid
+  return task.creds.userNs.showGid(task.creds.egid)
 }
 
 /** setpgid(2). */
@@ -93,13 +93,13 @@ export function sys_setpgid(task: Task, pid: number, pgid: number): number {
 
 /** getpgid(2). */
 export function sys_getpgid(task: Task, pid: number): number {
-  if (pid === 0) return task.group.pgrp.pgid
-  return task.kernel.tasks.get(pid)?.group.pgrp.pgid ?? -ESRCH
+  const group = pid === 0 ? task.group : task.pidNs.task(pid)?.group
+  return group === undefined ? -ESRCH : group.pgrp.pid.numberIn(task.pidNs)
 }
 
 /** getpgrp(2). */
 export function sys_getpgrp(task: Task): number {
-  return task.group.pgrp.pgid
+  return task.group.pgrp.pid.numberIn(task.pidNs)
 }
 
 /** setsid(2). */
@@ -109,6 +109,6 @@ export function sys_setsid(task: Task): number {
 
 /** getsid(2). */
 export function sys_getsid(task: Task, pid: number): number {
-  if (pid === 0) return task.group.session.sid
-  return task.kernel.tasks.get(pid)?.group.session.sid ?? -ESRCH
+  const group = pid === 0 ? task.group : task.pidNs.task(pid)?.group
+  return group === undefined ? -ESRCH : group.session.pid.numberIn(task.pidNs)
 }

@@ -56,28 +56,32 @@ export function sys_sched_yield(_task: Task): number {
 
 function findTask(task: Task, pid: number): Task | number {
   if (pid < 0) return -EINVAL
-  return pid === 0 ? task : (task.kernel.tasks.get(pid) ?? -ESRCH)
+  return pid === 0 ? task : (task.pidNs.task(pid) ?? -ESRCH)
 }
 
 function mayChange(task: Task, target: Task): boolean {
   const { euid } = task.creds
-  return euid === target.creds.euid || euid === target.creds.uid || task.creds.capable(CAP_SYS_NICE)
+  return (
+    euid === target.creds.euid ||
+    euid === target.creds.uid ||
+    task.creds.capableIn(target.creds.userNs, CAP_SYS_NICE)
+  )
 }
 
 /** The tasks that `which` and `who` of getpriority(2) and ioprio_get(2) name. */
 function selectTasks(task: Task, which: number, who: number, base: number): Task[] | number {
   const { kernel } = task
   if (which === base) {
-    const target = who === 0 ? task : kernel.tasks.get(who)
+    const target = who === 0 ? task : task.pidNs.task(who)
     return target === undefined ? [] : [target]
   }
   if (which === base + 1) {
-    const pgrp = who === 0 ? task.group.pgrp : kernel.processGroups.get(who)
+    const pgrp = who === 0 ? task.group.pgrp : task.pidNs.processGroup(who)
     return pgrp === undefined ? [] : [...pgrp.members].flatMap(group => group.tasks)
   }
   if (which !== base + 2) return -EINVAL
   const uid = who === 0 ? task.creds.uid : who
-  return [...kernel.tasks.values()].filter(t => t.creds.uid === uid && !t.group.zombie)
+  return [...kernel.tasks].filter(t => t.creds.uid === uid && !t.group.zombie)
 }
 
 /** getpriority(2). The result is 20 - nice, so that it is not negative. */

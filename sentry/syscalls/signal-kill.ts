@@ -3,7 +3,13 @@
 import { EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import { NSIG, SI_TKILL, SI_USER } from '../../syscall-table/flags.ts'
 import { pidfdGroup } from '../kernel/pidfd.ts'
-import { maySignal, sendToGroup, sendToTask, userSigInfo } from '../kernel/signal-send.ts'
+import {
+  addressTo,
+  maySignal,
+  sendToGroup,
+  sendToTask,
+  userSigInfo,
+} from '../kernel/signal-send.ts'
 import { type SigInfo, sigInfo } from '../kernel/signal-state.ts'
 import type { Task } from '../kernel/task.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
@@ -20,27 +26,26 @@ const isSignal = (signo: number): boolean => signo >= 0 && signo <= NSIG
 function killGroup(task: Task, group: ThreadGroup, info: SigInfo): number {
   const denied = maySignal(task, group.leader, info.signo)
   if (denied < 0) return denied
-  return info.signo === 0 ? 0 : sendToGroup(group, info)
+  return info.signo === 0 ? 0 : sendToGroup(group, addressTo(group.leader, task, info))
 }
 
 /** kill(2). */
 export function sys_kill(task: Task, pid: number, signo: number): number {
   if (!isSignal(signo)) return -EINVAL
-  const { kernel } = task
   if (pid > 0) {
-    const group = kernel.groups.get(pid) ?? kernel.tasks.get(pid)?.group
+    const group = task.pidNs.groupOf(pid)
     return group === undefined ? -ESRCH : killGroup(task, group, userSigInfo(task, signo))
   }
   if (pid === -1) return killAll(task, signo)
   if (pid === -(2 ** 31)) return -ESRCH
-  const pgrp = pid === 0 ? task.group.pgrp : kernel.processGroups.get(-pid)
+  const pgrp = pid === 0 ? task.group.pgrp : task.pidNs.processGroup(-pid)
   return pgrp === undefined ? -ESRCH : killMany(task, [...pgrp.members], signo)
 }
 
-/** All processes but init and the caller's own. */
+/** All processes that the caller sees but process 1 and its own. */
 function killAll(task: Task, signo: number): number {
-  const { kernel } = task
-  const targets = [...kernel.groups.values()].filter(g => g !== kernel.init && g !== task.group)
+  const { pidNs } = task
+  const targets = pidNs.groups().filter(g => g !== pidNs.reaper && g !== task.group)
   return targets.length === 0 ? -ESRCH : killMany(task, targets, signo)
 }
 
@@ -70,12 +75,13 @@ export function sys_tgkill(task: Task, tgid: number, tid: number, signo: number)
 
 /** Send to one thread, of process `tgid` unless that is 0. */
 function killTask(task: Task, tgid: number, tid: number, signo: number, info: SigInfo): number {
-  const target = task.kernel.tasks.get(tid)
-  if (target === undefined || (tgid !== 0 && target.group.tgid !== tgid)) return -ESRCH
+  const target = task.pidNs.task(tid)
+  if (target === undefined) return -ESRCH
+  if (tgid !== 0 && target.group !== task.pidNs.group(tgid)) return -ESRCH
   if (!isSignal(signo)) return -EINVAL
   const denied = maySignal(task, target, signo)
   if (denied < 0) return denied
-  return signo === 0 ? 0 : sendToTask(target, info)
+  return signo === 0 ? 0 : sendToTask(target, addressTo(target, task, info))
 }
 
 /** A siginfo that the program made. Nobody may pretend to be the kernel, or another sender's kill. */
@@ -100,7 +106,7 @@ export function sys_rt_sigqueueinfo(task: Task, pid: number, signo: number, addr
   const info = readInfo(task, addr, signo, pid === task.group.tgid)
   if (typeof info === 'number') return info
   if (!isSignal(signo)) return -EINVAL
-  const group = task.kernel.groups.get(pid) ?? task.kernel.tasks.get(pid)?.group
+  const group = task.pidNs.groupOf(pid)
   return group === undefined ? -ESRCH : killGroup(task, group, info)
 }
 
@@ -141,7 +147,11 @@ export function sys_pidfd_send_signal(
   }
   if ((flags & PIDFD_SIGNAL_PROCESS_GROUP) !== 0)
     return killMany(task, [...group.pgrp.members], signo)
-  if ((flags & PIDFD_SIGNAL_THREAD) !== 0)
-    return killTask(task, group.tgid, group.leader.tid, signo, info)
+  if ((flags & PIDFD_SIGNAL_THREAD) !== 0) {
+    const { leader } = group
+    const denied = maySignal(task, leader, signo)
+    if (denied < 0) return denied
+    return signo === 0 ? 0 : sendToTask(leader, addressTo(leader, task, info))
+  }
   return killGroup(task, group, info)
 }

@@ -103,7 +103,12 @@ function setGeneric(
   size: number,
 ): number {
   if (SWITCHES.has(name)) {
-    if (name === SO_DEBUG && number !== 0 && !task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+    if (
+      name === SO_DEBUG &&
+      number !== 0 &&
+      !task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)
+    )
+      return -EPERM
     socket.options.set(name, number !== 0 ? 1 : 0)
     return 0
   }
@@ -126,11 +131,15 @@ function setGeneric(
       socket.passCredentials = number !== 0
       return 0
     case SO_PRIORITY:
-      if ((number < 0 || number > 6) && !task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+      if (
+        (number < 0 || number > 6) &&
+        !task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)
+      )
+        return -EPERM
       socket.options.set(name, number)
       return 0
     case SO_MARK:
-      if (!task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+      if (!task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)) return -EPERM
       socket.options.set(name, number)
       return 0
     case SO_RCVLOWAT:
@@ -154,7 +163,7 @@ function setGeneric(
 
 /** Linux doubles the size, to allow for its own overhead, and tells the doubled one. */
 function bufferSize(task: Task, wanted: number, force: boolean, least: number): number {
-  if (force && !task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+  if (force && !task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)) return -EPERM
   const limit = force ? MAX_FORCED_BUFFER : DEFAULT_BUFFER
   // Negative sizes count as huge ones.
   const size = !force && wanted < 0 ? limit : Math.max(0, Math.min(wanted, limit))
@@ -190,7 +199,7 @@ export function sys_getsockopt(
   if (room < 0) return -EINVAL
   const n =
     level === SOL_SOCKET && !socket.ownsOption(name)
-      ? getGeneric(socket, name, room)
+      ? getGeneric(task, socket, name, room)
       : socket.getOption(task, level, name, value, room)
   if (n < 0) return n
   const size = Math.min(room, n)
@@ -200,7 +209,7 @@ export function sys_getsockopt(
 }
 
 /** Puts the option's value into `value`; returns its length or -errno. */
-function getGeneric(socket: Socket, name: number, room: number): number {
+function getGeneric(task: Task, socket: Socket, name: number, room: number): number {
   if (SWITCHES.has(name) || name === SO_PRIORITY || name === SO_MARK)
     return int(socket.options.get(name) ?? 0)
   switch (name) {
@@ -238,7 +247,7 @@ function getGeneric(socket: Socket, name: number, room: number): number {
     case SO_RCVTIMEO_NEW:
       return timeval(socket.receiveTimeoutNs)
     case SO_PEERCRED:
-      return peerCredentials(socket)
+      return peerCredentials(task, socket)
     case SO_PEERNAME: {
       const n = socket.peerAddress(value.subarray(0, MAX_ADDRESS))
       if (n < 0) return -ENOTCONN
@@ -272,10 +281,11 @@ function timeval(ns: number): number {
 }
 
 /** Without a peer: pid 0 and no ids. */
-function peerCredentials(socket: Socket): number {
+function peerCredentials(task: Task, socket: Socket): number {
   const peer = socket.peerCredentials()
-  view.setInt32(0, peer?.pid ?? 0, true)
-  view.setInt32(4, peer?.uid ?? -1, true)
-  view.setInt32(8, peer?.gid ?? -1, true)
+  const { userNs } = task.creds
+  view.setInt32(0, peer?.pid?.numberIn(task.pidNs) ?? 0, true)
+  view.setInt32(4, peer === null ? -1 : userNs.showUid(peer.uid), true)
+  view.setInt32(8, peer === null ? -1 : userNs.showGid(peer.gid), true)
   return 12
 }

@@ -40,12 +40,13 @@ const info: Sysinfo = {
 /** uname(2). */
 export function sys_uname(task: Task, addr: number): number {
   const { kernel } = task
-  writeUtsname(kernel.scratchView, 0, kernel.system)
+  const { nodename, domainname } = task.nsproxy.uts
+  writeUtsname(kernel.scratchView, 0, { ...kernel.system, nodename, domainname })
   return task.mm.copyResult(task, addr, kernel.scratch, 0, SIZEOF_UTSNAME)
 }
 
 function readName(task: Task, addr: number, length: number): string | number {
-  if (!task.creds.capable(CAP_SYS_ADMIN)) return -EPERM
+  if (!task.creds.capableIn(task.nsproxy.uts.owner!, CAP_SYS_ADMIN)) return -EPERM
   if (length < 0 || length > NAME_MAX) return -EINVAL
   const { scratch } = task.kernel
   if (task.mm.copyIn(task, addr, scratch, 0, length) < 0) return -EFAULT
@@ -57,7 +58,7 @@ function readName(task: Task, addr: number, length: number): string | number {
 export function sys_sethostname(task: Task, addr: number, length: number): number {
   const name = readName(task, addr, length)
   if (typeof name === 'number') return name
-  task.kernel.system.nodename = name
+  task.nsproxy.uts.nodename = name
   return 0
 }
 
@@ -65,7 +66,7 @@ export function sys_sethostname(task: Task, addr: number, length: number): numbe
 export function sys_setdomainname(task: Task, addr: number, length: number): number {
   const name = readName(task, addr, length)
   if (typeof name === 'number') return name
-  task.kernel.system.domainname = name
+  task.nsproxy.uts.domainname = name
   return 0
 }
 
@@ -82,8 +83,7 @@ export function sys_sysinfo(task: Task, addr: number): number {
 
 function usedBytes(task: Task): number {
   let pages = 0
-  for (const group of task.kernel.groups.values())
-    if (!group.zombie) pages += group.leader.mm.vmas.dataPages
+  for (const group of task.kernel.groups) if (!group.zombie) pages += group.leader.mm.vmas.dataPages
   return Math.min(pages * PAGE_SIZE, task.kernel.memoryBytes * 0.9)
 }
 

@@ -113,7 +113,7 @@ export function sys_timer_create(
     signo = scratchView.getInt32(8, true)
     notify = scratchView.getInt32(12, true)
     if (notify === SIGEV_THREAD_ID) {
-      target = task.kernel.tasks.get(scratchView.getInt32(16, true)) ?? null
+      target = task.pidNs.task(scratchView.getInt32(16, true)) ?? null
       if (target === null || target.group !== task.group) return -EINVAL
     } else if (notify !== SIGEV_SIGNAL && notify !== SIGEV_NONE) return -EINVAL
     if (notify !== SIGEV_NONE && (signo < 1 || signo > NSIG)) return -EINVAL

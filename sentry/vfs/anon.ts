@@ -9,7 +9,7 @@ import type { Task } from '../kernel/task.ts'
 import { Dentry } from './dentry.ts'
 import { File, type FileOps } from './file.ts'
 import { Inode, type SetAttr, type StatFs, SuperBlock } from './inode.ts'
-import { Mount, MountNamespace } from './mount.ts'
+import { Mount } from './mount.ts'
 
 /** Permission bits and types of what Linux puts into the three file systems. */
 const ANON_MODE = 0o600
@@ -46,7 +46,7 @@ class PseudoSuperBlock extends SuperBlock {
     this.dev = minor
     this.#magic = magic
     this.root = new PseudoInode(this, 1, rootMode)
-    this.mount = new Mount(new MountNamespace(), this, new Dentry('/', null, this.root), 0, type)
+    this.mount = new Mount(this, new Dentry('/', null, this.root), 0, type)
     this.mount.root.detached = true
     this.root.pins = 1
   }

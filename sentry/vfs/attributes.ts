@@ -19,7 +19,7 @@ export function changeMode(task: Task, mount: Mount, inode: Inode, mode: number)
   const { creds } = task
   if (!ownerOrCapable(creds, inode)) return -EPERM
   let bits = mode & 0o7777
-  if (!creds.inGroup(inode.gid) && !creds.capable(CAP_FSETID)) bits &= ~S_ISGID
+  if (!creds.inGroup(inode.gid) && !creds.capableOver(inode, CAP_FSETID)) bits &= ~S_ISGID
   if (inode.isDir) walksChanged()
   return inode.setattr({ mode: bits })
 }
@@ -37,13 +37,13 @@ export function changeOwner(
   const { creds } = task
   const attr: SetAttr = {}
   if (uid !== NO_ID) {
-    if (!(creds.fsuid === inode.uid && uid === inode.uid) && !creds.capable(CAP_CHOWN))
+    if (!(creds.fsuid === inode.uid && uid === inode.uid) && !creds.capableOver(inode, CAP_CHOWN))
       return -EPERM
     attr.uid = uid
   }
   if (gid !== NO_ID) {
     const own = creds.fsuid === inode.uid && (creds.inGroup(gid) || gid === inode.gid)
-    if (!own && !creds.capable(CAP_CHOWN)) return -EPERM
+    if (!own && !creds.capableOver(inode, CAP_CHOWN)) return -EPERM
     attr.gid = gid
   }
   if (!inode.isDir) {
@@ -63,7 +63,7 @@ function withoutSetId(mode: number): number {
 /** file_remove_privs: a write or truncation by someone without CAP_FSETID clears the set-id bits. */
 export function removePrivileges(task: Task, inode: Inode): number {
   if ((inode.mode & (S_ISUID | S_ISGID)) === 0 || !inode.isRegular) return 0
-  if (task.creds.capable(CAP_FSETID)) return 0
+  if (task.creds.capableOver(inode, CAP_FSETID)) return 0
   const mode = withoutSetId(inode.mode)
   return mode === inode.mode ? 0 : inode.setattr({ mode: mode & 0o7777 })
 }
@@ -127,7 +127,7 @@ export function realCreds(creds: Creds): Creds {
   real.fsuid = creds.uid
   real.fsgid = creds.gid
   // access(2) by a set-uid-root program must not be answered by root's capabilities.
-  if (creds.uid !== 0) real.effective = { lo: 0, hi: 0 }
+  if (creds.uid !== creds.userNs.uid(0)) real.effective = { lo: 0, hi: 0 }
   else real.effective = creds.permitted
   return real
 }

@@ -6,8 +6,9 @@ import { ENOENT } from '../../syscall-table/errno.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { Dentry } from './dentry.ts'
-import type { Inode } from './inode.ts'
+import type { Inode, SuperBlock } from './inode.ts'
 import { currentMoment } from './moment.ts'
+import type { MountNamespace } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
 
 /** Cached dentries above which the cache is trimmed at the next walk: some 40 MB with their inodes. */
@@ -146,11 +147,8 @@ export function trimDcache(kernel: Kernel): void {
 
 function sweep(kernel: Kernel): void {
   const held = heldByTasks(kernel)
-  for (const mount of kernel.mounts.mounts) {
-    let top = mount.root
-    while (top.parent !== null) top = top.parent
-    sweepTree(top, held)
-  }
+  for (const sb of mountedSuperBlocks(kernel))
+    if (sb.rootDentry !== null) sweepTree(sb.rootDentry, held)
   // If nearly everything is in use, wait until the cache has grown by a good part before the next sweep.
   limit = Math.max(DCACHE_LIMIT, cached * 1.25)
 }
@@ -181,10 +179,18 @@ function holdsState(inode: Inode | null): boolean {
 
 function heldByTasks(kernel: Kernel): Set<Dentry> {
   const held = new Set<Dentry>()
-  for (const task of kernel.tasks.values()) {
+  for (const task of kernel.tasks) {
     held.add(task.fs.root.dentry)
     held.add(task.fs.cwd.dentry)
   }
-  for (const mount of kernel.mounts.mounts) held.add(mount.root)
   return held
+}
+
+/** The file systems that tasks can come to. */
+function mountedSuperBlocks(kernel: Kernel): Set<SuperBlock> {
+  const found = new Set<SuperBlock>()
+  const namespaces = new Set<MountNamespace>()
+  for (const { nsproxy } of kernel.tasks) namespaces.add(nsproxy.mnt)
+  for (const { mounts } of namespaces) for (const { sb } of mounts) found.add(sb)
+  return found
 }

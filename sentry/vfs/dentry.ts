@@ -11,8 +11,8 @@ export class Dentry {
   inode: Inode | null
   /** Names looked up below this directory. */
   readonly children = new Map<string, Dentry>()
-  /** Mounts whose mountpoint this is (in any mount namespace); empty for nearly all. */
-  mounted: Mount[] | null = null
+  /** What is mounted here, by the mount through which this is seen (of any namespace); null for nearly all. */
+  mounted: Map<Mount, Mount> | null = null
   /** Removed from the tree, but still held by open files or working directories. */
   deleted = false
   /** Never in a tree: `name` is the whole of what d_path shows (`pipe:[7]`, `anon_inode:[eventfd]`). */

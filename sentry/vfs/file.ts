@@ -24,12 +24,14 @@ import {
   POLLRDNORM,
   POLLWRNORM,
 } from '../../syscall-table/flags.ts'
+import type { Pid } from '../kernel/pid-namespace.ts'
 import type { Task } from '../kernel/task.ts'
 import type { WaitQueue } from '../kernel/wait-queue.ts'
 import type { Io } from '../mm/io.ts'
 import type { Dentry } from './dentry.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
+import { releaseMount } from './mount-copy.ts'
 import { notifyClosed, notifyUnused } from './notify.ts'
 
 /** Where a mapping of a file gets its pages: a host file that the platform maps into the program. */
@@ -97,7 +99,7 @@ export abstract class FileOps {
   /** The last reference is gone. */
   release(_file: File): void {}
   /** Lines for /proc/PID/fdinfo/N after pos, flags and mnt_id. */
-  fdinfo(_file: File): string {
+  fdinfo(_file: File, _reader: Task): string {
     return ''
   }
 }
@@ -158,7 +160,7 @@ export class File {
   flags: number
   pos = 0
   /** F_SETOWN, F_SETSIG. */
-  owner = 0
+  owner: Pid | null = null
   ownerType = 0
   signal = 0
   /** Those to tell of the end of this file. */
@@ -175,7 +177,8 @@ export class File {
     this.mount = mount
     this.flags = flags
     dentry.opens++
-    inode.pins++
+    mount.opens++
+    if (inode.pins++ === 0) inode.pinned()
     if (this.writable) inode.writers++
   }
 
@@ -220,6 +223,7 @@ export class File {
     if (this.writable) inode.writers--
     if (this.#executed) inode.executions--
     this.dentry.opens--
+    if (--this.mount.opens === 0 && this.mount.abandoned) releaseMount(this.mount)
     if (--inode.pins === 0) inode.evict()
     else if (inode.watches !== null) notifyUnused(inode)
   }

@@ -14,9 +14,11 @@ import {
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Task } from '../kernel/task.ts'
+import { INITIAL_USER_NAMESPACE, type UserNamespace } from '../kernel/user-namespace.ts'
 import type { Dentry } from './dentry.ts'
 import type { File, FileOps } from './file.ts'
 import type { InodeLocks } from './locks.ts'
+import type { Mount } from './mount.ts'
 import type { Watch } from './notify.ts'
 
 /** Attribute changes of one chmod, chown, utimensat or truncate: fields that are undefined stay. struct iattr. */
@@ -54,6 +56,10 @@ export abstract class SuperBlock {
   readonly readonly: boolean = false
   /** Names may be cached as negative dentries, and positive ones need no revalidation. */
   readonly cacheable: boolean = true
+  /** Mounts that show this file system or parts of it. */
+  readonly mounts = new Set<Mount>()
+  /** Capabilities of this user namespace count for the file system as a whole; devices and set-id bits need the first. */
+  userNs: UserNamespace = INITIAL_USER_NAMESPACE
   /** The dentry of `root`, made by the first mount. */
   rootDentry: Dentry | null = null
   abstract statfs(into: StatFs): number
@@ -182,7 +188,7 @@ export abstract class Inode {
    * Magic links (/proc/PID/fd/N, /proc/PID/exe): the object itself rather than a path. Returns null for
    * ordinary symlinks.
    */
-  magicLink(_task: Task): { dentry: Dentry; mount: import('./mount.ts').Mount } | number | null {
+  magicLink(_task: Task): { dentry: Dentry; mount: Mount } | number | null {
     return null
   }
   /** Apply changes that the VFS has permitted; updates ctime. */
@@ -220,6 +226,18 @@ export abstract class Inode {
    */
   lookupChain(_path: string, _at: number, _intent: number): readonly (Inode | null)[] | null {
     return null
+  }
+  /**
+   * An open file or a mount refers to this inode, and nothing did before.
+   */
+  pinned(): void {}
+  /** A directory that never has entries. */
+  get alwaysEmpty(): boolean {
+    return false
+  }
+  /** Mounting this would make a mount namespace hold itself. */
+  bindLoops(_task: Task): boolean {
+    return false
   }
   /**
    * No cached dentry and no open file refers to this inode any more: release what only they needed. When

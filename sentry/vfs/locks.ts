@@ -5,6 +5,7 @@
 import { EAGAIN, EDEADLK, ENOLCK } from '../../syscall-table/errno.ts'
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX } from '../../syscall-table/flags.ts'
 import type { FdTable } from '../kernel/fdtable.ts'
+import type { Pid } from '../kernel/pid-namespace.ts'
 import type { Task } from '../kernel/task.ts'
 import { WaitQueue } from '../kernel/wait-queue.ts'
 import type { File } from './file.ts'
@@ -19,8 +20,8 @@ export interface RecordLock {
   start: number
   end: number
   owner: LockOwner
-  /** F_GETLK's l_pid: the process, or -1 for an OFD lock. */
-  pid: number
+  /** F_GETLK's l_pid: the process, or null for an OFD lock. */
+  pid: Pid | null
 }
 
 /** Record locks of one inode above which setting fails with ENOLCK: bounds the kernel's memory and time. */

@@ -1,4 +1,4 @@
-// Changing the mount tree: fs/namespace.c with private propagation.
+// Adding to the mount tree: mount(2) in fs/namespace.c.
 
 import {
   EBUSY,
@@ -11,6 +11,7 @@ import {
   EPERM,
 } from '../../syscall-table/errno.ts'
 import {
+  CAP_SYS_ADMIN,
   MS_NOATIME,
   MS_NODEV,
   MS_NODIRATIME,
@@ -24,16 +25,28 @@ import {
 } from '../../syscall-table/flags.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
-import { forgetTree } from './dcache.ts'
 import { Dentry } from './dentry.ts'
 import type { SuperBlock } from './inode.ts'
-import { Mount, MountNamespace, type Path } from './mount.ts'
-import { notifyUnmounted } from './notify.ts'
+import { isReachable, Mount, type MountNamespace, type Path, topOf } from './mount.ts'
+import {
+  AS_ORIGINAL,
+  ATIME_FLAGS,
+  cloneMount,
+  copyTree,
+  disposeTree,
+  hasLockedChildren,
+  lockTree,
+  SHARED_AS_SLAVE,
+  WITH_UNBINDABLE,
+} from './mount-copy.ts'
+import { type Arrival, arrivalsOf, putArrival } from './mount-events.ts'
 import { walksChanged } from './path-cache.ts'
-import { fileSystemType } from './super.ts'
+import { changePropagation, endPropagation, makeShared } from './propagation.ts'
+import { fileSystemType, USER_MOUNTABLE } from './super.ts'
+import { unmountAll } from './unmounting.ts'
 
 /** Flags that belong to a mount. */
-const MOUNT_FLAGS =
+export const MOUNT_FLAGS =
   MS_RDONLY |
   MS_NOSUID |
   MS_NODEV |
@@ -64,22 +77,80 @@ export function rootDentry(sb: SuperBlock): Dentry {
 
 /** Make the first mount: the root of everything. */
 export function mountRoot(kernel: Kernel, sb: SuperBlock, flags: number, source: string): Mount {
-  kernel.mounts = new MountNamespace()
-  const mount = new Mount(kernel.mounts, sb, rootDentry(sb), flags, source)
-  kernel.mounts.attach(mount, null)
+  const namespace = kernel.mounts
+  namespace.onReleased = unmountAll
+  const mount = new Mount(sb, rootDentry(sb), flags, source)
+  namespace.root = mount
+  namespace.adopt([mount])
   return mount
+}
+
+/** CLONE_NEWNS: a namespace that looks like the old one. Whoever moves there calls `enterCopy`. */
+export function copyMountNamespace(old: MountNamespace, namespace: MountNamespace): number {
+  const lessPrivileged = namespace.owner !== old.owner
+  const how = WITH_UNBINDABLE | (lessPrivileged ? SHARED_AS_SLAVE : AS_ORIGINAL)
+  const copies = new Map<Mount, Mount>()
+  const root = copyTree(old.root, old.root.root, how, copies)
+  if (typeof root === 'number') return root
+  if (lessPrivileged) lockTree(root)
+  namespace.root = root
+  namespace.onReleased = unmountAll
+  namespace.copies = copies
+  // In the order of the old namespace, which need not be that of the tree.
+  for (const mount of old.mounts) {
+    const copy = copies.get(mount)
+    if (copy !== undefined) namespace.adopt([copy])
+  }
+  return 0
 }
 
 /** Mount a file system on `at`. Returns the mount, or -errno. */
 export function mountOn(at: Path, sb: SuperBlock, flags: number, source: string): Mount | number {
-  const { namespace } = at.mount
-  if (namespace.mounts.length >= MOUNTS_MAX) return -ENOSPC
-  if (at.dentry.deleted) return -ENOENT
-  const root = rootDentry(sb)
-  if (root.inode!.isDir !== at.dentry.inode!.isDir) return -ENOTDIR
-  const mount = new Mount(namespace, sb, root, flags, source)
-  namespace.attach(mount, at)
+  const mount = new Mount(sb, rootDentry(sb), flags, source)
+  const error = graft(mount, at)
+  if (error < 0) {
+    disposeTree(mount)
+    return error
+  }
   return mount
+}
+
+/** Put a new tree on `at`, and its copies wherever that propagates to. */
+export function graft(tree: Mount, place: Path): number {
+  const at = topOf(place)
+  const { namespace } = at.mount
+  if (namespace === null) return -EINVAL
+  if (at.dentry.deleted) return -ENOENT
+  if (tree.root.inode!.isDir !== at.dentry.inode!.isDir) return -ENOTDIR
+  return attachTree(tree, at, namespace)
+}
+
+/** attach_recursive_mnt. `at` is on top of its place. */
+function attachTree(tree: Mount, at: Path, namespace: MountNamespace): number {
+  const mounts = tree.tree()
+  const fresh = mounts.filter(mount => mount.namespace !== namespace).length
+  if (namespace.mounts.size + fresh > MOUNTS_MAX) return -ENOSPC
+  const shared = at.mount.peers !== null
+  let arrivals: Arrival[] = []
+  if (shared) {
+    const before = mounts.filter(mount => mount.peers === null)
+    for (const mount of mounts) makeShared(mount)
+    arrivals = arrivalsOf(tree, at.mount, at.dentry)
+    if (
+      arrivals.some(
+        ({ at: { mount } }) => mount.namespace!.mounts.size + mounts.length > MOUNTS_MAX,
+      )
+    ) {
+      for (const arrival of arrivals) disposeTree(arrival.tree)
+      for (const mount of before) endPropagation(mount)
+      return -ENOSPC
+    }
+  }
+  tree.detach()
+  namespace.adopt(mounts)
+  tree.attach(at.mount, at.dentry)
+  for (const arrival of arrivals) putArrival(arrival, at.mount)
+  return 0
 }
 
 /** mount(2) of a new file system by its type's name. */
@@ -91,98 +162,168 @@ export function mountNew(
   data: string,
   flags: number,
 ): number {
-  const factory = fileSystemType(type)
-  if (factory === undefined) return -ENODEV
-  const sb = factory(task.kernel, task, source, data)
+  const sb = makeSuperBlock(task, type, source, data)
   if (typeof sb === 'number') return sb
-  const mount = mountOn(at, sb, mountFlags(flags), source)
+  const wanted = mountFlags(flags)
+  if (tooRevealing(task, sb, wanted)) return -EPERM
+  const mount = mountOn(at, sb, wanted, source)
   return typeof mount === 'number' ? mount : 0
 }
 
+/** A new file system, if the task may mount its type. */
+export function makeSuperBlock(
+  task: Task,
+  type: string,
+  source: string,
+  data: string,
+): SuperBlock | number {
+  const factory = fileSystemType(type)
+  if (factory === undefined) return -ENODEV
+  const { userNs } = task.creds
+  if (
+    USER_MOUNTABLE.has(type) ? !task.creds.holds(CAP_SYS_ADMIN) : !task.creds.capable(CAP_SYS_ADMIN)
+  )
+    return -EPERM
+  const sb = factory(task.kernel, task, source, data)
+  if (typeof sb !== 'number') sb.userNs = userNs
+  return sb
+}
+
+/**
+ * proc and sysfs must not show more to a user namespace than was shown to it before, where parts may be covered:
+ * mount_too_revealing.
+ */
+export function tooRevealing(task: Task, sb: SuperBlock, flags: number): boolean {
+  const { mnt } = task.nsproxy
+  if (mnt.owner!.initial || (sb.type !== 'proc' && sb.type !== 'sysfs')) return false
+  for (const mount of mnt.mounts) {
+    if (mount.sb.type !== sb.type || mount.root !== mount.sb.rootDentry) continue
+    const locked = mount.lockedFlags & MS_RDONLY
+    if ((locked & ~flags) !== 0) continue
+    if (![...mount.children].some(child => child.locked && !coversNothing(child))) return false
+  }
+  return true
+}
+
+/** Mounted on a directory that is empty for good. */
+function coversNothing(child: Mount): boolean {
+  const inode = child.mountpoint!.inode!
+  return inode.isDir && inode.alwaysEmpty
+}
+
+/** A detached copy of what is at `from`; with MS_REC of what is mounted below it as well. */
+export function copyForBind(task: Task, from: Path, flags: number): Mount | number {
+  const { mount, dentry } = from
+  if (mount.unbindable) return -EINVAL
+  const namespaceFile = mount.sb.type === 'nsfs'
+  if (mount.namespace !== task.nsproxy.mnt && !namespaceFile) return -EINVAL
+  if (dentry.inode!.bindLoops(task)) return -EINVAL
+  if ((flags & MS_REC) === 0 && hasLockedChildren(mount, dentry)) return -EINVAL
+  if ((flags & MS_REC) !== 0) return copyTree(mount, dentry, AS_ORIGINAL)
+  const copy = cloneMount(mount, dentry, AS_ORIGINAL)
+  copy.locked = false
+  return copy
+}
+
 /** MS_BIND: show `from` at `at` as well, with MS_REC including what is mounted below it. */
-export function bindMount(from: Path, at: Path, flags: number): number {
-  const { namespace } = at.mount
-  if (from.mount.namespace !== namespace) return -EINVAL
-  if (from.dentry.inode!.isDir !== at.dentry.inode!.isDir) return -ENOTDIR
-  if (at.dentry.deleted || from.dentry.deleted) return -ENOENT
-  const sources: Mount[] = [from.mount]
-  if ((flags & MS_REC) !== 0) {
-    for (const mount of namespace.mounts) {
-      if (mount.parent === null || !sources.includes(mount.parent)) continue
-      if (mount.parent !== from.mount || from.dentry.contains(mount.mountpoint!))
-        sources.push(mount)
-    }
-  }
-  if (namespace.mounts.length + sources.length > MOUNTS_MAX) return -ENOSPC
-  const copies = new Map<Mount, Mount>()
-  for (const source of sources) {
-    const root = source === from.mount ? from.dentry : source.root
-    const copy = new Mount(namespace, source.sb, root, source.flags, source.source)
-    copies.set(source, copy)
-    const parent = source === from.mount ? undefined : copies.get(source.parent!)
-    namespace.attach(
-      copy,
-      parent === undefined ? at : { mount: parent, dentry: source.mountpoint! },
-    )
-  }
-  return 0
+export function bindMount(task: Task, from: Path, at: Path, flags: number): number {
+  if (at.mount.namespace !== task.nsproxy.mnt) return -EINVAL
+  if (from.dentry.deleted) return -ENOENT
+  const copy = copyForBind(task, from, flags)
+  if (typeof copy === 'number') return copy
+  const error = graft(copy, at)
+  if (error < 0) disposeTree(copy)
+  return error
 }
 
 /** MS_REMOUNT: change the flags of the mount whose root `at` is. */
-export function remount(at: Path, flags: number): number {
-  if (at.dentry !== at.mount.root) return -EINVAL
-  at.mount.flags = mountFlags(flags)
+export function remount(task: Task, at: Path, flags: number): number {
+  const { mount, dentry } = at
+  if (mount.namespace !== task.nsproxy.mnt || dentry !== mount.root) return -EINVAL
+  let wanted = mountFlags(flags)
+  // Without a word about access times they stay as they are.
+  if ((flags & (ATIME_FLAGS | MS_STRICTATIME)) === 0)
+    wanted = (wanted & ~ATIME_FLAGS) | (mount.flags & ATIME_FLAGS)
+  return setMountFlags(mount, wanted)
+}
+
+/** Replace the flags, unless one is locked: can_change_locked_flags. */
+export function setMountFlags(mount: Mount, wanted: number): number {
+  const protecting = mount.lockedFlags & ~ATIME_FLAGS
+  if ((mount.flags & protecting & ~wanted) !== 0) return -EPERM
+  if ((mount.lockedFlags & ATIME_FLAGS) !== 0 && ((mount.flags ^ wanted) & ATIME_FLAGS) !== 0)
+    return -EPERM
+  mount.flags = wanted
   walksChanged()
   return 0
 }
 
-/** MS_MOVE. */
-export function moveMount(from: Path, at: Path): number {
+/** MS_SHARED and its like, with MS_REC on all mounts below. */
+export function setPropagation(task: Task, at: Path, type: number, recursive: number): number {
+  const { mount, dentry } = at
+  if (dentry !== mount.root || mount.namespace !== task.nsproxy.mnt) return -EINVAL
+  for (const each of recursive !== 0 ? mount.tree() : [mount]) changePropagation(each, type)
+  return 0
+}
+
+/** MS_MOVE and move_mount(2). */
+export function moveMount(task: Task, from: Path, place: Path): number {
   const { mount } = from
-  if (from.dentry !== mount.root || mount.parent === null) return -EINVAL
+  const at = topOf(place)
+  const { mnt } = task.nsproxy
+  const attached = mount.parent !== null
+  if (at.mount.namespace !== mnt) return -EINVAL
+  // A detached tree may come from open_tree or fsmount.
+  if (attached ? mount.namespace !== mnt || mount.locked : !isDetachedTree(mount)) return -EINVAL
+  if (from.dentry !== mount.root) return -EINVAL
+  if (at.dentry.deleted) return -ENOENT
   if (mount.root.inode!.isDir !== at.dentry.inode!.isDir) return -ENOTDIR
-  for (let m: Mount | null = at.mount; m !== null; m = m.parent) if (m === mount) return -ELOOP
-  const { namespace } = mount
-  namespace.detach(mount)
-  namespace.attach(mount, at)
+  if (attached && mount.parent!.peers !== null) return -EINVAL
+  if (at.mount.peers !== null && mount.tree().some(each => each.unbindable)) return -EINVAL
+  if (at.mount.isBelow(mount)) return -ELOOP
+  return attachTree(mount, at, mnt)
+}
+
+/** Made by open_tree(2) or fsmount(2), and not attached or thrown away yet. */
+function isDetachedTree(mount: Mount): boolean {
+  return mount.namespace === null && mount.floating
+}
+
+/** pivot_root(2): `newRoot` becomes the root of the namespace, the old one is moved to `putOld`. */
+export function pivotRoot(task: Task, newRoot: Path, putOld: Path): number {
+  const { mnt } = task.nsproxy
+  const { root } = task.fs
+  const old = topOf(putOld)
+  const oldMount = root.mount
+  const mount = newRoot.mount
+  const { parent } = mount
+  if (old.mount.peers !== null || parent?.peers || oldMount.parent?.peers) return -EINVAL
+  if (oldMount.namespace !== mnt || mount.namespace !== mnt || mount.locked) return -EINVAL
+  if (newRoot.dentry.deleted) return -ENOENT
+  if (mount === oldMount || old.mount === oldMount) return -EBUSY
+  if (root.dentry !== oldMount.root || newRoot.dentry !== mount.root || parent === null)
+    return -EINVAL
+  if (!isReachable(old, newRoot) || !isReachable(newRoot, root)) return -EINVAL
+  const above =
+    oldMount.parent === null ? null : { mount: oldMount.parent, dentry: oldMount.mountpoint! }
+  mount.detach()
+  oldMount.detach()
+  if (oldMount.locked) {
+    mount.locked = true
+    oldMount.locked = false
+  }
+  oldMount.attach(old.mount, old.dentry)
+  if (above === null) mnt.root = mount
+  else mount.attach(above.mount, above.dentry)
+  moveTasks(task.kernel, root, newRoot)
   return 0
 }
 
-/** umount2(2) of the mount whose root `at` is; `lazy` detaches it with all below, whoever uses it. */
-export function unmount(kernel: Kernel, at: Path, lazy: boolean): number {
-  const { mount } = at
-  if (at.dentry !== mount.root) return -EINVAL
-  if (mount.parent === null) return lazy ? -EPERM : -EBUSY
-  const { namespace } = mount
-  const below = namespace.mounts.filter(m => isBelow(m, mount))
-  if (!lazy && (below.length > 1 || inUse(kernel, mount))) return -EBUSY
-  for (let i = below.length - 1; i >= 0; i--) {
-    const gone = below[i]!
-    namespace.detach(gone)
-    // LIMIT: what a lazily detached file system holds is freed with the sandbox only.
-    if (!inUse(kernel, gone)) forgetUnmounted(namespace, gone.sb)
+/** Whoever has the old root as root or working directory gets the new one: chroot_fs_refs. */
+function moveTasks(kernel: Kernel, { mount, dentry }: Path, to: Path): void {
+  const isOld = (place: Path) => place.mount === mount && place.dentry === dentry
+  for (const { fs } of kernel.tasks) {
+    if (isOld(fs.root)) fs.root = { ...to }
+    if (isOld(fs.cwd)) fs.cwd = { ...to }
   }
-  return 0
-}
-
-function isBelow(mount: Mount, top: Mount): boolean {
-  for (let m: Mount | null = mount; m !== null; m = m.parent) if (m === top) return true
-  return false
-}
-
-/** A working directory, a root or an open file is on the mount. */
-function inUse(kernel: Kernel, mount: Mount): boolean {
-  for (const task of kernel.tasks.values()) {
-    if (task.fs.cwd.mount === mount || task.fs.root.mount === mount) return true
-    for (const fd of task.files.fds()) if (task.files.get(fd)!.mount === mount) return true
-  }
-  return false
-}
-
-/** The last mount of a file system is gone: drop what the cache knows of it, and let it free its memory. */
-function forgetUnmounted(namespace: MountNamespace, sb: SuperBlock): void {
-  if (sb.rootDentry === null || namespace.mounts.some(m => m.sb === sb)) return
-  for (const child of [...sb.rootDentry.children.values()]) forgetTree(child)
-  notifyUnmounted(sb)
-  sb.unmounted()
 }

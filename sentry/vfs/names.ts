@@ -67,6 +67,7 @@ import {
   ownerOrCapable,
   permission,
 } from './permission.ts'
+import { isMountpoint, unmountElsewhere } from './unmounting.ts'
 
 /** Where the last `lookupNew` found room for a name. */
 let newMount: Mount
@@ -210,9 +211,10 @@ export function unlinkName(task: Task, dfd: number, path: string): number {
   const denied = mayDelete(task.creds, dir.inode!, inode)
   if (denied < 0) return denied
   if (inode.isDir) return -EISDIR
-  if (victim.mounted !== null) return -EBUSY
+  if (isMountpoint(task, victim)) return -EBUSY
   const m = dir.inode!.unlink(last, inode)
   if (m < 0) return m
+  unmountElsewhere(task.kernel, victim)
   deleteDentry(victim)
   notifyRemoved(victim, inode)
   return 0
@@ -235,9 +237,10 @@ export function removeDirectory(task: Task, dfd: number, path: string): number {
   const denied = mayDelete(task.creds, dir.inode!, inode)
   if (denied < 0) return denied
   if (!inode.isDir) return -ENOTDIR
-  if (victim.mounted !== null || victim === task.fs.root.dentry) return -EBUSY
+  if (isMountpoint(task, victim) || victim === task.fs.root.dentry) return -EBUSY
   const m = dir.inode!.rmdir(last, inode)
   if (m < 0) return m
+  unmountElsewhere(task.kernel, victim)
   deleteDentry(victim)
   notifyRemoved(victim, inode)
   return 0
@@ -287,7 +290,7 @@ function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): numb
   const newDir = to.parent!
   const denied = mayRename(task.creds, from, to, flags)
   if (denied < 0) return denied
-  if (from.mounted !== null || to.mounted !== null) return -EBUSY
+  if (isMountpoint(task, from) || isMountpoint(task, to)) return -EBUSY
   const name = from.name
   const newName = to.name
   const n = oldDir.inode!.rename(

@@ -172,7 +172,11 @@ function mayOpen(task: Task, mount: Mount, inode: Inode, flags: number): number 
   if (inode.isDir) {
     if ((want & MAY_WRITE) !== 0 || (flags & O_CREAT) !== 0) return -EISDIR
   } else if ((flags & O_DIRECTORY) !== 0) return -ENOTDIR
-  else if ((type === S_IFCHR || type === S_IFBLK) && (mount.flags & MS_NODEV) !== 0) return -EACCES
+  else if (
+    (type === S_IFCHR || type === S_IFBLK) &&
+    ((mount.flags & MS_NODEV) !== 0 || !mount.sb.userNs.initial)
+  )
+    return -EACCES
   if ((want & MAY_WRITE) !== 0) {
     const error = openWritable(mount, inode)
     if (error < 0) return error

@@ -296,9 +296,10 @@ function enter(child: Dentry, isLast: boolean): number {
 
 function crossMounts(): number {
   for (;;) {
-    const mount = walk.mount.namespace.mountedOn(walk.mount, walk.dentry)
-    if (mount === null) return 0
+    const mount = walk.dentry.mounted?.get(walk.mount)
+    if (mount === undefined) return 0
     if ((walk.flags & NO_XDEV) !== 0) return -EXDEV
+    mount.crossings++
     walk.mount = mount
     walk.dentry = mount.root
   }

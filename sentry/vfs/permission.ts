@@ -39,20 +39,21 @@ export function permission(creds: Creds, inode: Inode, mask: number): number {
     // Group and others have the same rights: no need to look the group up.
     if ((mode & mask) === mask) return 0
   } else if (((creds.inGroup(inode.gid) ? mode >> 3 : mode) & mask) === mask) return 0
-  return overridden(creds, mode, mask) ? 0 : -EACCES
+  return overridden(creds, inode, mask) ? 0 : -EACCES
 }
 
 /** CAP_DAC_*: everything on directories; on files execution only when somebody may execute. */
-function overridden(creds: Creds, mode: number, mask: number): boolean {
+function overridden(creds: Creds, inode: Inode, mask: number): boolean {
+  const { mode } = inode
   const isDir = (mode & S_IFMT) === S_IFDIR
   if (
-    creds.capable(CAP_DAC_OVERRIDE) &&
+    creds.capableOver(inode, CAP_DAC_OVERRIDE) &&
     (isDir || (mask & MAY_EXEC) === 0 || (mode & 0o111) !== 0)
   ) {
     return true
   }
   const reading = isDir ? (mask & MAY_WRITE) === 0 : mask === MAY_READ
-  return reading && creds.capable(CAP_DAC_READ_SEARCH)
+  return reading && creds.capableOver(inode, CAP_DAC_READ_SEARCH)
 }
 
 function isSpecial(mode: number): boolean {
@@ -72,7 +73,8 @@ export function openWritable(mount: Mount, inode: Inode): number {
 
 /** Whether the caller owns the inode, or may act as its owner. */
 export function ownerOrCapable(creds: Creds, inode: Inode): boolean {
-  return creds.fsuid === inode.uid || creds.capable(CAP_FOWNER)
+  if (creds.fsuid === inode.uid) return true
+  return creds.holds(CAP_FOWNER) && creds.userNs.hasUid(inode.uid)
 }
 
 /** Whether a new name may be put into a directory. */
@@ -85,7 +87,8 @@ export function mayDelete(creds: Creds, dir: Inode, victim: Inode): number {
   const error = permission(creds, dir, MAY_WRITE | MAY_EXEC)
   if (error < 0) return error
   if ((dir.mode & S_ISVTX) === 0) return 0
-  if (victim.uid === creds.fsuid || dir.uid === creds.fsuid || creds.capable(CAP_FOWNER)) return 0
+  if (victim.uid === creds.fsuid || dir.uid === creds.fsuid) return 0
+  if (creds.capableOver(victim, CAP_FOWNER)) return 0
   return -EPERM
 }
 
@@ -99,7 +102,7 @@ export function initOwner(inode: Inode, dir: Inode, creds: Creds): void {
   else if (
     (inode.mode & SETGID_EXEC) === SETGID_EXEC &&
     !creds.inGroup(dir.gid) &&
-    !creds.capable(CAP_FSETID)
+    !creds.capableOver(dir, CAP_FSETID)
   ) {
     // Else a directory's group could be borrowed by whoever may create files in it.
     inode.mode &= ~S_ISGID

@@ -31,6 +31,7 @@ import {
   SIZEOF_STATX,
   STATX_FIELD as X,
 } from '../../syscall-table/structs.gen.ts'
+import type { UserNamespace } from '../kernel/user-namespace.ts'
 import type { Dentry } from './dentry.ts'
 import type { Inode, StatFs } from './inode.ts'
 import type { Mount } from './mount.ts'
@@ -41,13 +42,13 @@ function putU64(v: DataView, at: number, n: number): void {
 }
 
 /** Fill struct stat from the inode's attributes, which the caller has refreshed. */
-export function fillStat(v: DataView, inode: Inode): void {
+export function fillStat(v: DataView, inode: Inode, userNs: UserNamespace): void {
   putU64(v, S.dev, inode.sb.dev)
   putU64(v, S.ino, inode.ino)
   putU64(v, S.nlink, inode.nlink)
   v.setUint32(S.mode, inode.mode, true)
-  v.setUint32(S.uid, inode.uid, true)
-  v.setUint32(S.gid, inode.gid, true)
+  v.setUint32(S.uid, userNs.showUid(inode.uid), true)
+  v.setUint32(S.gid, userNs.showGid(inode.gid), true)
   v.setUint32(S.gid + 4, 0, true)
   putU64(v, S.rdev, inode.rdev)
   putU64(v, S.size, inode.size)
@@ -66,7 +67,13 @@ const major = (dev: number): number => (dev >>> 8) & 0xfff
 const minor = (dev: number): number => (dev & 0xff) | ((dev >>> 12) & 0xfff00)
 
 /** Fill struct statx. Everything known is reported, whatever the mask asked for. */
-export function fillStatx(v: DataView, inode: Inode, mount: Mount, dentry: Dentry): void {
+export function fillStatx(
+  v: DataView,
+  inode: Inode,
+  mount: Mount,
+  dentry: Dentry,
+  userNs: UserNamespace,
+): void {
   for (let at = 0; at < SIZEOF_STATX; at += 4) v.setUint32(at, 0, true)
   const hasBirth = inode.btimeSec !== 0 || inode.btimeNsec !== 0
   v.setUint32(X.mask, STATX_BASIC_STATS | STATX_MNT_ID | (hasBirth ? STATX_BTIME : 0), true)
@@ -74,8 +81,8 @@ export function fillStatx(v: DataView, inode: Inode, mount: Mount, dentry: Dentr
   putU64(v, X.attributes, dentry === mount.root ? STATX_ATTR_MOUNT_ROOT : 0)
   putU64(v, X.attributesMask, STATX_ATTR_MOUNT_ROOT)
   v.setUint32(X.nlink, inode.nlink, true)
-  v.setUint32(X.uid, inode.uid, true)
-  v.setUint32(X.gid, inode.gid, true)
+  v.setUint32(X.uid, userNs.showUid(inode.uid), true)
+  v.setUint32(X.gid, userNs.showGid(inode.gid), true)
   v.setUint16(X.mode, inode.mode, true)
   putU64(v, X.ino, inode.ino)
   putU64(v, X.size, inode.size)

@@ -48,6 +48,19 @@ export type FileSystemFactory = (
   data: string,
 ) => SuperBlock | number
 
+/** Types that the root of a user namespace may mount: FS_USERNS_MOUNT. */
+export const USER_MOUNTABLE: ReadonlySet<string> = new Set([
+  'tmpfs',
+  'ramfs',
+  'proc',
+  'sysfs',
+  'devpts',
+  'mqueue',
+  'overlay',
+  'cgroup',
+  'cgroup2',
+])
+
 const types = new Map<string, FileSystemFactory>()
 
 /** Make a type known to mount(2) and /proc/filesystems. */

@@ -25,7 +25,7 @@ import {
   timespecs,
   uint,
 } from '../args.ts'
-import { ENOSYS, EPERM } from '../errno.ts'
+import { ENOSYS } from '../errno.ts'
 import { inArea } from '../row.ts'
 
 export const pathCalls = inArea('path', {
@@ -55,8 +55,6 @@ export const pathCalls = inArea('path', {
   pivot_root: {
     nr: 155,
     args: { newRoot: path, putOld: path },
-    todo: EPERM,
-    note: 'as for a caller without CAP_SYS_ADMIN',
   },
   chroot: { nr: 161, args: { path } },
   mount: {

@@ -4,6 +4,7 @@ import { EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
 import { groupCpu } from '../../kernel/accounting.ts'
 import { type Cgroup, cgroupOf, moveGroup } from '../../kernel/cgroup.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import type { Pid } from '../../kernel/pid-namespace.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
 import { residentPages } from '../proc/memory-use.ts'
@@ -66,28 +67,29 @@ export function counted(
 }
 
 /** cgroup.procs, and `tasks`, which here moves whole processes as well. */
-export function processFile(name: string, ids: (group: ThreadGroup) => number[]): CgroupFile {
+export function processFile(name: string, ids: (group: ThreadGroup) => Pid[]): CgroupFile {
   return {
     name,
     mode: 0o644,
-    read: (cgroup, kernel) =>
+    read: (cgroup, kernel, reader) =>
       cgroup
         .members(kernel)
         .flatMap(ids)
+        .map(pid => pid.numberIn(reader.pidNs))
         .sort((a, b) => a - b)
         .map(id => `${id}\n`)
         .join(''),
-    write: (cgroup, text, kernel, task) => attach(cgroup, text, kernel, task),
+    write: (cgroup, text, _kernel, task) => attach(cgroup, text, task),
   }
 }
 
-export const processIds = (group: ThreadGroup): number[] => [group.tgid]
-export const threadIds = (group: ThreadGroup): number[] => group.tasks.map(task => task.tid)
+export const processIds = (group: ThreadGroup): Pid[] => [group.pid]
+export const threadIds = (group: ThreadGroup): Pid[] => group.tasks.map(task => task.pid)
 
-function attach(cgroup: Cgroup, text: string, kernel: Kernel, task: Task): number {
+function attach(cgroup: Cgroup, text: string, task: Task): number {
   if (!/^\d{1,10}$/.test(text)) return -EINVAL
   const id = Number(text)
-  const group = id === 0 ? task.group : (kernel.groups.get(id) ?? kernel.tasks.get(id)?.group)
+  const group = id === 0 ? task.group : task.pidNs.groupOf(id)
   if (group === undefined) return -ESRCH
   if (cgroup.removed) return -ENOENT
   if (cgroupOf(group, cgroup.hierarchy) !== cgroup) moveGroup(group, cgroup)

@@ -53,7 +53,6 @@ beforeEach(() => {
   expect(mountOn(k, 'devpts', '/dev/pts', 'gid=5,mode=620,ptmxmode=666')).toBe(0)
   expect(mountOn(k, 'proc', '/proc')).toBe(0)
   k.task.group.session.leader = k.task.group
-  k.kernel.processGroups.set(1, k.task.group.pgrp)
 })
 
 function read(t: TestTask, fd: number, length = 4096): string | number {
@@ -245,12 +244,12 @@ describe('job control', () => {
   it('sends signals of keys and of window changes to the foreground group', () => {
     const { master, slave } = openPty(0)
     const child = k.fork()
-    const pgrp = new ProcessGroup(child.task.tid, k.task.group.session)
+    const pgrp = new ProcessGroup(child.task.pid, k.task.group.session)
     child.task.group.pgrp.members.delete(child.task.group)
     child.task.group.pgrp = pgrp
     pgrp.members.add(child.task.group)
-    k.kernel.processGroups.set(pgrp.pgid, pgrp)
-    expect(k.sys.ioctl(slave, TIOCSPGRP, int(pgrp.pgid))).toBe(0)
+    child.task.pid.pgrp = pgrp
+    expect(k.sys.ioctl(slave, TIOCSPGRP, int(pgrp.pid.number))).toBe(0)
     for (const signo of [SIGINT, SIGWINCH]) {
       child.task.group.handlers.actions[signo]!.handler = 0x1000
     }

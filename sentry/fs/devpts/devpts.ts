@@ -75,7 +75,7 @@ export class DevptsFs extends PseudoFs {
 
   /** The mount of this instance that the program sees, if there is one. */
   get visibleMount(): Mount | undefined {
-    return this.kernel.mounts.mounts.find(mount => mount.sb === this)
+    return [...this.mounts].find(mount => mount.namespace !== null)
   }
 
   /** An open file of a slave, as the program could have opened it by its name. */
@@ -213,7 +213,7 @@ function openMaster(fs: DevptsFs, task: Task): FileOps | number {
 
 /** Open character device 5:2 outside of a devpts: it belongs to the first devpts that is mounted. */
 export function openPtmxDevice(task: Task): FileOps | number {
-  const mount = task.kernel.mounts.mounts.find(m => m.sb instanceof DevptsFs)
+  const mount = [...task.nsproxy.mnt.mounts].find(m => m.sb instanceof DevptsFs)
   return mount === undefined ? -ENODEV : openMaster(mount.sb as DevptsFs, task)
 }
 

@@ -64,7 +64,7 @@ import type { Io } from '../../mm/io.ts'
 import { Dentry } from '../../vfs/dentry.ts'
 import { File, FileOps, type MapSource } from '../../vfs/file.ts'
 import { Inode, type SetAttr } from '../../vfs/inode.ts'
-import { Mount, MountNamespace } from '../../vfs/mount.ts'
+import { Mount } from '../../vfs/mount.ts'
 import { touchCreated } from '../../vfs/super.ts'
 import { makeDev } from '../dev/registry.ts'
 import { finishPieces, resumePieces } from '../pieces.ts'
@@ -86,7 +86,7 @@ class HostFs extends PseudoFs {
   constructor(kernel: Kernel) {
     super(kernel, 'hostfs', 0, true)
     this.root = new HostInode(this, -1, 0)
-    this.mount = new Mount(new MountNamespace(), this, new Dentry('/', null, this.root), 0, 'host')
+    this.mount = new Mount(this, new Dentry('/', null, this.root), 0, 'host')
   }
 }
 

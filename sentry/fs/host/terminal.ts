@@ -9,7 +9,7 @@ import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 import { Dentry } from '../../vfs/dentry.ts'
 import type { File, FileOps } from '../../vfs/file.ts'
-import { Mount, MountNamespace } from '../../vfs/mount.ts'
+import { Mount } from '../../vfs/mount.ts'
 import { acquireTerminal } from '../dev/tty/job-control.ts'
 import type { Tty, TtyPeer } from '../dev/tty/tty.ts'
 import { openTty, TtyFileOps } from '../dev/tty/tty-file.ts'
@@ -137,14 +137,14 @@ class HostPeer implements TtyPeer, HostEventSource {
 const unmounted = new WeakMap<Kernel, { fs: DevptsFs; mount: Mount }>()
 
 function hostDevpts(kernel: Kernel): { fs: DevptsFs; mount: Mount } {
-  const mount = kernel.mounts.mounts.find(m => m.sb instanceof DevptsFs)
+  const mount = [...kernel.mounts.mounts].find(m => m.sb instanceof DevptsFs)
   if (mount !== undefined) return { fs: mount.sb as DevptsFs, mount }
   const known = unmounted.get(kernel)
   if (known !== undefined) return known
   const fs = mountDevpts(kernel, null, '', 'mode=0620') as DevptsFs
   const made = {
     fs,
-    mount: new Mount(new MountNamespace(), fs, new Dentry('/', null, fs.root), 0, 'devpts'),
+    mount: new Mount(fs, new Dentry('/', null, fs.root), 0, 'devpts'),
   }
   unmounted.set(kernel, made)
   return made

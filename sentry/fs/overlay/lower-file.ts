@@ -4,14 +4,14 @@
 import { Dentry } from '../../vfs/dentry.ts'
 import { File, type FileOps } from '../../vfs/file.ts'
 import type { Inode, SuperBlock } from '../../vfs/inode.ts'
-import { Mount, MountNamespace } from '../../vfs/mount.ts'
+import { Mount } from '../../vfs/mount.ts'
 
 const mounts = new WeakMap<SuperBlock, Mount>()
 
 function lowerMount(sb: SuperBlock): Mount {
   let mount = mounts.get(sb)
   if (mount === undefined) {
-    mount = new Mount(new MountNamespace(), sb, new Dentry('/', null, sb.root), 0, 'overlay')
+    mount = new Mount(sb, new Dentry('/', null, sb.root), 0, 'overlay')
     mounts.set(sb, mount)
   }
   return mount

@@ -99,7 +99,7 @@ test('directories of a lower layer that does not count links show 1', () => {
   for (const path of ['/l/d', '/l/d/a', '/l/d/b']) k.sys.mkdir(path, 0o755)
   const lower = k.sys.stat('/l/d', k.room(144))
   expect(lower).toBe(0)
-  const mount = k.kernel.mounts.mounts.at(-1)!
+  const mount = [...k.kernel.mounts.mounts].at(-1)!
   mount.root.children.get('d')!.inode!.nlink = 1
   start()
   expect(stat('/o/d').nlink).toBe(1)

@@ -23,7 +23,7 @@ export function mappedKb(mm: Mm): number {
 export function usedKb(kernel: Kernel): number {
   const seen = new Set<Mm>()
   let pages = 0
-  for (const group of kernel.groups.values()) {
+  for (const group of kernel.groups) {
     if (group.zombie || seen.has(group.leader.mm)) continue
     seen.add(group.leader.mm)
     pages += residentPages(group.leader.mm)

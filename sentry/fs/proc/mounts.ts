@@ -43,7 +43,7 @@ const readOnly = (mount: Mount): boolean => (mount.flags & MS_RDONLY) !== 0
 function forEachVisible(target: Task, line: (mount: Mount, path: string) => string): string {
   const { root } = target.fs
   let text = ''
-  for (const mount of target.kernel.mounts.mounts) {
+  for (const mount of target.nsproxy.mnt.mounts) {
     const path = pathBelow(mount, mount.root, root)
     if (path !== null) text += line(mount, mangle(path))
   }
@@ -59,6 +59,13 @@ export function mountsText(target: Task): string {
   })
 }
 
+/** The optional fields of mountinfo. */
+function propagation({ peers, master, unbindable }: Mount): string {
+  let text = peers === null ? '' : ` shared:${peers.id}`
+  if (master !== null) text += ` master:${master.id}`
+  return unbindable ? `${text} unbindable` : text
+}
+
 /** proc_pid_mountinfo(5). */
 export function mountinfoText(target: Task): string {
   return forEachVisible(target, (mount, path) => {
@@ -68,7 +75,7 @@ export function mountinfoText(target: Task): string {
     const own = `${readOnly(mount) ? 'ro' : 'rw'}${mountOptions(mount)}`
     const shared = `${sb.readonly ? 'ro' : 'rw'}${sb.options()}`
     const parent = mount.parent?.id ?? 1
-    return `${mount.id} ${parent} ${dev} ${root} ${path} ${own} - ${sb.type} ${mangle(mount.source || 'none')} ${shared}\n`
+    return `${mount.id} ${parent} ${dev} ${root} ${path} ${own}${propagation(mount)} - ${sb.type} ${mangle(mount.source || 'none')} ${shared}\n`
   })
 }
 

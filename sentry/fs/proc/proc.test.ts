@@ -4,6 +4,7 @@ import { EACCES, EINVAL, EIO, ENOENT, ESRCH } from '../../../syscall-table/errno
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY } from '../../../syscall-table/flags.ts'
 import { linkTarget, mountOn, names, readText } from '../../../test/files.ts'
 import { boot, type TestTask, userCreds } from '../../../test/kernel.ts'
+import { forgetTask } from '../../kernel/exit.ts'
 import { Vma } from '../../mm/vma.ts'
 import { describeCpu, parseCpuModel } from './cpuinfo.ts'
 import '../file-systems.ts'
@@ -195,7 +196,7 @@ describe('/proc/PID', () => {
     expect(readText(k, '/proc/self/oom_score_adj')).toBe('500\n')
     expect(write('/proc/self/oom_score_adj', '5000')).toBe(-EINVAL)
     expect(write('/proc/sys/kernel/hostname', 'box\n')).toBe(4)
-    expect(k.kernel.system.nodename).toBe('box')
+    expect(k.task.nsproxy.uts.nodename).toBe('box')
     expect(write('/proc/sys/kernel/pid_max', '5')).toBe(-EACCES)
   })
 
@@ -203,8 +204,8 @@ describe('/proc/PID', () => {
     const child = k.fork()
     const fd = k.sys.open(`/proc/${child.task.tid}/stat`, O_RDONLY, 0)
     child.task.group.reaped = true
-    k.kernel.groups.delete(child.task.tid)
-    k.kernel.tasks.delete(child.task.tid)
+    child.task.group.pid.group = null
+    forgetTask(child.task)
     expect(k.sys.read(fd, k.room(100), 100)).toBe(-ESRCH)
     expect(readText(k, `/proc/${child.task.tid}/stat`)).toBe(-ENOENT)
   })

@@ -3,6 +3,7 @@
 import { EINVAL, ENOENT } from '../../../syscall-table/errno.ts'
 import { PROC_SUPER_MAGIC } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import type { Pid, PidNamespace } from '../../kernel/pid-namespace.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
 import type { DirSink, Inode } from '../../vfs/inode.ts'
@@ -12,8 +13,6 @@ import { addNetFiles } from './net.ts'
 import { addSysctls } from './sysctl.ts'
 import { addSystemFiles } from './system.ts'
 import { type ProcSuper, TaskDirectoryInode } from './task-directory.ts'
-import { makeNamespaces, NamespaceDirectory } from './task-files.ts'
-import type { TaskDirectory } from './task-node.ts'
 
 /** PROC_ROOT_INO. */
 const ROOT_INO = 1
@@ -23,11 +22,13 @@ const FIRST_PROCESS = 256
 export class ProcFs extends PseudoFs implements ProcSuper {
   readonly #groups = new WeakMap<ThreadGroup, TaskDirectoryInode>()
   readonly #tasks = new WeakMap<Task, TaskDirectoryInode>()
-  readonly #namespaces: ReturnType<typeof makeNamespaces>
 
-  constructor(kernel: Kernel) {
+  /** Whose processes are shown, under the numbers that they have there: that of who mounted it. */
+  readonly pidNs: PidNamespace
+
+  constructor(kernel: Kernel, pidNs: PidNamespace) {
     super(kernel, 'proc', PROC_SUPER_MAGIC, false)
-    this.#namespaces = makeNamespaces(this)
+    this.pidNs = pidNs
     const root = new ProcRoot(this)
     root.ino = ROOT_INO
     this.root = root
@@ -57,10 +58,6 @@ export class ProcFs extends PseudoFs implements ProcSuper {
     }
     return inode
   }
-
-  makeNamespaceDirectory(owner: TaskDirectory): NamespaceDirectory {
-    return new NamespaceDirectory(owner, this.#namespaces)
-  }
 }
 
 class ProcRoot extends StaticDirectory {
@@ -69,10 +66,21 @@ class ProcRoot extends StaticDirectory {
   constructor(fs: ProcFs) {
     super(fs)
     this.#fs = fs
-    this.add('self', new PseudoLink(fs, task => (task === null ? -ENOENT : `${task.group.tgid}`)))
+    const { pidNs } = fs
+    const numberOf = (pid: Pid | undefined) => pid?.numberIn(pidNs) ?? 0
+    this.add(
+      'self',
+      new PseudoLink(fs, task => {
+        const tgid = numberOf(task?.group.pid)
+        return tgid === 0 ? -ENOENT : `${tgid}`
+      }),
+    )
     this.add(
       'thread-self',
-      new PseudoLink(fs, task => (task === null ? -ENOENT : `${task.group.tgid}/task/${task.tid}`)),
+      new PseudoLink(fs, task => {
+        const tgid = numberOf(task?.group.pid)
+        return tgid === 0 ? -ENOENT : `${tgid}/task/${numberOf(task?.pid)}`
+      }),
     )
     this.add('mounts', new PseudoLink(fs, () => 'self/mounts'))
   }
@@ -92,9 +100,7 @@ class ProcRoot extends StaticDirectory {
   /** A process by its id; a thread's id is found, too, though it is not listed. */
   override lookup(name: string, task: Task | null): Inode | number {
     if (!/^[1-9][0-9]{0,6}$/.test(name)) return super.lookup(name, task)
-    const { kernel } = this.#fs
-    const id = Number(name)
-    const group = kernel.groups.get(id) ?? kernel.tasks.get(id)?.group
+    const group = this.#fs.pidNs.groupOf(Number(name))
     return group === undefined ? -ENOENT : this.#fs.groupDirectory(group)
   }
 
@@ -109,10 +115,11 @@ class ProcRoot extends StaticDirectory {
       })
       if (full) return 0
     }
-    const ids = [...this.#fs.kernel.groups.keys()].sort((a, b) => a - b)
-    for (const id of ids) {
+    const { pidNs } = this.#fs
+    const ids = pidNs.groups().map(({ pid }) => pid.numberIn(pidNs))
+    for (const id of ids.sort((a, b) => a - b)) {
       if (id + FIRST_PROCESS < pos) continue
-      const group = this.#fs.kernel.groups.get(id)!
+      const group = pidNs.group(id)!
       const inode = this.#fs.groupDirectory(group)
       if (!sink.entry(`${id}`, inode.ino, direntType(inode.mode), id + FIRST_PROCESS + 1)) return 0
     }
@@ -120,18 +127,18 @@ class ProcRoot extends StaticDirectory {
   }
 }
 
-/** Mount options that concern pid namespaces and hiding; everything here is one namespace. */
+/** Mount options that do not hide anything. */
 const OPTIONS = /^(hidepid=(0|off)|gid=[0-9]{1,10}|)$/
 
 /** A new procfs over the kernel's state. */
 export function mountProc(
   kernel: Kernel,
-  _task: Task | null,
+  task: Task | null,
   _source: string,
   data: string,
 ): ProcFs | number {
   for (const option of data.split(',')) if (!OPTIONS.test(option)) return -EINVAL
-  return new ProcFs(kernel)
+  return new ProcFs(kernel, task?.pidNs ?? kernel.namespaces.pidForChildren)
 }
 
 registerFileSystem('proc', mountProc)

@@ -1,20 +1,28 @@
 // /proc/sys: the tunables that programs look for. proc_sys_kernel(5), proc_sys_fs(5), proc_sys_vm(5). Only what
 // has an effect can be written; everything else has the value that is in force.
 
-import { EACCES, EINVAL, ENOENT } from '../../../syscall-table/errno.ts'
-import { CAP_LAST_CAP, O_ACCMODE, O_RDONLY, SEMMSL } from '../../../syscall-table/flags.ts'
+import { EACCES, EINVAL, ENOENT, EPERM } from '../../../syscall-table/errno.ts'
+import {
+  CAP_LAST_CAP,
+  CAP_SYS_RESOURCE,
+  O_ACCMODE,
+  O_RDONLY,
+  SEMMSL,
+} from '../../../syscall-table/flags.ts'
 import { IPCMNI } from '../../ipc/ids.ts'
 import type { IpcLimits } from '../../ipc/namespace.ts'
 import { NR_OPEN } from '../../kernel/fdtable.ts'
-import { type Kernel, PID_MAX } from '../../kernel/kernel.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { NAMESPACE_FLAGS, NAMESPACES_MAX, type NamespaceType } from '../../kernel/namespace.ts'
+import { PID_MAX } from '../../kernel/pid-namespace.ts'
 import { randomBytes } from '../../kernel/random.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import type { MqueueLimits } from '../mqueue/limits.ts'
 import { GeneratedFile, type PseudoFs, type StaticDirectory } from '../pseudo.ts'
 
-type Value = string | number | ((kernel: Kernel) => string | number)
-type Store = (kernel: Kernel, text: string) => number
+type Value = string | number | ((kernel: Kernel, reader: Task) => string | number)
+type Store = (text: string, writer: Task) => number
 
 /** A tunable. Reading-only ones refuse even root at open, as proc_sys_permission does. */
 class SysctlFile extends GeneratedFile {
@@ -25,8 +33,8 @@ class SysctlFile extends GeneratedFile {
     super(
       sb,
       store === null ? 0o444 : 0o644,
-      () => `${typeof value === 'function' ? value(kernel) : value}\n`,
-      store === null ? null : text => store(kernel, text),
+      reader => `${typeof value === 'function' ? value(kernel, reader) : value}\n`,
+      store,
     )
     this.#writable = store !== null
   }
@@ -46,13 +54,13 @@ function line(text: string): string {
   return end < 0 ? text : text.slice(0, end)
 }
 
-const storeHostname: Store = (kernel, text) => {
-  kernel.system.nodename = line(text).slice(0, UTS_LENGTH)
+const storeHostname: Store = (text, task) => {
+  task.nsproxy.uts.nodename = line(text).slice(0, UTS_LENGTH)
   return 0
 }
 
-const storeDomainname: Store = (kernel, text) => {
-  kernel.system.domainname = line(text).slice(0, UTS_LENGTH)
+const storeDomainname: Store = (text, task) => {
+  task.nsproxy.uts.domainname = line(text).slice(0, UTS_LENGTH)
   return 0
 }
 
@@ -67,14 +75,14 @@ const PORT_MAX = 65535
 const INT_MAX = 2 ** 31 - 1
 const GID_MAX = 2 ** 32 - 2
 
-const storePortStart: Store = ({ tunables }, text) => {
+const storePortStart: Store = (text, { kernel: { tunables } }) => {
   const port = integer(text, 0, PORT_MAX)
   if (port < 0) return port
   tunables.unprivilegedPortStart = port
   return 0
 }
 
-const storeSomaxconn: Store = ({ tunables }, text) => {
+const storeSomaxconn: Store = (text, { kernel: { tunables } }) => {
   const length = integer(text, 0, INT_MAX)
   if (length < 0) return length
   tunables.somaxconn = length
@@ -82,7 +90,7 @@ const storeSomaxconn: Store = ({ tunables }, text) => {
 }
 
 /** ipv4_ping_group_range: a first that is above the last stands for nobody. */
-const storePingGroups: Store = ({ tunables }, text) => {
+const storePingGroups: Store = (text, { kernel: { tunables } }) => {
   const words = line(text).trim().split(/\s+/)
   const [first = -1, last = -1] = words.map(word => integer(word, 0, GID_MAX))
   if (words.length !== 2 || first < 0 || last < 0) return -EINVAL
@@ -120,10 +128,25 @@ function bootId(kernel: Kernel): string {
 }
 
 const openFiles = (kernel: Kernel): number => {
-  const tables = new Set([...kernel.tasks.values()].map(task => task.files))
+  const tables = new Set([...kernel.tasks].map(task => task.files))
   let n = 0
   for (const table of tables) n += table.fds().length
   return n
+}
+
+/** user/max_*_namespaces: the limits of the reader's user namespace. */
+function namespaceLimit(type: NamespaceType): [string, Value, Store] {
+  return [
+    `max_${type}_namespaces`,
+    (_kernel, { creds }) => creds.userNs.limits[type],
+    (text, { creds }) => {
+      if (!creds.holds(CAP_SYS_RESOURCE)) return -EPERM
+      const number = line(text).trim()
+      if (!/^[0-9]{1,9}$/.test(number)) return -EINVAL
+      creds.userNs.limits[type] = Math.min(Number(number), NAMESPACES_MAX)
+      return 0
+    },
+  ]
 }
 
 /** Half of what Linux allows for this much memory, as it computes it: a thread for each 128 KiB. */
@@ -133,36 +156,36 @@ const threadsMax = (kernel: Kernel): number =>
 /** A non-negative int that can be set, up to `most`. */
 export function numberRow<K extends string>(
   name: string,
-  holder: (kernel: Kernel) => Record<K, number>,
+  holder: (task: Task) => Record<K, number>,
   key: K,
   most = 0x7fffffff,
 ): readonly [string, Value, Store] {
-  const store: Store = (kernel, text) => {
+  const store: Store = (text, writer) => {
     const word = /^\s*(\d+)\s*(?:\0.*)?$/.exec(text)
     if (word === null || Number(word[1]) > most) return -EINVAL
-    holder(kernel)[key] = Number(word[1])
+    holder(writer)[key] = Number(word[1])
     return 0
   }
-  return [name, kernel => decimal(holder(kernel)[key]), store]
+  return [name, (_kernel, reader) => decimal(holder(reader)[key]), store]
 }
 
 /** Limits near 2^64 are even where Linux' are odd: a double has no more bits. */
 const decimal = (n: number): string => (n < 2 ** 63 ? `${n}` : `${BigInt(n) - 1n}`)
 
-const mqueueLimits = (kernel: Kernel): MqueueLimits => kernel.ipc.mqueueLimits
+const mqueueLimits = ({ nsproxy }: Task): MqueueLimits => nsproxy.ipc.mqueueLimits
 
-const ipcLimits = (kernel: Kernel): IpcLimits => kernel.ipc.limits
+const ipcLimits = ({ nsproxy }: Task): IpcLimits => nsproxy.ipc.limits
 
-const semLimits = (kernel: Kernel): string => {
-  const { semmsl, semmns, semopm, semmni } = ipcLimits(kernel)
+const semLimits = (_kernel: Kernel, reader: Task): string => {
+  const { semmsl, semmns, semopm, semmni } = ipcLimits(reader)
   return `${semmsl}\t${semmns}\t${semopm}\t${semmni}`
 }
 
 /** Four numbers; those that are missing stay as they are. */
-const storeSemLimits: Store = (kernel, text) => {
+const storeSemLimits: Store = (text, writer) => {
   const words = line(text).trim().split(/\s+/)
   if (words.length > 4 || !words.every(word => /^\d{1,10}$/.test(word))) return -EINVAL
-  const limits = ipcLimits(kernel)
+  const limits = ipcLimits(writer)
   const [semmsl, semmns, semopm, semmni] = words.map(Number)
   // What one call copies at once has to fit into a buffer of the kernel.
   if (semmsl !== undefined && semmsl > SEMMSL) return -EINVAL
@@ -187,8 +210,8 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['core_pattern', 'core'],
     ['core_uses_pid', 0],
     ['dmesg_restrict', 1],
-    ['domainname', kernel => kernel.system.domainname, storeDomainname],
-    ['hostname', kernel => kernel.system.nodename, storeHostname],
+    ['domainname', (_kernel, { nsproxy }) => nsproxy.uts.domainname, storeDomainname],
+    ['hostname', (_kernel, { nsproxy }) => nsproxy.uts.nodename, storeHostname],
     ['io_uring_disabled', 2],
     ['kptr_restrict', 2],
     // The largest message passes through a buffer of the kernel.
@@ -249,9 +272,9 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
   ],
   'fs/epoll': [['max_user_watches', 1048576]],
   'fs/inotify': [
-    numberRow('max_queued_events', kernel => kernel.inotify, 'queuedEvents'),
-    numberRow('max_user_instances', kernel => kernel.inotify, 'instances'),
-    numberRow('max_user_watches', kernel => kernel.inotify, 'watches'),
+    numberRow('max_queued_events', ({ kernel }) => kernel.inotify, 'queuedEvents'),
+    numberRow('max_user_instances', ({ kernel }) => kernel.inotify, 'instances'),
+    numberRow('max_user_watches', ({ kernel }) => kernel.inotify, 'watches'),
   ],
   'fs/mqueue': [
     numberRow('msg_default', mqueueLimits, 'messagesDefault', 65536),
@@ -260,6 +283,7 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     numberRow('msgsize_max', mqueueLimits, 'messageSize', 16 << 20),
     numberRow('queues_max', mqueueLimits, 'queues'),
   ],
+  user: (Object.keys(NAMESPACE_FLAGS) as NamespaceType[]).map(namespaceLimit),
   vm: [
     ['max_map_count', 65530],
     ['min_free_kbytes', 0],
@@ -336,14 +360,14 @@ export function addSysctls(sys: StaticDirectory): void {
 }
 
 /** Set the tunable at `path` below /proc/sys, as root of the sandbox: -ENOENT, or -EACCES when it is fixed. */
-export function setSysctl(kernel: Kernel, path: string, text: string): number {
+export function setSysctl(task: Task, path: string, text: string): number {
   const slash = path.lastIndexOf('/')
   const directory = path.slice(0, slash)
   const rows = Object.hasOwn(SYSCTLS, directory) ? SYSCTLS[directory]! : []
   const row = rows.find(([name]) => name === path.slice(slash + 1))
   if (row === undefined) return -ENOENT
   const [, value, store] = row
-  if (store !== undefined) return store(kernel, text)
-  const fixed = String(typeof value === 'function' ? value(kernel) : value)
+  if (store !== undefined) return store(text, task)
+  const fixed = String(typeof value === 'function' ? value(task.kernel, task) : value)
   return fixed.split(/\s+/).join(' ') === line(text).trim().split(/\s+/).join(' ') ? 0 : -EACCES
 }

@@ -37,7 +37,7 @@ export function addSystemFiles(root: StaticDirectory): void {
   file('vmstat', vmstatText)
   const ipc = root.directory('sysvipc')
   for (const [name, read] of Object.entries({ msg: msgText, sem: semText, shm: shmText }))
-    ipc.add(name, new GeneratedFile(root.sb, 0o444, () => read(kernel)))
+    ipc.add(name, new GeneratedFile(root.sb, 0o444, reader => read(reader)))
   root.add('portcullis', sandboxDirectory(root.sb))
 }
 
@@ -80,13 +80,13 @@ function interruptsText(kernel: Kernel): string {
 /** LIMIT: the load averages are not computed. */
 function loadavgText(kernel: Kernel): string {
   const { running, total } = countTasks(kernel)
-  return `0.00 0.00 0.00 ${running}/${total} ${kernel.lastPid}\n`
+  return `0.00 0.00 0.00 ${running}/${total} ${kernel.namespaces.pidForChildren.lastPid}\n`
 }
 
 function countTasks(kernel: Kernel): { running: number; blocked: number; total: number } {
   let running = 0
   let blocked = 0
-  for (const task of kernel.tasks.values()) {
+  for (const task of kernel.tasks) {
     if (task.state === RUNNING) running++
     else if (task.state === BLOCKED && task.unsignalable) blocked++
   }
@@ -159,7 +159,7 @@ interface CpuUse {
 /** CPU time of all processes that are there or have been reaped by one that is. */
 function cpuUse(kernel: Kernel): CpuUse {
   let busyNs = 0
-  for (const group of kernel.groups.values()) {
+  for (const group of kernel.groups) {
     const { userNs, systemNs } = groupCpu(group)
     busyNs += userNs + systemNs
   }
@@ -187,7 +187,7 @@ function statText(kernel: Kernel): string {
   const bootTime = Math.floor(wallClock.sec + wallClock.nsec / 1e9 - uptimeSec)
   const { running, blocked } = countTasks(kernel)
   return (
-    `${text}intr 0\nctxt 0\nbtime ${bootTime}\nprocesses ${kernel.lastPid}\nprocs_running ${running}\n` +
+    `${text}intr 0\nctxt 0\nbtime ${bootTime}\nprocesses ${kernel.namespaces.pidForChildren.lastPid}\nprocs_running ${running}\n` +
     `procs_blocked ${blocked}\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`
   )
 }

@@ -1,7 +1,7 @@
 // /proc/sysvipc: the System V objects, in the columns that ipcs(1) reads. sysvipc(7).
 
 import type { IpcObject } from '../../ipc/ids.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { Task } from '../../kernel/task.ts'
 
 const column = (value: number, width: number): string => `${value}`.padStart(width)
 
@@ -18,11 +18,11 @@ function owners({ uid, gid, cuid, cgid }: IpcObject): string {
 
 const times = (...stamps: number[]): string => stamps.map(stamp => column(stamp, 10)).join(' ')
 
-export function shmText(kernel: Kernel): string {
+export function shmText({ nsproxy }: Task): string {
   let text =
     '       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid' +
     '      atime      dtime      ctime                   rss                  swap\n'
-  for (const s of kernel.ipc.shm.sorted()) {
+  for (const s of nsproxy.ipc.shm.sorted()) {
     text +=
       `${first(s)}${column(s.size, 21)} ${column(s.cpid, 5)} ${column(s.lpid, 5)}  ` +
       `${column(s.nattch, 5)} ${owners(s)} ${times(s.atime, s.dtime, s.ctime)} ` +
@@ -31,19 +31,19 @@ export function shmText(kernel: Kernel): string {
   return text
 }
 
-export function semText(kernel: Kernel): string {
+export function semText({ nsproxy }: Task): string {
   let text =
     '       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n'
-  for (const s of kernel.ipc.sem.sorted())
+  for (const s of nsproxy.ipc.sem.sorted())
     text += `${first(s)}${column(s.count, 10)} ${owners(s)} ${times(s.otime, s.ctime)}\n`
   return text
 }
 
-export function msgText(kernel: Kernel): string {
+export function msgText({ nsproxy }: Task): string {
   let text =
     '       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid' +
     '      stime      rtime      ctime\n'
-  for (const q of kernel.ipc.msg.sorted()) {
+  for (const q of nsproxy.ipc.msg.sorted()) {
     text +=
       `${first(q)} ${column(q.bytes, 10)} ${column(q.messages.length, 10)} ` +
       `${column(q.lspid, 5)} ${column(q.lrpid, 5)} ${owners(q)} ` +

@@ -4,9 +4,12 @@
 import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
 import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from '../../../syscall-table/flags.ts'
 import { cgroupOf } from '../../kernel/cgroup.ts'
+import type { Creds } from '../../kernel/creds.ts'
+import type { PidNamespace } from '../../kernel/pid-namespace.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
 import { DEAD, type Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
+import { type IdMapName, mapText, writeMap, writeSetgroups } from '../../kernel/user-namespace.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import type { DirSink, Inode } from '../../vfs/inode.ts'
 import {
@@ -22,7 +25,7 @@ import {
   exePath,
   FdDirectory,
   FdinfoDirectory,
-  type NamespaceDirectory,
+  NamespaceDirectory,
   PathLink,
 } from './task-files.ts'
 import {
@@ -40,11 +43,11 @@ import { ioText, limitsText, statLine, statmLine, statusText } from './task-stat
 /** What the directories need of their file system. */
 export interface ProcSuper extends PseudoFs {
   taskDirectory(task: Task): Inode
-  makeNamespaceDirectory(owner: TaskDirectory): NamespaceDirectory
+  readonly pidNs: PidNamespace
 }
 
 type Read = (target: Task, reader: Task, owner: TaskDirectory) => Content
-type Write = (target: Task, text: string, writer: Task) => number
+type Write = (target: Task, text: string, writer: Task, opener: Creds) => number
 
 /** A generated file of a task. `guarded`: opening needs the right to trace the task. */
 class TaskFile extends GeneratedFile implements TaskNode {
@@ -64,7 +67,8 @@ class TaskFile extends GeneratedFile implements TaskNode {
       reader => (owner.target === null ? -ESRCH : read(owner.target, reader, owner)),
       write === null
         ? null
-        : (text, writer) => (owner.target === null ? -ESRCH : write(owner.target, text, writer)),
+        : (text, writer, opener) =>
+            owner.target === null ? -ESRCH : write(owner.target, text, writer, opener),
     )
     this.owner = owner
     this.#guarded = guarded
@@ -115,18 +119,23 @@ function cgroupLines({ group, kernel }: Task): string {
     .join('')
 }
 
-/** The identity mapping of the only user namespace. */
-const ID_MAP = `${'0'.padStart(10)} ${'0'.padStart(10)} ${'4294967295'.padStart(10)}\n`
+const idMap = (name: IdMapName): Maker =>
+  file(
+    0o644,
+    (target, reader) => mapText(target.creds.userNs, name, reader.creds.userNs),
+    (target, text, writer, opener) =>
+      writeMap(target.creds.userNs, name, text, opener, writer.creds),
+  )
 
 /** Entries of both kinds of directory, in Linux's order. */
 const COMMON: readonly (readonly [string, Maker])[] = [
   ['fd', owner => new FdDirectory(owner)],
   ['fdinfo', owner => new FdinfoDirectory(owner)],
-  ['ns', owner => (owner.sb as ProcSuper).makeNamespaceDirectory(owner)],
+  ['ns', owner => new NamespaceDirectory(owner)],
   ['net', owner => new PseudoLink(owner.sb, () => (owner.whole ? '../net' : '../../../net'))],
   ['environ', guarded(0o400, environBytes)],
   ['auxv', guarded(0o400, auxvBytes)],
-  ['status', file(0o444, statusText)],
+  ['status', file(0o444, (target, reader, owner) => statusText(target, reader, owner.pidNs))],
   [
     'personality',
     guarded(0o400, target => `${target.personality.toString(16).padStart(8, '0')}\n`),
@@ -134,7 +143,7 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ['limits', file(0o444, limitsText)],
   ['comm', file(0o644, target => `${target.comm}\n`, writeComm)],
   ['cmdline', file(0o444, cmdlineBytes)],
-  ['stat', file(0o444, (target, reader, owner) => statLine(target, reader, owner.whole))],
+  ['stat', file(0o444, (target, reader, owner) => statLine(target, reader, owner))],
   ['statm', file(0o444, statmLine)],
   ['maps', guarded(0o444, mapsText)],
   ['mem', owner => new MemFile(owner, 0o600, true, () => -EINVAL, null)],
@@ -160,36 +169,15 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ],
   ['sessionid', file(0o444, () => '4294967295')],
   ['io', file(0o400, ioText)],
-  [
-    'uid_map',
-    file(
-      0o644,
-      () => ID_MAP,
-      () => -EPERM,
-    ),
-  ],
-  [
-    'gid_map',
-    file(
-      0o644,
-      () => ID_MAP,
-      () => -EPERM,
-    ),
-  ],
-  [
-    'projid_map',
-    file(
-      0o644,
-      () => ID_MAP,
-      () => -EPERM,
-    ),
-  ],
+  ['uid_map', idMap('uid')],
+  ['gid_map', idMap('gid')],
+  ['projid_map', idMap('projid')],
   [
     'setgroups',
     file(
       0o644,
-      () => 'allow\n',
-      () => -EPERM,
+      target => (target.creds.userNs.setgroupsAllowed ? 'allow\n' : 'deny\n'),
+      (target, text, _writer, opener) => writeSetgroups(target.creds.userNs, text, opener),
     ),
   ],
 ]
@@ -201,7 +189,7 @@ const PROCESS_ONLY: readonly (readonly [string, Maker])[] = [
 ]
 
 const THREAD_ONLY: readonly (readonly [string, Maker])[] = [
-  ['children', file(0o444, target => childrenOf(target))],
+  ['children', file(0o444, (target, _reader, owner) => childrenOf(target, owner.pidNs))],
 ]
 
 /** /proc/PID (of a group) or /proc/PID/task/TID (of a task). */
@@ -217,6 +205,10 @@ export class TaskDirectoryInode extends PseudoDirectory implements TaskDirectory
     this.#task = 'task' in of ? of.task : null
     this.#table = [...(this.#group === null ? THREAD_ONLY : PROCESS_ONLY), ...COMMON]
     this.refresh()
+  }
+
+  get pidNs(): PidNamespace {
+    return (this.sb as ProcSuper).pidNs
   }
 
   get whole(): boolean {
@@ -279,7 +271,11 @@ class ThreadsDirectory extends PseudoDirectory implements TaskNode {
     const { tasks } = target.group
     // A leader that has ended stays visible as long as its process exists.
     const all = tasks.includes(target) ? [...tasks] : [target, ...tasks]
-    return all.sort((a, b) => a.tid - b.tid)
+    return all.sort((a, b) => this.#number(a) - this.#number(b))
+  }
+
+  #number({ pid }: Task): number {
+    return pid.numberIn(this.owner.pidNs)
   }
 
   override refresh(): number {
@@ -288,7 +284,7 @@ class ThreadsDirectory extends PseudoDirectory implements TaskNode {
   }
 
   override lookup(name: string): Inode | number {
-    const task = this.#tasks.find(({ tid }) => `${tid}` === name)
+    const task = this.#tasks.find(each => `${this.#number(each)}` === name)
     if (task === undefined) return -ENOENT
     const inode = (this.sb as ProcSuper).taskDirectory(task)
     inode.refresh()
@@ -297,7 +293,8 @@ class ThreadsDirectory extends PseudoDirectory implements TaskNode {
 
   /** Positions are thread ids, so that a listing goes on correctly while threads come and go. */
   protected override list(pos: number, sink: DirSink): number {
-    for (const { tid } of this.#tasks) {
+    for (const task of this.#tasks) {
+      const tid = this.#number(task)
       if (tid + 2 < pos) continue
       if (!sink.entry(`${tid}`, tid, 4, tid + 3)) return 0
     }
@@ -312,9 +309,9 @@ function writeComm(target: Task, text: string, writer: Task): number {
   return 0
 }
 
-function childrenOf(target: Task): string {
+function childrenOf(target: Task, ns: PidNamespace): string {
   if (!target.isLeader) return ''
-  return [...target.group.children].map(child => `${child.tgid} `).join('')
+  return [...target.group.children].map(child => `${child.pid.numberIn(ns)} `).join('')
 }
 
 /** A score between 0 and 2000 from the adjustment alone: nothing here is killed for it. */

@@ -1,25 +1,19 @@
 // /proc/PID/{fd,fdinfo} and the links cwd, root, exe and ns/*. fs/proc/fd.c, base.c and namespaces.c.
 
-import { EACCES, EBADF, ENOENT, ENOTTY, ESRCH } from '../../../syscall-table/errno.ts'
-import { NS_GET_NSTYPE, O_CLOEXEC } from '../../../syscall-table/flags.ts'
+import { EACCES, EBADF, ENOENT, ESRCH } from '../../../syscall-table/errno.ts'
+import { O_CLOEXEC } from '../../../syscall-table/flags.ts'
+import { namespaceOf } from '../../kernel/namespaces.ts'
+import type { PidNamespace } from '../../kernel/pid-namespace.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
-import type { Task } from '../../kernel/task.ts'
+import { type Task, ZOMBIE } from '../../kernel/task.ts'
 import { dPath } from '../../vfs/d-path.ts'
-import { Dentry } from '../../vfs/dentry.ts'
-import { type File, FileOps } from '../../vfs/file.ts'
+import type { File } from '../../vfs/file.ts'
 import type { DirSink, Inode } from '../../vfs/inode.ts'
-import { Mount, MountNamespace, type Path } from '../../vfs/mount.ts'
-import {
-  GeneratedFile,
-  PseudoDirectory,
-  PseudoFs,
-  PseudoInode,
-  PseudoMagicLink,
-} from '../pseudo.ts'
+import type { Path } from '../../vfs/mount.ts'
+import { namespacePlace } from '../nsfs.ts'
+import { GeneratedFile, PseudoDirectory, PseudoMagicLink } from '../pseudo.ts'
 import { ownedBy, type TaskDirectory, type TaskNode } from './task-node.ts'
 
-/** NSFS_MAGIC. */
-const NSFS_MAGIC = 0x6e736673
 /** Positions of readdir: descriptor N is at N + 2. */
 const FIRST_ENTRY = 2
 const DT_LNK = 10
@@ -155,96 +149,67 @@ export class FdinfoDirectory extends DescriptorDirectory {
   }
 
   protected override entry(fd: number): Inode {
-    const inode = new GeneratedFile(this.sb, 0o400, () => fdinfoText(this.owner.target, fd))
+    const inode = new GeneratedFile(this.sb, 0o400, reader =>
+      fdinfoText(this.owner.target, fd, reader),
+    )
     inode.uid = this.owner.uid
     inode.gid = this.owner.gid
     return inode
   }
 }
 
-function fdinfoText(target: Task | null, fd: number): string | number {
+function fdinfoText(target: Task | null, fd: number, reader: Task): string | number {
   if (target === null) return -ESRCH
   const file = target.files.get(fd)
   if (file === undefined) return -EBADF
   const flags = file.flags | (target.files.cloexec(fd) ? O_CLOEXEC : 0)
   return (
     `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${file.mount.id}\nino:\t${file.inode.ino}\n` +
-    file.ops.fdinfo(file)
+    file.ops.fdinfo(file, reader)
   )
 }
 
-/** Name in /proc/PID/ns, type as readlink shows it, inode number of Linux's initial one, CLONE_NEW* flag. */
-const NAMESPACES: readonly (readonly [string, string, number, number])[] = [
-  ['cgroup', 'cgroup', 4026531835, 0x02000000],
-  ['ipc', 'ipc', 4026531839, 0x08000000],
-  ['mnt', 'mnt', 4026531841, 0x00020000],
-  ['net', 'net', 4026531840, 0x40000000],
-  ['pid', 'pid', 4026531836, 0x20000000],
-  ['pid_for_children', 'pid', 4026531836, 0x20000000],
-  ['time', 'time', 4026531834, 0x00000080],
-  ['time_for_children', 'time', 4026531834, 0x00000080],
-  ['user', 'user', 4026531837, 0x10000000],
-  ['uts', 'uts', 4026531838, 0x04000000],
-]
-
-/** A namespace as a file. There is one of each type, so it can be compared and told by its type, and no more. */
-class NamespaceInode extends PseudoInode {
-  readonly place: Path
-  readonly #cloneFlag: number
-
-  constructor(fs: PseudoFs, type: string, ino: number, cloneFlag: number) {
-    super(fs, 0o100444)
-    this.ino = ino
-    this.#cloneFlag = cloneFlag
-    const dentry = new Dentry(`${type}:[${ino}]`, null, this)
-    dentry.detached = true
-    this.place = { dentry, mount: new Mount(new MountNamespace(), fs, dentry, 0, 'nsfs') }
-  }
-
-  override open(): FileOps {
-    return new NamespaceOps(this.#cloneFlag)
-  }
-}
-
-class NamespaceOps extends FileOps {
-  readonly #cloneFlag: number
-  constructor(cloneFlag: number) {
-    super()
-    this.#cloneFlag = cloneFlag
-  }
-  override ioctl(_file: File, _task: Task, request: number): number {
-    return request === NS_GET_NSTYPE ? this.#cloneFlag : -ENOTTY
-  }
-}
+/** Names in /proc/PID/ns, in Linux's order. */
+const NAMESPACES = [
+  'cgroup',
+  'ipc',
+  'mnt',
+  'net',
+  'pid',
+  'pid_for_children',
+  'time',
+  'time_for_children',
+  'user',
+  'uts',
+] as const
 
 class NamespaceLink extends PseudoMagicLink {
   readonly #owner: TaskDirectory
-  readonly #namespace: NamespaceInode
+  readonly #name: string
 
-  constructor(owner: TaskDirectory, namespace: NamespaceInode) {
+  constructor(owner: TaskDirectory, name: string) {
     super(owner.sb)
     this.size = 0
     this.#owner = owner
-    this.#namespace = namespace
+    this.#name = name
   }
 
   override magicLink(task: Task): Path | number {
-    return mayFollow(this.#owner, task) ? this.#namespace.place : -EACCES
+    const { target } = this.#owner
+    if (target === null || !mayFollow(this.#owner, task)) return -EACCES
+    // A zombie has given up its namespaces.
+    if (target.state === ZOMBIE && this.#name !== 'user' && this.#name !== 'pid') return -ENOENT
+    // There is nothing to enter before its first process.
+    const namespace = namespaceOf(target, this.#name)
+    if (this.#name === 'pid_for_children' && (namespace as PidNamespace).reaper === null)
+      return -ENOENT
+    return namespacePlace(target.kernel, namespace)
   }
 
   override readlink(task: Task | null): string | number {
-    return mayFollow(this.#owner, task) ? this.#namespace.place.dentry.name : -EACCES
+    const place = this.magicLink(task ?? this.#owner.target!)
+    return typeof place === 'number' ? place : place.dentry.name
   }
-}
-
-/** One inode per namespace type, shared by all links: st_ino and st_dev tell that they are the same. */
-export function makeNamespaces(fs: PseudoFs): Map<number, NamespaceInode> {
-  const nsfs = new PseudoFs(fs.kernel, 'nsfs', NSFS_MAGIC, true)
-  const inodes = new Map<number, NamespaceInode>()
-  for (const [, type, ino, flag] of NAMESPACES) {
-    if (!inodes.has(ino)) inodes.set(ino, new NamespaceInode(nsfs, type, ino, flag))
-  }
-  return inodes
 }
 
 /** /proc/PID/ns. */
@@ -252,12 +217,10 @@ export class NamespaceDirectory extends PseudoDirectory implements TaskNode {
   readonly owner: TaskDirectory
   readonly #links = new Map<string, NamespaceLink>()
 
-  constructor(owner: TaskDirectory, namespaces: Map<number, NamespaceInode>) {
+  constructor(owner: TaskDirectory) {
     super(owner.sb, 0o511)
     this.owner = owner
-    for (const [name, , ino] of NAMESPACES) {
-      this.#links.set(name, new NamespaceLink(owner, namespaces.get(ino)!))
-    }
+    for (const name of NAMESPACES) this.#links.set(name, new NamespaceLink(owner, name))
     ownedBy(this)
   }
 

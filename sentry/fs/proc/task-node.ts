@@ -1,5 +1,6 @@
 // What the entries below /proc/PID share: the task they tell of, and whom they belong to.
 
+import type { PidNamespace } from '../../kernel/pid-namespace.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Inode } from '../../vfs/inode.ts'
 import type { PseudoFs } from '../pseudo.ts'
@@ -9,6 +10,8 @@ export interface TaskDirectory extends Inode {
   readonly sb: PseudoFs
   /** The task, or null when it is gone. */
   readonly target: Task | null
+  /** The pid namespace that the file system shows. */
+  readonly pidNs: PidNamespace
   /** Of the process (/proc/PID), not of one thread. */
   readonly whole: boolean
 }

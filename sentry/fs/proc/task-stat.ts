@@ -22,11 +22,13 @@ import {
 import { groupCpu, looksAsleep, taskCpuNs } from '../../kernel/accounting.ts'
 import type { CapSet } from '../../kernel/creds.ts'
 import { allowedCpus } from '../../kernel/limits.ts'
+import type { Pid, PidNamespace } from '../../kernel/pid-namespace.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
 import { SigSet } from '../../kernel/signal-state.ts'
 import { BLOCKED, DEAD, STOPPED, type Task, ZOMBIE } from '../../kernel/task.ts'
 import type { Rlimit } from '../../kernel/thread-group.ts'
 import { mappedKb, residentPages } from './memory-use.ts'
+import type { TaskDirectory } from './task-node.ts'
 
 /** USER_HZ: times are shown in hundredths of a second. */
 const NS_PER_TICK = 1e7
@@ -57,8 +59,10 @@ export function stateOf(task: Task): readonly [string, string] {
 const hasMemory = (task: Task): boolean => task.state !== ZOMBIE && task.state !== DEAD
 
 /** /proc/PID/stat (`whole`: of the process) and /proc/PID/task/TID/stat. proc(5) numbers the fields. */
-export function statLine(task: Task, reader: Task, whole: boolean): string {
+export function statLine(task: Task, reader: Task, owner: TaskDirectory): string {
   const { group } = task
+  const { whole } = owner
+  const ns = owner.pidNs
   const { terminal } = group.session
   const cpu = whole ? groupCpu(group) : { userNs: taskCpuNs(task), systemNs: 0 }
   const permitted = ptraceAccess(reader, task, BY_FSCREDS) === 0
@@ -66,14 +70,14 @@ export function statLine(task: Task, reader: Task, whole: boolean): string {
   const priority = task.sched.priority > 0 ? -1 - task.sched.priority : 20 + nice
   const flags = PF_RANDOMIZE | (group.didExec ? 0 : PF_FORKNOEXEC)
   const fields: (string | number)[] = [
-    task.tid,
+    task.pid.numberIn(ns),
     `(${task.comm})`,
     stateOf(task)[0],
-    group.parent?.tgid ?? 0,
-    group.pgrp.pgid,
-    group.session.sid,
+    group.parent?.pid.numberIn(ns) ?? 0,
+    group.pgrp.pid.numberIn(ns),
+    group.session.pid.numberIn(ns),
     terminal?.rdev ?? 0,
-    terminal === null ? -1 : (terminal.foreground?.pgid ?? -1),
+    terminal === null ? -1 : (terminal.foreground?.pid.numberIn(ns) ?? -1),
     flags,
     0,
     0,
@@ -157,18 +161,25 @@ const hex64 = (set: SigSet | CapSet): string =>
 const sizeLine = (name: string, kb: number): string => `${name}:\t${`${kb}`.padStart(8)} kB\n`
 
 /** /proc/PID/status. */
-export function statusText(task: Task): string {
+export function statusText(task: Task, reader: Task, ns: PidNamespace): string {
   const { group, creds, kernel } = task
   const [letter, name] = stateOf(task)
+  const { userNs } = reader.creds
+  const uids = [creds.uid, creds.euid, creds.suid, creds.fsuid].map(uid => userNs.showUid(uid))
+  const gids = [creds.gid, creds.egid, creds.sgid, creds.fsgid].map(gid => userNs.showGid(gid))
+  const levels = task.pid.ns.from(ns)
+  const numbers = (pid: Pid) => levels.map(level => pid.numberIn(level)).join('\t')
+  const ids =
+    `NStgid:\t${numbers(group.pid)}\nNSpid:\t${numbers(task.pid)}\n` +
+    `NSpgid:\t${numbers(group.pgrp.pid)}\nNSsid:\t${numbers(group.session.pid)}\n`
   const cpus = allowedCpus(kernel, task.sched.affinity)
-  const ids = `NStgid:\t${group.tgid}\nNSpid:\t${task.tid}\nNSpgid:\t${group.pgrp.pgid}\nNSsid:\t${group.session.sid}\n`
   return (
     `Name:\t${escapeName(task.comm)}\nUmask:\t${task.fs.umask.toString(8).padStart(4, '0')}\n` +
-    `State:\t${letter} (${name})\nTgid:\t${group.tgid}\nNgid:\t0\nPid:\t${task.tid}\n` +
-    `PPid:\t${group.parent?.tgid ?? 0}\nTracerPid:\t0\n` +
-    `Uid:\t${creds.uid}\t${creds.euid}\t${creds.suid}\t${creds.fsuid}\n` +
-    `Gid:\t${creds.gid}\t${creds.egid}\t${creds.sgid}\t${creds.fsgid}\n` +
-    `FDSize:\t${fdTableSize(task.files.size)}\nGroups:\t${creds.groups.map(g => `${g} `).join('') || ' '}\n` +
+    `State:\t${letter} (${name})\nTgid:\t${group.pid.numberIn(ns)}\nNgid:\t0\nPid:\t${task.pid.numberIn(ns)}\n` +
+    `PPid:\t${group.parent?.pid.numberIn(ns) ?? 0}\nTracerPid:\t0\n` +
+    `Uid:\t${uids.join('\t')}\n` +
+    `Gid:\t${gids.join('\t')}\n` +
+    `FDSize:\t${fdTableSize(task.files.size)}\nGroups:\t${creds.groups.map(g => `${userNs.showGid(g)} `).join('') || ' '}\n` +
     `${ids}Kthread:\t0\n${hasMemory(task) ? memoryStatus(task) : ''}` +
     `Threads:\t${group.tasks.length}\n${signalStatus(task)}${capabilityStatus(task)}` +
     `Cpus_allowed:\t${cpuMask(kernel.cpus, cpus)}\n` +

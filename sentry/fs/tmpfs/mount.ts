@@ -7,7 +7,7 @@ import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 import { Dentry } from '../../vfs/dentry.ts'
 import type { SuperBlock } from '../../vfs/inode.ts'
-import { Mount, MountNamespace } from '../../vfs/mount.ts'
+import { Mount } from '../../vfs/mount.ts'
 import { registerFileSystem, touchCreated } from '../../vfs/super.ts'
 import { MemoryDir } from './directory.ts'
 import { MemoryFile } from './regular.ts'
@@ -114,7 +114,7 @@ export function unnamedFile(
   if (unnamed === null || unnamed.kernel !== kernel) {
     const sb = mountMemoryRoot(kernel, 'tmpfs', 0o1777)
     const root = new Dentry('/', null, sb.root)
-    unnamed = { kernel, mount: new Mount(new MountNamespace(), sb, root, 0, 'tmpfs') }
+    unnamed = { kernel, mount: new Mount(sb, root, 0, 'tmpfs') }
   }
   const { mount } = unnamed
   const sb = mount.sb as TmpfsSuperBlock

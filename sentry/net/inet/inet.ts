@@ -27,7 +27,8 @@ function make(task: Task, family: number, type: number, protocol: number): Socke
     if (protocol !== 0 && protocol !== IPPROTO_UDP) return NO_PROTOCOL
     return new UdpSocket(task.kernel, family, uid)
   }
-  if (type === SOCK_RAW) return task.creds.capable(CAP_NET_RAW) ? NO_PROTOCOL : -EPERM
+  if (type === SOCK_RAW)
+    return task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_RAW) ? NO_PROTOCOL : -EPERM
   return NO_TYPE
 }
 

@@ -34,10 +34,11 @@ export class Ports {
 
   /** Take a port for the socket, which has its address already; 0 lets the kernel choose. */
   bind(task: Task, socket: InetSocket, port: number): number {
+    const { owner } = task.nsproxy.net
     if (
       port !== 0 &&
       port < task.kernel.tunables.unprivilegedPortStart &&
-      !task.creds.capable(CAP_NET_BIND_SERVICE)
+      !task.creds.capableIn(owner!, CAP_NET_BIND_SERVICE)
     )
       return -EACCES
     const chosen = port === 0 ? this.#free() : port

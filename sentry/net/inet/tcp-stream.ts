@@ -27,7 +27,7 @@ import type { TcpSocket } from './tcp.ts'
 /** Largest buffer of one segment. */
 const MAX_SEGMENT = 32768
 /** TCP does not say who has sent. */
-const NOBODY: Ucred = { pid: 0, uid: 0, gid: 0 }
+const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 }
 
 /** Send on a connection; see `Socket.send`. An address is ignored, as on Linux. */
 export function sendTcp(socket: TcpSocket, task: Task, message: Message): number {

@@ -55,7 +55,7 @@ import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
 /** What fits into one packet: 65535 bytes less the headers. */
 const MAX_PAYLOAD4 = 65507
 const MAX_PAYLOAD6 = 65527
-const NOBODY: Ucred = { pid: 0, uid: 0, gid: 0 }
+const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 }
 
 class Datagram extends Segment {
   readonly ip: number

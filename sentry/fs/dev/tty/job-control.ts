@@ -71,7 +71,7 @@ export function giveUpTerminal(task: Task, tty: Tty): number {
 /** TIOCGPGRP: the foreground group's id. Through the master it needs no relation to the session. */
 export function foregroundGroup(task: Task, tty: Tty, master: boolean): number {
   if (!master && task.group.session.terminal !== tty) return -ENOTTY
-  return tty.foreground === null ? 0 : tty.foreground.pgid
+  return tty.foreground === null ? 0 : tty.foreground.pid.numberIn(task.pidNs)
 }
 
 /** TIOCSPGRP. The caller has been checked with SIGTTOU. */
@@ -79,7 +79,7 @@ export function setForegroundGroup(task: Task, tty: Tty, pgid: number): number {
   const { session } = task.group
   if (session.terminal !== tty || tty.session !== session) return -ENOTTY
   if (pgid < 0) return -EINVAL
-  const pgrp = task.kernel.processGroups.get(pgid)
+  const pgrp = task.pidNs.processGroup(pgid)
   if (pgrp === undefined) return -ESRCH
   if (pgrp.session !== session) return -EPERM
   tty.foreground = pgrp
@@ -89,5 +89,5 @@ export function setForegroundGroup(task: Task, tty: Tty, pgid: number): number {
 /** TIOCGSID. */
 export function terminalSession(task: Task, tty: Tty, master: boolean): number {
   if (!master && task.group.session.terminal !== tty) return -ENOTTY
-  return tty.session === null ? -ENOTTY : tty.session.sid
+  return tty.session === null ? -ENOTTY : tty.session.pid.numberIn(task.pidNs)
 }
