@@ -14,7 +14,7 @@ import type { Creds } from '../../kernel/creds.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Inode, StatFs } from '../../vfs/inode.ts'
-import { Mount, MountNamespace } from '../../vfs/mount.ts'
+import { Mount } from '../../vfs/mount.ts'
 import { rootDentry } from '../../vfs/mounting.ts'
 import { initOwner } from '../../vfs/permission.ts'
 import { registerFileSystem, touchCreated } from '../../vfs/super.ts'
@@ -49,7 +49,7 @@ export class MqueueSuperBlock extends MemorySuperBlock {
     this.namespace = namespace
     this.root = new QueueDirectory(this)
     touchCreated(kernel, this.root)
-    this.mount = new Mount(new MountNamespace(), this, rootDentry(this), 0, 'mqueue')
+    this.mount = new Mount(this, rootDentry(this), 0, 'mqueue')
   }
 
   override statfs(into: StatFs): number {
