@@ -19,6 +19,9 @@ afterAll(() => box.clean())
 const state = join(box.path, 'state')
 const cli = (...args: string[]): Result => run(runsc, [`--root=${state}`, ...args], { seconds: 60 })
 
+/** Names the container's cgroup too, which tests that run at the same time must not share. */
+const ID = `input-${process.pid}`
+
 let bundles = 0
 function bundle(change: (config: Config) => void = () => {}): string {
   const path = join(box.path, `bundle${bundles++}`)
@@ -130,7 +133,7 @@ describe('config.json', () => {
         'run',
         '--bundle',
         bundle(c => void change(c)),
-        'c',
+        ID,
       ),
       words,
     )
@@ -148,15 +151,15 @@ describe('config.json', () => {
   ])('that is %.20s', (text, word) => {
     const path = bundle()
     writeFileSync(join(path, 'config.json'), text)
-    expectError(cli('run', '--bundle', path, 'c'), ['config.json', word])
+    expectError(cli('run', '--bundle', path, ID), ['config.json', word])
   })
 
   it('that is missing, or no file', () => {
     const path = join(box.path, 'empty')
     mkdirSync(join(path, 'sub/config.json'), { recursive: true })
-    expectError(cli('run', '--bundle', path, 'c'), ['config.json', 'does not exist'])
-    expectError(cli('run', '--bundle', join(box.path, 'nowhere'), 'c'), ['does not exist'])
-    expectError(cli('run', '--bundle', join(path, 'sub'), 'c'), [
+    expectError(cli('run', '--bundle', path, ID), ['config.json', 'does not exist'])
+    expectError(cli('run', '--bundle', join(box.path, 'nowhere'), ID), ['does not exist'])
+    expectError(cli('run', '--bundle', join(path, 'sub'), ID), [
       'config.json',
       'not a regular file',
     ])
@@ -168,7 +171,7 @@ describe('config.json', () => {
         'run',
         '--bundle',
         bundle(c => (c.process.args = ['/none'])),
-        'c',
+        ID,
       ),
       ['/none'],
       127,
@@ -178,7 +181,7 @@ describe('config.json', () => {
         'run',
         '--bundle',
         bundle(c => (c.process.args = ['nosuch'])),
-        'c',
+        ID,
       ),
       ['nosuch'],
       127,
@@ -188,7 +191,7 @@ describe('config.json', () => {
         'run',
         '--bundle',
         bundle(c => (c.process.args = ['/bin'])),
-        'c',
+        ID,
       ),
       ['/bin'],
       126,
@@ -197,7 +200,7 @@ describe('config.json', () => {
       'run',
       '--bundle',
       bundle(c => (c.process.args = ['/bin/busybox', tooLong])),
-      'c',
+      ID,
     )
     expect(long.status).not.toBe(0)
     expect(long.stderr.length).toBeLessThan(2000)
@@ -217,7 +220,7 @@ describe('mount destinations', () => {
       c.mounts = [{ destination, type: 'tmpfs', source: 'here' }]
     })
     links(join(path, 'rootfs'))
-    return cli('run', '--bundle', path, 'c')
+    return cli('run', '--bundle', path, ID)
   }
 
   it.each([

@@ -19,7 +19,10 @@ function bundle(change: (config: Config) => void = () => {}): string {
   return path
 }
 
-const runBundle = (change: (config: Config) => void) => cli('run', '--bundle', bundle(change), 'c')
+/** Names the container's cgroup too, which tests that run at the same time must not share. */
+const ID = `cli-${process.pid}`
+
+const runBundle = (change: (config: Config) => void) => cli('run', '--bundle', bundle(change), ID)
 
 /** One line on stderr that holds all of the words. */
 function expectError(result: Result, ...words: string[]): void {
@@ -33,11 +36,11 @@ describe('runsc', () => {
   it('needs a bundle', () => {
     mkdirSync(join(box.path, 'nothing'))
     expectError(
-      cli('run', '--bundle', join(box.path, 'nothing'), 'c'),
+      cli('run', '--bundle', join(box.path, 'nothing'), ID),
       'config.json',
       'does not exist',
     )
-    expectError(cli('run', '--bundle', join(box.path, 'none'), 'c'), 'does not exist')
+    expectError(cli('run', '--bundle', join(box.path, 'none'), ID), 'does not exist')
   })
 
   it('names the field of the configuration that is wrong', () => {
@@ -100,7 +103,7 @@ describe('runsc', () => {
   it('tells where broken JSON is broken', () => {
     const path = bundle()
     writeFileSync(join(path, 'config.json'), '{ "ociVersion": ')
-    expectError(cli('run', '--bundle', path, 'c'), 'config.json')
+    expectError(cli('run', '--bundle', path, ID), 'config.json')
   })
 
   it('needs a root file system', () => {

@@ -112,7 +112,9 @@ export class Workshop {
 
   #run(name: string, program: string, bundle: string): Result {
     const state = join(this.path, `state-${name}`)
-    return run(program, ['--root', state, 'run', '-b', bundle, 'c'], { seconds: 60 })
+    // Names the container's cgroup too, which tests that run at the same time must not share.
+    const id = `${name}-${process.pid}`
+    return run(program, ['--root', state, 'run', '-b', bundle, id], { seconds: 60 })
   }
 }
 
