@@ -1,7 +1,7 @@
 // Which network a sandbox gets: the kernel's own loopback, or the host's sockets in a network namespace that
 // config.json names.
 
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync } from 'node:fs'
 import { sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
 import type { GlobalOptions } from './options.ts'
@@ -51,5 +51,13 @@ function enter(entry: Spec['linux']['namespaces'][number] | undefined): string[]
 function settings(sysctl: Spec['linux']['sysctl']): string[] {
   return sysctlConfigs(sysctl)
     .filter(([path]) => path.startsWith('net/'))
+    .map(([path, value]): [string, string] => {
+      // Namespaces have the same tunables, but for a few that only the first one has.
+      if (!existsSync(Buffer.from(`/proc/sys/${path}`, 'latin1'))) {
+        const key = path.replaceAll('/', '.')
+        throw new CliError(`config.json: linux.sysctl: the host has no tunable "${key}"`)
+      }
+      return [path, value]
+    })
     .flatMap(([path, value]) => ['--sysctl', `${path}=${value}`])
 }

@@ -143,7 +143,7 @@ describe('config.json', () => {
     ['', 'JSON'],
     ['{', 'JSON'],
     ['null', 'the whole document'],
-    ['[]', 'ociVersion'],
+    ['[]', 'the whole document'],
     ['"text"', 'the whole document'],
     ['\0\0\0', 'JSON'],
     ['['.repeat(100_000), 'JSON'],
