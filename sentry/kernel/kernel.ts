@@ -98,6 +98,7 @@ export class Kernel {
     this.clock = clock
     this.system = system
     this.namespaces = initialNamespaces(
+      this,
       new MountNamespace(INITIAL_USER_NAMESPACE, INITIAL_INO.mnt),
       new PidNamespace(null, INITIAL_USER_NAMESPACE),
       system.nodename,

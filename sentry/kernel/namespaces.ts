@@ -109,7 +109,7 @@ function makeNamespaces(task: Task, flags: number): Surroundings | number {
   if ((flags & CLONE_NEWPID) !== 0)
     changes.pidForChildren = new PidNamespace(old.pidForChildren, owner)
   if ((flags & CLONE_NEWCGROUP) !== 0) changes.cgroup = new CgroupNamespace(owner)
-  if ((flags & CLONE_NEWNET) !== 0) changes.net = new NetNamespace(owner)
+  if ((flags & CLONE_NEWNET) !== 0) changes.net = new NetNamespace(task.kernel, owner)
   if ((flags & CLONE_NEWTIME) !== 0) changes.timeForChildren = new TimeNamespace(owner)
   return { creds, nsproxy: old.with(changes) }
 }

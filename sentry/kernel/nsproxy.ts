@@ -3,6 +3,7 @@
 
 import { IpcNamespace } from '../ipc/namespace.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
+import type { Kernel } from './kernel.ts'
 import { INITIAL_INO, Namespace, newNamespaceIno } from './namespace.ts'
 import type { PidNamespace } from './pid-namespace.ts'
 import { INITIAL_USER_NAMESPACE, type UserNamespace } from './user-namespace.ts'
@@ -21,8 +22,11 @@ export class UtsNamespace extends Namespace {
 
 /** Sockets, ports and interfaces: what they keep is found by this object. */
 export class NetNamespace extends Namespace {
-  constructor(owner: UserNamespace, ino = newNamespaceIno()) {
+  readonly kernel: Kernel
+
+  constructor(kernel: Kernel, owner: UserNamespace, ino = newNamespaceIno()) {
     super('net', ino, owner)
+    this.kernel = kernel
   }
 }
 
@@ -106,6 +110,7 @@ export class NsProxy implements Namespaces {
 
 /** The namespaces that a sandbox begins with. */
 export function initialNamespaces(
+  kernel: Kernel,
   mnt: MountNamespace,
   pid: PidNamespace,
   nodename: string,
@@ -117,7 +122,7 @@ export function initialNamespaces(
     uts: new UtsNamespace(owner, nodename, domainname, INITIAL_INO.uts),
     ipc: new IpcNamespace(owner, INITIAL_INO.ipc),
     mnt,
-    net: new NetNamespace(owner, INITIAL_INO.net),
+    net: new NetNamespace(kernel, owner, INITIAL_INO.net),
     cgroup: new CgroupNamespace(owner, INITIAL_INO.cgroup),
     time,
     timeForChildren: time,

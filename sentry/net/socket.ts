@@ -23,6 +23,7 @@ import {
   SOCK_RDM,
 } from '../../syscall-table/flags.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { NetNamespace } from '../kernel/nsproxy.ts'
 import type { Task } from '../kernel/task.ts'
 import { WaitQueue } from '../kernel/wait-queue.ts'
 import type { Io } from '../mm/io.ts'
@@ -38,6 +39,7 @@ const message = new Message()
 
 export abstract class Socket extends FileOps {
   readonly kernel: Kernel
+  readonly net: NetNamespace
   readonly family: number
   /** SOCK_STREAM and so on. */
   readonly type: number
@@ -60,9 +62,10 @@ export abstract class Socket extends FileOps {
   /** Control messages are the socket's own business: they are handed over as they are. */
   readonly rawControl: boolean = false
 
-  constructor(kernel: Kernel, family: number, type: number, protocol: number) {
+  constructor(net: NetNamespace, family: number, type: number, protocol: number) {
     super()
-    this.kernel = kernel
+    this.kernel = net.kernel
+    this.net = net
     this.family = family
     this.type = type
     this.protocol = protocol

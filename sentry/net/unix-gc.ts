@@ -4,7 +4,7 @@
 import type { Kernel } from '../kernel/kernel.ts'
 import type { File } from '../vfs/file.ts'
 import { UnixSocket } from './unix.ts'
-import { unixSpace } from './unix-names.ts'
+import { unixSockets } from './unix-names.ts'
 
 /** References to each AF_UNIX socket that are in flight. */
 const flying = new Map<UnixSocket, number>()
@@ -51,7 +51,7 @@ export function collectGarbage(kernel: Kernel): void {
       suspects.add(socket)
   }
   if (suspects.size === 0) return
-  for (const socket of unixSpace(kernel).sockets) {
+  for (const socket of unixSockets(kernel)) {
     // Connections that wait to be accepted are reached through their listener.
     if (!suspects.has(socket) && socket.listener === null) keep(socket, suspects)
   }

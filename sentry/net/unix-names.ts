@@ -4,6 +4,7 @@
 import { EACCES, EADDRINUSE, ECONNREFUSED, EEXIST, EINVAL } from '../../syscall-table/errno.ts'
 import { AF_UNIX, AT_FDCWD, S_IFMT, S_IFSOCK } from '../../syscall-table/flags.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { NetNamespace } from '../kernel/nsproxy.ts'
 import type { Task } from '../kernel/task.ts'
 import { makeSocketNode } from '../vfs/names.ts'
 import { WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
@@ -15,24 +16,33 @@ const MAX_LENGTH = 110
 /** Abstract names that autobind gives: five hexadecimal digits. */
 const AUTOBIND_NAMES = 1 << 20
 
-/** The AF_UNIX sockets of a kernel. */
-export interface UnixSpace {
-  readonly sockets: Set<UnixSocket>
-  /** By type and abstract name. */
-  readonly abstract: Map<string, UnixSocket>
+/** The abstract names of a network namespace. */
+interface AbstractNames {
+  /** By type and name. */
+  readonly sockets: Map<string, UnixSocket>
   nextAutobind: number
 }
 
-const spaces = new WeakMap<Kernel, UnixSpace>()
+const names = new WeakMap<NetNamespace, AbstractNames>()
+const sockets = new WeakMap<Kernel, Set<UnixSocket>>()
 
-/** All AF_UNIX sockets, for /proc/net/unix too. */
-export function unixSpace(kernel: Kernel): UnixSpace {
-  let space = spaces.get(kernel)
+function abstractNames(net: NetNamespace): AbstractNames {
+  let space = names.get(net)
   if (space === undefined) {
-    space = { sockets: new Set(), abstract: new Map(), nextAutobind: 1 }
-    spaces.set(kernel, space)
+    space = { sockets: new Map(), nextAutobind: 1 }
+    names.set(net, space)
   }
   return space
+}
+
+/** All AF_UNIX sockets, for /proc/net/unix too. */
+export function unixSockets(kernel: Kernel): Set<UnixSocket> {
+  let all = sockets.get(kernel)
+  if (all === undefined) {
+    all = new Set()
+    sockets.set(kernel, all)
+  }
+  return all
 }
 
 /** The name in a sockaddr_un: empty when there is only a family; -EINVAL for a bad address. */
@@ -79,7 +89,7 @@ export function rebindError(task: Task, name: string): number {
 }
 
 function bindAbstract(socket: UnixSocket, name: string): number {
-  const { abstract } = unixSpace(socket.kernel)
+  const abstract = abstractNames(socket.net).sockets
   const key = socket.type + name
   if (abstract.has(key)) return -EADDRINUSE
   abstract.set(key, socket)
@@ -89,7 +99,7 @@ function bindAbstract(socket: UnixSocket, name: string): number {
 
 /** Give the socket a free abstract name of the kernel's choice. */
 export function autobind(socket: UnixSocket): number {
-  const space = unixSpace(socket.kernel)
+  const space = abstractNames(socket.net)
   for (let i = 0; i < AUTOBIND_NAMES; i++) {
     const number = space.nextAutobind++ % AUTOBIND_NAMES
     if (bindAbstract(socket, `\0${number.toString(16).padStart(5, '0')}`) === 0) return 0
@@ -103,7 +113,7 @@ export function unbindName(socket: UnixSocket): void {
     if (socket.inode.endpoint === socket) socket.inode.endpoint = null
     socket.inode = null
   }
-  const { abstract } = unixSpace(socket.kernel)
+  const abstract = abstractNames(socket.net).sockets
   const key = socket.type + socket.name
   if (abstract.get(key) === socket) abstract.delete(key)
 }
@@ -112,7 +122,7 @@ export function unbindName(socket: UnixSocket): void {
 export function findByName(task: Task, type: number, name: string): UnixSocket | number {
   if (name === '') return -ECONNREFUSED
   if (name.charCodeAt(0) === 0)
-    return unixSpace(task.kernel).abstract.get(type + name) ?? -ECONNREFUSED
+    return abstractNames(task.nsproxy.net).sockets.get(type + name) ?? -ECONNREFUSED
   const n = walkPath(task, AT_FDCWD, name, WALK_FOLLOW)
   if (n < 0) return n
   const inode = walk.dentry.inode!

@@ -45,7 +45,7 @@ import { buildControl, parseControl } from './control.ts'
 import { Message } from './message.ts'
 import { createPair, createSocket, type Socket, socketFile } from './socket.ts'
 import './unix.ts'
-import { unixSpace } from './unix-names.ts'
+import { unixSockets } from './unix-names.ts'
 
 const sent: number[] = []
 vi.mock('../kernel/signal-send.ts', () => ({
@@ -63,6 +63,7 @@ beforeEach(() => {
     kernel,
     io: null,
     creds: new Creds(),
+    nsproxy: { net: { kernel } },
     files: new FdTable(),
     group: { tgid: 7, pid, rlimits: Array.from({ length: 16 }, () => ({ cur: 100, max: 100 })) },
     restart: { resource: null, done: 0, deadline: 0 },
@@ -252,7 +253,7 @@ describe('files in flight', () => {
   })
 
   test('do not keep a circle of sockets alive', () => {
-    const { sockets } = unixSpace(task.kernel)
+    const sockets = unixSockets(task.kernel)
     const before = sockets.size
     const [a, b] = pair(SOCK_STREAM)
     const [c, d] = pair(SOCK_STREAM)

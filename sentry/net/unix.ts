@@ -31,7 +31,7 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
 } from '../../syscall-table/flags.ts'
-import type { Kernel } from '../kernel/kernel.ts'
+import type { NetNamespace } from '../kernel/nsproxy.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import type { Inode } from '../vfs/inode.ts'
@@ -47,7 +47,7 @@ import {
   parseName,
   rebindError,
   unbindName,
-  unixSpace,
+  unixSockets,
   writeName,
 } from './unix-names.ts'
 import { receiveStream, sendStream } from './unix-stream.ts'
@@ -90,9 +90,9 @@ export class UnixSocket extends Socket {
   /** Sockets to wake when a full queue here, of datagrams or connections, has room again. */
   readonly #waitingForRoom = new Set<UnixSocket>()
 
-  constructor(kernel: Kernel, type: number) {
-    super(kernel, AF_UNIX, type, 0)
-    unixSpace(kernel).sockets.add(this)
+  constructor(net: NetNamespace, type: number) {
+    super(net, AF_UNIX, type, 0)
+    unixSockets(this.kernel).add(this)
   }
 
   override get listening(): boolean {
@@ -146,7 +146,7 @@ export class UnixSocket extends Socket {
       return -EAGAIN
     }
     if (this.state !== CLOSED) return this.state === CONNECTED ? -EISCONN : -EINVAL
-    const server = new UnixSocket(this.kernel, this.type)
+    const server = new UnixSocket(this.net, this.type)
     server.name = listener.name
     server.passCredentials = listener.passCredentials
     server.listener = listener
@@ -298,7 +298,7 @@ export class UnixSocket extends Socket {
   override close(): void {
     if (this.dead) return
     this.dead = true
-    unixSpace(this.kernel).sockets.delete(this)
+    unixSockets(this.kernel).delete(this)
     unbindName(this)
     const { peer } = this
     if (peer !== null && this.connectionOriented) {
@@ -321,8 +321,8 @@ export class UnixSocket extends Socket {
 
   /** Connect two new sockets, as socketpair(2) does. */
   static pair(task: Task, type: number): [UnixSocket, UnixSocket] {
-    const a = new UnixSocket(task.kernel, type)
-    const b = new UnixSocket(task.kernel, type)
+    const a = new UnixSocket(task.nsproxy.net, type)
+    const b = new UnixSocket(task.nsproxy.net, type)
     join(a, b)
     a.#peerIdentity = b.#peerIdentity = identityOf(task)
     return [a, b]
@@ -350,7 +350,7 @@ registerFamily(
   AF_UNIX,
   (task, type, protocol) => {
     const real = typeOf(type, protocol)
-    return real < 0 ? real : new UnixSocket(task.kernel, real)
+    return real < 0 ? real : new UnixSocket(task.nsproxy.net, real)
   },
   (task, type, protocol) => {
     const real = typeOf(type, protocol)

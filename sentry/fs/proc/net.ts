@@ -1,12 +1,13 @@
 // /proc/net: tables of the network. Their headers are always there; the socket families fill in the rows
 // through `setNetTable`.
 
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
+import type { Task } from '../../kernel/task.ts'
 import { hostTable } from '../../net/host/tables.ts'
 import { GeneratedFile, type StaticDirectory } from '../pseudo.ts'
 
 /** The rows of a table, each with its newline. */
-export type NetRows = (kernel: Kernel) => string
+export type NetRows = (net: NetNamespace) => string
 
 const rows = new Map<string, NetRows>()
 
@@ -96,25 +97,26 @@ const WHOLE: Record<string, string> = {
   sockstat6: SOCKSTAT6,
 }
 
-/** Put the tables into /proc/net. */
+/** Put the tables into /proc/net. They tell of the reader's network namespace. */
 export function addNetFiles(net: StaticDirectory): void {
   const { sb } = net
   const { kernel } = sb
-  const { hostNetwork } = kernel
-  if (hostNetwork !== null) {
-    for (const name of hostNetwork.facts.tables.keys())
-      net.add(name, new GeneratedFile(sb, 0o444, () => hostTable(hostNetwork, name)))
-  }
+  const own = new Map<string, NetRows>()
   for (const [name, header] of Object.entries(HEADERS)) {
-    if (hostNetwork?.facts.tables.has(name)) continue
     const fallback = DEFAULT_ROWS[name] ?? ''
-    net.add(
-      name,
-      new GeneratedFile(sb, 0o444, () => header + (rows.get(name)?.(kernel) ?? fallback)),
-    )
+    own.set(name, of => header + (rows.get(name)?.(of) ?? fallback))
   }
-  for (const [name, text] of Object.entries(WHOLE)) {
-    if (hostNetwork?.facts.tables.has(name)) continue
-    net.add(name, new GeneratedFile(sb, 0o444, () => rows.get(name)?.(kernel) ?? text))
+  for (const [name, text] of Object.entries(WHOLE))
+    own.set(name, of => rows.get(name)?.(of) ?? text)
+  const { hostNetwork, namespaces } = kernel
+  const ofHost = hostNetwork?.facts.tables
+  const isHost = (reader: Task, name: string) =>
+    ofHost?.has(name) === true && reader.nsproxy.net === namespaces.net
+  for (const name of new Set([...(ofHost?.keys() ?? []), ...own.keys()])) {
+    const content = (reader: Task) =>
+      isHost(reader, name)
+        ? hostTable(hostNetwork!, name)
+        : (own.get(name)?.(reader.nsproxy.net) ?? '')
+    net.add(name, new GeneratedFile(sb, 0o444, content))
   }
 }

@@ -44,7 +44,7 @@ import {
   SOCK_STREAM,
 } from '../../../syscall-table/flags.ts'
 import type { HostEventSource } from '../../kernel/host-events.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import { MAX_ADDRESS, type Message } from '../message.ts'
@@ -81,8 +81,8 @@ export class HostSocket extends Socket implements HostEventSource {
   #listening = false
   #peer: Uint8Array | null = null
 
-  constructor(network: HostNetwork, kernel: Kernel, kind: HostSocketKind, hostFd: HostFd) {
-    super(kernel, kind.family, kind.type, kind.protocol || defaultProtocol(kind.type))
+  constructor(network: HostNetwork, net: NetNamespace, kind: HostSocketKind, hostFd: HostFd) {
+    super(net, kind.family, kind.type, kind.protocol || defaultProtocol(kind.type))
     this.network = network
     this.hostFd = hostFd
     this.uid = kind.uid
@@ -136,7 +136,7 @@ export class HostSocket extends Socket implements HostEventSource {
     const fd = socketAccept(this.hostFd, from, lengths)
     if (fd === -EAGAIN) this.watch()
     if (fd < 0) return hostError(fd)
-    const accepted = new HostSocket(this.network, this.kernel, this, fd)
+    const accepted = new HostSocket(this.network, this.net, this, fd)
     accepted.#peer = from.subarray(0, lengths[0])
     accepted.sendTimeoutNs = this.sendTimeoutNs
     accepted.receiveTimeoutNs = this.receiveTimeoutNs

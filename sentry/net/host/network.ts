@@ -27,6 +27,7 @@ import {
 } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
+import { inetSocket } from '../inet/inet.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
 import { HostSocket, hostError } from './host-socket.ts'
 
@@ -117,11 +118,19 @@ function make(
   type: number,
   protocol: number,
 ): Socket | number {
+  // Namespaces that programs make have a loopback network of their own.
+  if (task.nsproxy.net !== task.kernel.namespaces.net)
+    return inetSocket(task, family, type, protocol)
   if (type !== SOCK_STREAM && type !== SOCK_DGRAM && type !== SOCK_RAW) return NO_TYPE
   if (protocol < 0) return -EINVAL
   if (protocol > MAX_PROTOCOL) return NO_PROTOCOL
   if (type === SOCK_RAW && !task.creds.capable(CAP_NET_RAW)) return -EPERM
   const fd = socketOpen(family, type, protocol)
   if (fd < 0) return hostError(fd)
-  return new HostSocket(network, task.kernel, { family, type, protocol, uid: task.creds.uid }, fd)
+  return new HostSocket(
+    network,
+    task.nsproxy.net,
+    { family, type, protocol, uid: task.creds.uid },
+    fd,
+  )
 }

@@ -15,7 +15,7 @@ import {
   POLLWRBAND,
   POLLWRNORM,
 } from '../../../syscall-table/flags.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import { SegmentQueue, type Sender } from '../segment-queue.ts'
 import { Socket } from '../socket.ts'
@@ -60,12 +60,12 @@ export abstract class InetSocket extends Socket implements Sender {
   /** Closed: nobody will read or write here again. */
   dead = false
 
-  constructor(kernel: Kernel, family: number, type: number, protocol: number, uid: number) {
-    super(kernel, family, type, protocol)
+  constructor(net: NetNamespace, family: number, type: number, protocol: number, uid: number) {
+    super(net, family, type, protocol)
     this.uid = uid
     this.ip = this.peerIp = family === AF_INET ? ANY4 : ANY6
     this.inetOptions = new InetOptions(family, protocol)
-    this.ports = portsOf(kernel, protocol)
+    this.ports = portsOf(net, protocol)
   }
 
   abstract get mayWrite(): boolean

@@ -17,15 +17,21 @@ import './proc.ts'
 import { TcpSocket } from './tcp.ts'
 import { UdpSocket } from './udp.ts'
 
-function make(task: Task, family: number, type: number, protocol: number): Socket | number {
+/** A socket of the loopback network that each network namespace has. */
+export function inetSocket(
+  task: Task,
+  family: number,
+  type: number,
+  protocol: number,
+): Socket | number {
   const { uid } = task.creds
   if (type === SOCK_STREAM) {
     if (protocol !== 0 && protocol !== IPPROTO_TCP) return NO_PROTOCOL
-    return new TcpSocket(task.kernel, family, uid)
+    return new TcpSocket(task.nsproxy.net, family, uid)
   }
   if (type === SOCK_DGRAM) {
     if (protocol !== 0 && protocol !== IPPROTO_UDP) return NO_PROTOCOL
-    return new UdpSocket(task.kernel, family, uid)
+    return new UdpSocket(task.nsproxy.net, family, uid)
   }
   if (type === SOCK_RAW)
     return task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_RAW) ? NO_PROTOCOL : -EPERM
@@ -33,4 +39,4 @@ function make(task: Task, family: number, type: number, protocol: number): Socke
 }
 
 for (const family of [AF_INET, AF_INET6])
-  registerFamily(family, (task, type, protocol) => make(task, family, type, protocol))
+  registerFamily(family, (task, type, protocol) => inetSocket(task, family, type, protocol))

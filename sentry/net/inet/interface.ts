@@ -36,8 +36,10 @@ const value = request.subarray(NAME_SIZE)
 
 /** The requests of netdevice(7) that any socket takes; -ENOTTY for others. */
 export function interfaceIoctl(task: Task, command: number, arg: number): number {
-  const { hostNetwork } = task.kernel
-  if (hostNetwork !== null) return hostNetwork.interfaceIoctl(task, command, arg)
+  const { hostNetwork, namespaces } = task.kernel
+  // Only the sandbox's own network namespace is that of the host.
+  if (hostNetwork !== null && task.nsproxy.net === namespaces.net)
+    return hostNetwork.interfaceIoctl(task, command, arg)
   if (command === SIOCGIFCONF) return listInterfaces(task, arg)
   if (!KNOWN.has(command)) return -ENOTTY
   if (task.mm.copyIn(task, arg, request, 0, IFREQ_SIZE) < 0) return -EFAULT

@@ -8,7 +8,7 @@ import {
   SO_REUSEADDR,
   SO_REUSEPORT,
 } from '../../../syscall-table/flags.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import { ANY4, ANY6, isV4 } from './address.ts'
 import type { InetSocket } from './inet-socket.ts'
@@ -105,14 +105,14 @@ interface InetSpace {
   readonly udp: Ports
 }
 
-const spaces = new WeakMap<Kernel, InetSpace>()
+const spaces = new WeakMap<NetNamespace, InetSpace>()
 
 /** The ports of IPPROTO_TCP or IPPROTO_UDP. */
-export function portsOf(kernel: Kernel, protocol: number): Ports {
-  let space = spaces.get(kernel)
+export function portsOf(net: NetNamespace, protocol: number): Ports {
+  let space = spaces.get(net)
   if (space === undefined) {
     space = { tcp: new Ports(), udp: new Ports() }
-    spaces.set(kernel, space)
+    spaces.set(net, space)
   }
   return protocol === IPPROTO_TCP ? space.tcp : space.udp
 }

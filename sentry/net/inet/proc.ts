@@ -40,8 +40,8 @@ function row(socket: InetSocket & { stateNumber: number }, index: number): strin
 }
 
 function publish(name: string, family: number, protocol: number): void {
-  setNetTable(name, kernel =>
-    portsOf(kernel, protocol)
+  setNetTable(name, net =>
+    portsOf(net, protocol)
       .all()
       .filter(socket => socket.family === family)
       .map((socket, index) => `${row(socket as TcpSocket | UdpSocket, index)}\n`)

@@ -37,7 +37,7 @@ import {
   TCP_LISTEN,
   TCP_SYN_SENT,
 } from '../../../syscall-table/flags.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import type { Message } from '../message.ts'
@@ -82,8 +82,8 @@ export class TcpSocket extends InetSocket {
   /** The listener in whose queue this connection or connecting socket waits. */
   #listener: TcpSocket | null = null
 
-  constructor(kernel: Kernel, family: number, uid: number) {
-    super(kernel, family, SOCK_STREAM, IPPROTO_TCP, uid)
+  constructor(net: NetNamespace, family: number, uid: number) {
+    super(net, family, SOCK_STREAM, IPPROTO_TCP, uid)
     this.sendBuffer = INITIAL_SEND
     this.receiveBuffer = INITIAL_RECEIVE
   }
@@ -191,7 +191,7 @@ export class TcpSocket extends InetSocket {
   }
 
   #establish(listener: TcpSocket): void {
-    const server = new TcpSocket(this.kernel, listener.family, listener.uid)
+    const server = new TcpSocket(this.net, listener.family, listener.uid)
     server.inherit(listener)
     server.ip = this.peerIp
     server.peerIp = this.ip

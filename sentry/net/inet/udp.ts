@@ -32,7 +32,7 @@ import {
   TCP_CLOSE,
   TCP_ESTABLISHED,
 } from '../../../syscall-table/flags.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import { sendSignal } from '../../kernel/signal-send.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
@@ -69,8 +69,8 @@ class Datagram extends Segment {
 }
 
 export class UdpSocket extends InetSocket {
-  constructor(kernel: Kernel, family: number, uid: number) {
-    super(kernel, family, SOCK_DGRAM, IPPROTO_UDP, uid)
+  constructor(net: NetNamespace, family: number, uid: number) {
+    super(net, family, SOCK_DGRAM, IPPROTO_UDP, uid)
   }
 
   override get listening(): boolean {
