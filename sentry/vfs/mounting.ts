@@ -261,7 +261,10 @@ export function setMountFlags(mount: Mount, wanted: number): number {
 /** MS_SHARED and its like, with MS_REC on all mounts below. */
 export function setPropagation(task: Task, at: Path, type: number, recursive: number): number {
   const { mount, dentry } = at
-  if (dentry !== mount.root || mount.namespace !== task.nsproxy.mnt) return -EINVAL
+  // Of another namespace, too, if one has power over that.
+  const owner = mount.namespace?.owner
+  if (dentry !== mount.root || !owner) return -EINVAL
+  if (!task.creds.capableIn(owner, CAP_SYS_ADMIN)) return -EPERM
   for (const each of recursive !== 0 ? mount.tree() : [mount]) changePropagation(each, type)
   return 0
 }
@@ -277,7 +280,7 @@ export function moveMount(task: Task, from: Path, place: Path): number {
   if (attached ? mount.namespace !== mnt || mount.locked : !isDetachedTree(mount)) return -EINVAL
   if (from.dentry !== mount.root) return -EINVAL
   if (at.dentry.deleted) return -ENOENT
-  if (mount.root.inode!.isDir !== at.dentry.inode!.isDir) return -ENOTDIR
+  if (mount.root.inode!.isDir !== at.dentry.inode!.isDir) return -EINVAL
   if (attached && mount.parent!.peers !== null) return -EINVAL
   if (at.mount.peers !== null && mount.tree().some(each => each.unbindable)) return -EINVAL
   if (at.mount.isBelow(mount)) return -ELOOP
