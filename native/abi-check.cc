@@ -5,6 +5,7 @@
 #include <asm/unistd.h>
 #include <cstddef>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
@@ -83,6 +84,7 @@ SIZE(WINSIZE, struct winsize)
 SIZE(F_OWNER_EX, struct f_owner_ex)
 SIZE(OPEN_HOW, struct open_how)
 SIZE(INOTIFY_EVENT, struct inotify_event)
+SIZE(IOCB, struct iocb)
 FIELD(TIMEX_TIME, struct timex, time)
 FIELD(TIMEX_TAI, struct timex, tai)
 FIELD(RUSAGE_NIVCSW, struct rusage, ru_nivcsw)

@@ -849,6 +849,73 @@ export function readMountAttr(v: DataView, at: number, into: MountAttr): void {
   into.usernsFd = getU64(v, at + 24)
 }
 
+export const SIZEOF_IOCB = 64
+export const IOCB_DATA = 0
+export const IOCB_KEY = 8
+export const IOCB_RW_FLAGS = 12
+export const IOCB_OPCODE = 16
+export const IOCB_REQPRIO = 18
+export const IOCB_FILDES = 20
+export const IOCB_BUF = 24
+export const IOCB_NBYTES = 32
+export const IOCB_OFFSET = 40
+export const IOCB_RESERVED2 = 48
+export const IOCB_FLAGS = 56
+export const IOCB_RESFD = 60
+export const IOCB_FIELD = { data: 0, key: 8, rwFlags: 12, opcode: 16, reqprio: 18, fildes: 20, buf: 24, nbytes: 32, offset: 40, reserved2: 48, flags: 56, resfd: 60 } as const
+
+export interface Iocb {
+  dataLo: number
+  dataHi: number
+  key: number
+  rwFlags: number
+  opcode: number
+  reqprio: number
+  fildes: number
+  buf: number
+  nbytes: number
+  offset: number
+  reserved2: number
+  flags: number
+  resfd: number
+}
+
+export function newIocb(): Iocb {
+  return { dataLo: 0, dataHi: 0, key: 0, rwFlags: 0, opcode: 0, reqprio: 0, fildes: 0, buf: 0, nbytes: 0, offset: 0, reserved2: 0, flags: 0, resfd: 0 }
+}
+
+export function writeIocb(v: DataView, at: number, s: Iocb): void {
+  v.setUint32(at, s.dataLo, true)
+  v.setUint32(at + 4, s.dataHi, true)
+  v.setUint32(at + 8, s.key, true)
+  v.setInt32(at + 12, s.rwFlags, true)
+  v.setUint16(at + 16, s.opcode, true)
+  v.setInt16(at + 18, s.reqprio, true)
+  v.setUint32(at + 20, s.fildes, true)
+  setU64(v, at + 24, s.buf)
+  setU64(v, at + 32, s.nbytes)
+  setU64(v, at + 40, s.offset)
+  setU64(v, at + 48, s.reserved2)
+  v.setUint32(at + 56, s.flags, true)
+  v.setUint32(at + 60, s.resfd, true)
+}
+
+export function readIocb(v: DataView, at: number, into: Iocb): void {
+  into.dataLo = v.getUint32(at, true)
+  into.dataHi = v.getUint32(at + 4, true)
+  into.key = v.getUint32(at + 8, true)
+  into.rwFlags = v.getInt32(at + 12, true)
+  into.opcode = v.getUint16(at + 16, true)
+  into.reqprio = v.getInt16(at + 18, true)
+  into.fildes = v.getUint32(at + 20, true)
+  into.buf = getU64(v, at + 24)
+  into.nbytes = getU64(v, at + 32)
+  into.offset = getI64(v, at + 40)
+  into.reserved2 = getU64(v, at + 48)
+  into.flags = v.getUint32(at + 56, true)
+  into.resfd = v.getUint32(at + 60, true)
+}
+
 export const SIZEOF_INOTIFY_EVENT = 16
 export const INOTIFY_EVENT_WD = 0
 export const INOTIFY_EVENT_MASK = 4

@@ -65,6 +65,13 @@ class EventFd extends FileOps {
     return 8
   }
 
+  signal(): void {
+    if (this.#high === MAX_WORD && this.#low === MAX_WORD) return
+    this.#low = (this.#low + 1) >>> 0
+    if (this.#low === 0) this.#high++
+    this.queue.wake(POLLIN | POLLRDNORM)
+  }
+
   override poll(): number {
     let events = 0
     if (this.#low !== 0 || this.#high !== 0) events |= POLLIN
@@ -80,6 +87,16 @@ class EventFd extends FileOps {
       `eventfd-semaphore: ${this.#semaphore ? 1 : 0}\n`
     )
   }
+}
+
+/** Whether a file is an event counter. */
+export function isEventFd(file: File): boolean {
+  return file.ops instanceof EventFd
+}
+
+/** eventfd_signal: count one event, and no more than fit. */
+export function signalEventFd(file: File): void {
+  if (file.ops instanceof EventFd) file.ops.signal()
 }
 
 /** A new event counter; `flags` are O_*. */

@@ -9,6 +9,8 @@ import type { IpcNamespace } from './namespace.ts'
 /** Over all queues: Linux charges the memory to cgroups instead. */
 const MESSAGES_MAX = 1 << 20
 const BYTES_MAX = 64 << 20
+let messagesOverall = 0
+let bytesOverall = 0
 
 export interface Message {
   /** The type's 64 bits: a double where that is exact, which it is for all that programs use. */
@@ -50,12 +52,13 @@ export class MessageQueue extends IpcObject {
   put(message: Message): number {
     const namespace = this.#namespace
     const { length } = message.bytes
-    if (namespace.messages >= MESSAGES_MAX || namespace.messageBytes + length > BYTES_MAX)
-      return -ENOMEM
+    if (messagesOverall >= MESSAGES_MAX || bytesOverall + length > BYTES_MAX) return -ENOMEM
     this.messages.push(message)
     this.bytes += length
     namespace.messages++
     namespace.messageBytes += length
+    messagesOverall++
+    bytesOverall += length
     this.receivers.wake(0)
     return 0
   }
@@ -96,6 +99,8 @@ export class MessageQueue extends IpcObject {
     this.bytes -= length
     this.#namespace.messages--
     this.#namespace.messageBytes -= length
+    messagesOverall--
+    bytesOverall -= length
   }
 
   /** The sleepers look again: they find the queue removed, or its rules changed. */

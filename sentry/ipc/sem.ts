@@ -14,6 +14,7 @@ const SEMAEM = SEMVMX
 const SEMAPHORES_MAX = 4 << 20
 const UNDO_MAX = 4 << 20
 let undoOverall = 0
+let semaphoresOverall = 0
 
 /** One operation of semop(2). */
 export interface SemOp {
@@ -124,7 +125,7 @@ export class SemaphoreSet extends IpcObject {
     count: number,
     mode: number,
   ): SemaphoreSet | number {
-    if (namespace.semaphores + count > SEMAPHORES_MAX) return -ENOMEM
+    if (semaphoresOverall + count > SEMAPHORES_MAX) return -ENOMEM
     return new SemaphoreSet(task, namespace, count, mode)
   }
 
@@ -135,6 +136,7 @@ export class SemaphoreSet extends IpcObject {
     this.values = new Int32Array(count)
     this.pids = new Int32Array(count)
     namespace.semaphores += count
+    semaphoresOverall += count
   }
 
   get count(): number {
@@ -271,6 +273,7 @@ export class SemaphoreSet extends IpcObject {
   remove(): void {
     this.#namespace.sem.remove(this)
     this.#namespace.semaphores -= this.count
+    semaphoresOverall -= this.count
     for (const undo of [...this.undos]) undo.drop()
     for (const pending of this.pending) pending.finish(-EIDRM)
     this.pending.clear()

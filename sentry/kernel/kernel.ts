@@ -4,6 +4,7 @@ import { InotifyLimits } from '../fs/inotify-limits.ts'
 import type { HostNetwork } from '../net/host/network.ts'
 import type { Platform } from '../platform.ts'
 import { MountNamespace } from '../vfs/mount.ts'
+import { AioLimits } from './aio-limits.ts'
 import { CgroupSystem } from './cgroup.ts'
 import { HostEvents } from './host-events.ts'
 import { INITIAL_INO } from './namespace.ts'
@@ -89,6 +90,7 @@ export class Kernel {
   /** Queued signals by the real uid that pays for them: RLIMIT_SIGPENDING. */
   readonly queuedSignals = new Map<number, number>()
   readonly inotify = new InotifyLimits()
+  readonly aio = new AioLimits()
   /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */
   readonly cpuFeatures = { hwcap: 0, hwcap2: 0, minSigStackSize: 3376 }
   readonly #runQueue: Task[] = []

@@ -10,6 +10,7 @@ import {
   PROT_READ,
   RLIMIT_STACK,
 } from '../../syscall-table/flags.ts'
+import { type AioContext, dropAioContexts } from '../kernel/aio.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Platform } from '../platform.ts'
@@ -65,6 +66,8 @@ export class Mm {
   exeFile: File | null = null
   /** mlockall(MCL_FUTURE). */
   lockFuture = false
+  /** Contexts of io_setup(2) by their identifiers; null for nearly all. */
+  aio: Map<number, AioContext> | null = null
   /** Most pages there were: VmPeak. */
   peakPages = 0
   /** Kept by findGap. */
@@ -117,6 +120,7 @@ export class Mm {
   /** A user is gone; the last one gives the files back. The host frees the pages with the process. */
   unref(): void {
     if (--this.users > 0) return
+    if (this.aio !== null) dropAioContexts(this)
     this.vmas.clear(0, TASK_SIZE)
     this.exeFile?.unref()
     this.exeFile = null

@@ -31,6 +31,12 @@ import {
   sys_inotify_init,
   sys_inotify_init1,
   sys_inotify_rm_watch,
+  sys_io_cancel,
+  sys_io_destroy,
+  sys_io_getevents,
+  sys_io_pgetevents,
+  sys_io_setup,
+  sys_io_submit,
   sys_ioctl,
   sys_lseek,
   sys_memfd_create,
@@ -1292,6 +1298,33 @@ function call_sched_getaffinity(task: Task): number {
   return sys_sched_getaffinity(task, s[0]!, a[2]!, a[5]! * TWO32 + a[4]!)
 }
 
+function call_io_setup(task: Task): number {
+  const a = task.thread.args
+  return sys_io_setup(task, a[0]!, a[3]! * TWO32 + a[2]!)
+}
+
+function call_io_destroy(task: Task): number {
+  const a = task.thread.args
+  return sys_io_destroy(task, a[1]! * TWO32 + a[0]!)
+}
+
+function call_io_getevents(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_io_getevents(task, a[1]! * TWO32 + a[0]!, s[3]! * TWO32 + a[2]!, s[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
+}
+
+function call_io_submit(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_io_submit(task, a[1]! * TWO32 + a[0]!, s[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!)
+}
+
+function call_io_cancel(task: Task): number {
+  const a = task.thread.args
+  return sys_io_cancel(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!)
+}
+
 function call_epoll_create(task: Task): number {
   const s = task.thread.sargs
   return sys_epoll_create(task, s[0]!)
@@ -1846,6 +1879,12 @@ function call_statx(task: Task): number {
   return sys_statx(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[6]!, a[9]! * TWO32 + a[8]!)
 }
 
+function call_io_pgetevents(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_io_pgetevents(task, a[1]! * TWO32 + a[0]!, s[3]! * TWO32 + a[2]!, s[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, a[11]! * TWO32 + a[10]!)
+}
+
 function call_rseq(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -2118,11 +2157,11 @@ export const dispatch: ((task: Task) => number)[] = [
   call_sched_setaffinity, // 203 sched_setaffinity
   call_sched_getaffinity, // 204 sched_getaffinity
   notSupported, // 205 set_thread_area
-  notSupported, // 206 io_setup
-  notSupported, // 207 io_destroy
-  notSupported, // 208 io_getevents
-  notSupported, // 209 io_submit
-  notSupported, // 210 io_cancel
+  call_io_setup, // 206 io_setup
+  call_io_destroy, // 207 io_destroy
+  call_io_getevents, // 208 io_getevents
+  call_io_submit, // 209 io_submit
+  call_io_cancel, // 210 io_cancel
   notSupported, // 211 get_thread_area
   notSupported, // 212 lookup_dcookie
   call_epoll_create, // 213 epoll_create
@@ -2245,7 +2284,7 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 330 pkey_alloc
   notSupported, // 331 pkey_free
   call_statx, // 332 statx
-  notSupported, // 333 io_pgetevents
+  call_io_pgetevents, // 333 io_pgetevents
   call_rseq, // 334 rseq
   unknownCall, // 335
   unknownCall, // 336

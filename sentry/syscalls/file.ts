@@ -1,5 +1,6 @@
 // Calls on descriptors; each aspect has its own file.
 
+export * from './file-aio.ts'
 export * from './file-control.ts'
 export * from './file-copy.ts'
 export * from './file-inotify.ts'

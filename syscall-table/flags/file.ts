@@ -384,3 +384,15 @@ export const IN_ISDIR = 0x40000000
 export const IN_ONESHOT = 0x80000000
 export const IN_CLOEXEC = 0x80000
 export const IN_NONBLOCK = 0x800
+
+// io_submit(2).
+export const IOCB_CMD_PREAD = 0
+export const IOCB_CMD_PWRITE = 1
+export const IOCB_CMD_FSYNC = 2
+export const IOCB_CMD_FDSYNC = 3
+export const IOCB_CMD_POLL = 5
+export const IOCB_CMD_NOOP = 6
+export const IOCB_CMD_PREADV = 7
+export const IOCB_CMD_PWRITEV = 8
+export const IOCB_FLAG_RESFD = 1
+export const IOCB_FLAG_IOPRIO = 2

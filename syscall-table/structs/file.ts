@@ -82,6 +82,22 @@ export const fileStructs = {
   file_handle: { fields: { handleBytes: u32, handleType: i32 } },
   mount_attr: { fields: { attrSet: bits64, attrClr: bits64, propagation: bits64, usernsFd: u64 } },
   /** The fixed head; `len` bytes of NUL-padded name follow. */
+  iocb: {
+    fields: {
+      data: bits64,
+      key: u32,
+      rwFlags: i32,
+      opcode: u16,
+      reqprio: i16,
+      fildes: u32,
+      buf: u64,
+      nbytes: u64,
+      offset: i64,
+      reserved2: u64,
+      flags: u32,
+      resfd: u32,
+    },
+  },
   inotify_event: { fields: { wd: i32, mask: u32, cookie: u32, len: u32 } },
   iovec: { fields: { base: u64, len: u64 } },
   pollfd: { fields: { fd: i32, events: i16, revents: i16 } },

@@ -69,17 +69,15 @@ export const fileCalls = inArea('file', {
   io_setup: {
     nr: 206,
     args: { nrEvents: uint, ctx: addr },
-    todo: ENOSYS,
-    note: 'no asynchronous I/O, as without CONFIG_AIO',
+    partial: 'requests on pipes and sockets that have to wait keep io_submit waiting',
   },
-  io_destroy: { nr: 207, args: { ctx: addr }, todo: ENOSYS },
+  io_destroy: { nr: 207, args: { ctx: addr } },
   io_getevents: {
     nr: 208,
     args: { ctx: addr, minNr: off, nr: off, events: addr, timeout: inp('timespec') },
-    todo: ENOSYS,
   },
-  io_submit: { nr: 209, args: { ctx: addr, nr: off, iocbs: addr }, todo: ENOSYS },
-  io_cancel: { nr: 210, args: { ctx: addr, iocb: addr, result: addr }, todo: ENOSYS },
+  io_submit: { nr: 209, args: { ctx: addr, nr: off, iocbs: addr } },
+  io_cancel: { nr: 210, args: { ctx: addr, iocb: addr, result: addr } },
   getdents64: { nr: 217, args: { fd, dirp: addr, count: uint } },
   fadvise64: { nr: 221, args: { fd, offset: off, len: off, advice: flags('FADVISE') } },
   inotify_init: { nr: 253, args: {} },
@@ -177,7 +175,6 @@ export const fileCalls = inArea('file', {
   io_pgetevents: {
     nr: 333,
     args: { ctx: addr, minNr: off, nr: off, events: addr, timeout: inp('timespec'), sig: addr },
-    todo: ENOSYS,
   },
   io_uring_setup: {
     nr: 425,

@@ -33,6 +33,7 @@ const PRIORITY_COST = 48
 const DEFAULT_LIMIT = 819200
 /** Bytes of messages over all queues: Linux charges them to cgroups as well. */
 const HELD_MAX = 64 << 20
+let held = 0
 
 export class MqueueSuperBlock extends MemorySuperBlock {
   override readonly type = 'mqueue'
@@ -41,7 +42,6 @@ export class MqueueSuperBlock extends MemorySuperBlock {
   /** Where mq_open(2) looks: no path leads here. */
   readonly mount: Mount
   queues = 0
-  #held = 0
   readonly #charged = new Map<number, number>()
 
   constructor(kernel: Kernel, namespace: IpcNamespace) {
@@ -77,13 +77,13 @@ export class MqueueSuperBlock extends MemorySuperBlock {
 
   /** Account for the bytes of a message. */
   hold(bytes: number): boolean {
-    if (this.#held + bytes > HELD_MAX) return false
-    this.#held += bytes
+    if (held + bytes > HELD_MAX) return false
+    held += bytes
     return true
   }
 
   letGo(bytes: number): void {
-    this.#held -= bytes
+    held -= bytes
   }
 }
 

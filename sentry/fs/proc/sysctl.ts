@@ -253,8 +253,8 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['reserve', 0],
   ],
   fs: [
-    ['aio-max-nr', 65536],
-    ['aio-nr', 0],
+    numberRow('aio-max-nr', ({ kernel }) => kernel.aio, 'most', 1 << 20),
+    ['aio-nr', kernel => kernel.aio.used],
     ['file-max', FILE_MAX],
     ['file-nr', kernel => `${openFiles(kernel)}\t0\t${FILE_MAX}`],
     ['mount-max', 100000],
