@@ -6,6 +6,7 @@ import { deleteCommand } from './commands/delete.ts'
 import { doCommand } from './commands/do.ts'
 import { eventsCommand } from './commands/events.ts'
 import { featuresCommand } from './commands/features.ts'
+import { installCommand, uninstallCommand } from './commands/install.ts'
 import { killCommand } from './commands/kill.ts'
 import { listCommand } from './commands/list.ts'
 import { pauseCommand } from './commands/pause.ts'
@@ -26,6 +27,8 @@ const COMMANDS = [
   runCommand,
   specCommand,
   featuresCommand,
+  installCommand,
+  uninstallCommand,
   createCommand,
   startCommand,
   stateCommand,
