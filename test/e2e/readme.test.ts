@@ -46,6 +46,27 @@ describe('README.md', () => {
   })
 })
 
+describe.each(['docker', 'kubernetes', 'podman'])('docs/%s.md', name => {
+  const text = readFileSync(join(root, `docs/${name}.md`), 'utf8')
+
+  it('shows commands of ours that work', () => {
+    const commands = [...text.matchAll(/^ {4}(?:sudo )?runsc\/bin\/runsc (.*?)(?: \|.*)?$/gm)]
+    expect(commands.length).toBeGreaterThan(0)
+    for (const [line, words] of commands) {
+      const args = words!.split(' ')
+      if (!args.includes('--print'))
+        args.splice(1, 0, '--config_file', join(box.path, 'daemon.json'))
+      const { status, stderr } = run(runsc, args)
+      expect({ line, status, stderr }).toEqual({ line, status: 0, stderr: '' })
+    }
+  })
+
+  it('links to files that exist', () => {
+    for (const [, target] of text.matchAll(/\]\(([^)]+)\)/g))
+      expect(existsSync(join(root, 'docs', target!)), target).toBe(true)
+  })
+})
+
 describe('help', () => {
   it('is there for every command', () => {
     const overview = run(runsc, ['--help'])
