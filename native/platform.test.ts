@@ -43,12 +43,17 @@ const NR_EXIT = 60
 const MAP_ANON = 0x22
 const MAP_SHARED = 1
 
-/** The host pid of the stub process that was made last. */
-function newestChild(): number {
-  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
-    .trim()
-    .split(' ')
-  return Math.max(...children.map(Number))
+/** The host pids of the `count` stub processes that run a program; others wait for an answer or for use. */
+function runningChildren(m: Machine, count: number): number[] {
+  for (let i = 0; i < 1000; i++) {
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim()
+    const stat = (pid: string) => readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const running = children.split(' ').filter(pid => /\) R /.test(stat(pid)))
+    if (running.length === count) return running.map(Number)
+    // Lets threads go on that have not rung for their answer yet.
+    m.platform.wait(Number(process.hrtime.bigint()) + 5e6)
+  }
+  throw new Error(`not ${count} processes run`)
 }
 
 const root = process.getuid?.() === 0
@@ -322,7 +327,7 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
   it('reports processes that die without an order, and none that were killed', () => {
     const t = m.run(PROGRAMS.timeLoop)
     m.platform.resume(t, 0)
-    process.kill(newestChild(), 'SIGKILL')
+    for (const pid of runningChildren(m, 1)) process.kill(pid, 'SIGKILL')
     m.next()
     expect([t.event, t.exitStatus]).toEqual([EV_DEAD, SIGKILL])
     m.platform.release(t)
@@ -427,11 +432,7 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
     it('serves many processes that die at once', () => {
       const threads = Array.from({ length: 20 }, () => m.run(PROGRAMS.timeLoop))
       for (const t of threads) m.platform.resume(t, 0)
-      const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
-        .trim()
-        .split(' ')
-        .map(Number)
-      for (const pid of children.sort((a, b) => b - a).slice(0, 20)) process.kill(pid, 'SIGKILL')
+      for (const pid of runningChildren(m, 20)) process.kill(pid, 'SIGKILL')
       for (let i = 0; i < 20; i++) {
         const t = m.next()
         expect(t.event).toBe(EV_DEAD)

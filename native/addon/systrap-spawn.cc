@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "systrap.h"
@@ -221,11 +222,54 @@ int Platform::awaitZygote(std::string* failure) {
 int Platform::spawn(Thread* t) {
   if (t->state != State::kNew || t->space) return -EINVAL;
   if (zygote_->state == State::kDead) return -EIO;
+  if (spareReady_) {
+    takeSpare(t);
+  } else if (int r = orderProcess(t); r < 0) {
+    return r;
+  }
+  orderSpare();
+  return 0;
+}
+
+int Platform::orderProcess(Thread* t) {
   t->space = makeSpace();
   if (!t->space) return -ENOMEM;
   spawns_.push_back(t->id);
   runSpawnQueue();
   return 0;
+}
+
+// One fresh process waits for the next exec, which then need not wait for a fork.
+void Platform::orderSpare() {
+  if (spare_) return;
+  int id = newThread();
+  if (id < 0) return;
+  Thread* t = thread(static_cast<uint32_t>(id));
+  spare_ = t;
+  if (orderProcess(t) < 0) dropSpare();
+}
+
+void Platform::dropSpare() {
+  Thread* t = spare_;
+  spare_ = nullptr;
+  spareReady_ = false;
+  release(t);
+}
+
+// The process that has started as the spare one is `t`'s from now on. It still waits in its first ring.
+void Platform::takeSpare(Thread* t) {
+  int id = t->id;
+  Thread* spare = spare_;
+  int spareId = spare->id;
+  std::swap(*t, *spare);
+  t->id = id;
+  spare->id = spareId;
+  std::ranges::replace(t->process->members, spare, t);
+  t->token = newToken(t);
+  t->slot->token = t->token;
+  *record(t) = *record(spare);
+  dropSpare();
+  queueEvent(t, STUB_EV_STARTED);
 }
 
 // The zygote forks one process at a time.

@@ -42,11 +42,16 @@ void Platform::setState(Thread* t, State state) {
   t->state = state;
 }
 
-// Make `child` the thread that will start in the slot `index` of its space, and ring with its token.
-void Platform::startChild(Thread* parent, Thread* child, uint32_t index) {
+// What a thread rings with: it names the context, and no other thread can know it.
+uint64_t Platform::newToken(const Thread* t) const {
   uint64_t random = 0;
   if (getrandom(&random, sizeof random, 0) != sizeof random) random = Ticks();
-  child->token = (random << 12) | static_cast<uint64_t>(child->id);
+  return (random << 12) | static_cast<uint64_t>(t->id);
+}
+
+// Make `child` the thread that will start in the slot `index` of its space, and ring with its token.
+void Platform::startChild(Thread* parent, Thread* child, uint32_t index) {
+  child->token = newToken(child);
   child->index = index;
   child->slot = reinterpret_cast<StubSlot*>(child->space->slots + index * STUB_SLOT_SIZE);
   child->slot->token = child->token;
@@ -225,6 +230,7 @@ void Platform::reportDead(Thread* t, int status) {
   t->token = 0;
   clearOps(t);
   setState(t, State::kDead);
+  if (t == spare_) return dropSpare();
   record(t)->exitStatus = status;
   queueEvent(t, kEventDead);
 }

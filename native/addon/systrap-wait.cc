@@ -327,7 +327,11 @@ void Platform::rung(Thread* t, uint64_t id) {
     pump(t);
   } else if (t->fresh) {
     takeEvent(t);
-    queueEvent(t, STUB_EV_STARTED);
+    if (t == spare_) {
+      spareReady_ = true;
+    } else {
+      queueEvent(t, STUB_EV_STARTED);
+    }
   } else if (t == zygote_) {
     runSpawnQueue();
   }

@@ -181,6 +181,11 @@ class Platform {
   int prepareClone(Thread* parent, Thread* child, PendingOp* p);
   void startChild(Thread* parent, Thread* child, uint32_t index);
   void runSpawnQueue();
+  int orderProcess(Thread* t);
+  void orderSpare();
+  void dropSpare();
+  void takeSpare(Thread* t);
+  uint64_t newToken(const Thread* t) const;
   // systrap-memory.cc
   int learnFpu();
   void takeFetched(const Thread* t);
@@ -255,6 +260,9 @@ class Platform {
   // An FPU state as the kernel writes it, with its sizes and magic words, in the initial state.
   std::vector<uint8_t> fpu_;
   Thread* zygote_ = nullptr;
+  // A process that waits to be taken by spawn(), once it has started.
+  Thread* spare_ = nullptr;
+  bool spareReady_ = false;
   pid_t zygotePid_ = 0;
   // Threads for which a notification must be received soon.
   int expected_ = 0;
