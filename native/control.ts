@@ -1,4 +1,4 @@
-// The listening socket of a sandbox: types of native/addon/control.cc.
+// The listening socket of a sandbox: types of native/addon/control.cc and pty.cc.
 
 import type { HostFd } from './index.ts'
 import { addon } from './load.ts'
@@ -6,6 +6,7 @@ import { addon } from './load.ts'
 interface Control {
   listenUnix(path: string): HostFd
   accept(fd: HostFd): HostFd
+  openPty(fds: Int32Array): number
 }
 
 const control = addon as unknown as Control
@@ -14,3 +15,5 @@ const control = addon as unknown as Control
 export const listenUnix = control.listenUnix
 /** The next connection on a listening socket, close-on-exec and nonblocking; or -errno. */
 export const accept = control.accept
+/** A pseudo-terminal of the host, [master, slave]; the slave is in raw mode. */
+export const openPty = control.openPty

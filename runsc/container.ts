@@ -25,6 +25,7 @@ const KILL_TIMEOUT_MS = 10_000
 interface BundleOptions extends GlobalOptions {
   bundle: string
   pidFile?: string
+  consoleSocket?: string
 }
 
 /** `runsc create`: the sandbox waits for `start`. */
@@ -39,7 +40,13 @@ export async function startContainer(store: StateStore, id: string): Promise<voi
   const status = statusOf(state)
   if (status !== 'created')
     throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
-  await request(store.controlSocket(id), { command: 'start' })
+  try {
+    await request(store.controlSocket(id), { command: 'start' })
+  } catch (error) {
+    // A program that cannot run will not run later either.
+    if (isAlive(state)) process.kill(state.pid, 'SIGKILL')
+    throw error
+  }
   store.save({ ...state, started: true })
   await afterStart(state)
 }
@@ -127,7 +134,7 @@ export async function runOnce(
 }
 
 async function attend(sandbox: Sandbox): Promise<number> {
-  const stop = forwardSignals(sandbox)
+  const stop = forwardSignals(sandbox.pid)
   try {
     return await sandbox.exited
   } finally {
@@ -173,6 +180,7 @@ async function prepare(
       globals: options,
       controlSocket: store.controlSocket(id),
       cgroup,
+      ...(options.consoleSocket === undefined ? {} : { consoleSocket: options.consoleSocket }),
       ...how,
     })
     Object.assign(state, {

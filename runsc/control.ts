@@ -1,25 +1,57 @@
-// The client of a sandbox's control socket: one JSON object per line each way. sentry/control.ts answers.
+// The client of a sandbox's control socket: one JSON object per line each way, descriptors may go with the request.
+// sentry/control.ts answers.
 
-import { createConnection } from 'node:net'
+import { createConnection, Socket } from 'node:net'
+import { close, type HostFd, sendMessage } from '../native/index.ts'
+import { EAGAIN, errnoMessage } from '../syscall-table/errno.ts'
+import { connectTo } from './console.ts'
 import { CliError } from './errors.ts'
 
 /** Answers are small; a longer one is from a sandbox that is no longer itself. */
 const MAX_ANSWER_BYTES = 4 << 20
 
 /** What the sentry answers: `error` is one line for people. */
-export type Answer = { error: string } | { error?: undefined; [key: string]: unknown }
+export type Answer =
+  | { error: string; exitStatus?: number }
+  | { error?: undefined; [key: string]: unknown }
+
+export type Message = { command: string; [key: string]: unknown }
 
 /** Send one request and wait for its answer. Fails when the sandbox is gone or answers with an error. */
-export function request(
+export async function request(socket: string, message: Message): Promise<Answer> {
+  return ask(createConnection(socket), message, Buffer.from(`${JSON.stringify(message)}\n`))
+}
+
+/** The same, with descriptors; they stay the caller's. */
+export async function requestWith(
   socket: string,
-  message: { command: string; [key: string]: unknown },
+  message: Message,
+  fds: readonly HostFd[],
 ): Promise<Answer> {
+  const line = Buffer.from(`${JSON.stringify(message)}\n`)
+  const connection = connectTo(socket)
+  const failed = (n: number) =>
+    new CliError(`the sandbox did not take "${message.command}": ${errnoMessage(-n)}`)
+  if (connection < 0) throw failed(connection)
+  const n = sendMessage(connection, line, 0, line.length, Int32Array.from(fds), fds.length)
+  if (n < 0 && n !== -EAGAIN) {
+    close(connection)
+    throw failed(n)
+  }
+  return ask(new Socket({ fd: connection }), message, line.subarray(n))
+}
+
+function ask(connection: Socket, message: Message, rest: Buffer): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
-    const failed = (why: string) =>
-      reject(new CliError(`the sandbox did not take "${message.command}": ${why}`))
-    const connection = createConnection(socket)
+    const failed = (why: string, exitStatus?: number) =>
+      reject(
+        new CliError(
+          exitStatus === undefined ? `the sandbox did not take "${message.command}": ${why}` : why,
+          exitStatus === undefined ? {} : { exitStatus },
+        ),
+      )
     connection.on('error', error => failed(error.message))
     connection.on('data', (chunk: Buffer) => {
       length += chunk.length
@@ -30,20 +62,17 @@ export function request(
       try {
         const answer = JSON.parse(Buffer.concat(chunks).toString()) as Answer
         if (answer.error === undefined) resolve(answer)
-        else failed(String(answer.error))
+        else failed(String(answer.error), (answer as { exitStatus?: number }).exitStatus)
       } catch {
         failed('it ended before it answered')
       }
     })
-    connection.end(`${JSON.stringify(message)}\n`)
+    connection.end(rest)
   })
 }
 
 /** Send one request and do not wait for the answer: a paused sandbox reads it when it goes on. */
-export function post(
-  socket: string,
-  message: { command: string; [key: string]: unknown },
-): Promise<void> {
+export function post(socket: string, message: Message): Promise<void> {
   return new Promise((resolve, reject) => {
     const connection = createConnection(socket)
     connection.on('error', error =>

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
-import { cpus, totalmem } from 'node:os'
+import { cpus, constants as osConstants, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +18,7 @@ import { errnoMessage } from '../syscall-table/errno.ts'
 import { type ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { type OomScores, oomScores } from './cgroup/oom-score.ts'
 import type { Resources } from './cgroup/resources.ts'
+import { checkConsole, openConsole } from './console.ts'
 import { type Answer, request } from './control.ts'
 import { deviceConfigs, sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
@@ -33,15 +34,21 @@ import { relayTerminal } from './terminal.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
 /** Everything built lies beside the bundle; the sources are run from runsc/. */
-const build = here.endsWith('build') ? here : join(here, '../build')
+export const build = here.endsWith('build') ? here : join(here, '../build')
 const SOCK_SEQPACKET = 5
-const SOCK_STREAM = 1
+export const SOCK_STREAM = 1
 const NOBODY = 65534
 /** Namespaces of the processes that serve the sandbox. */
 const NAMESPACES = ['--mount', '--ipc', '--uts']
 const FIRST_INHERITED = 3
-/** Where the sentry's launcher tells that it has made the namespaces; cgroup files follow. */
-const LAUNCHER_REPORT = SENTRY_FDS.terminal + 1
+/** Words of the program's command line that the process list shows. */
+const MAX_TITLE = 64
+/** Where the sentry's launcher tells that it has made the namespaces. */
+const LAUNCHER_REPORT = SENTRY_FDS.standIn + 1
+/** The launcher's own end of the socket between the program and what stands for it. */
+const LAUNCHER_LINK = LAUNCHER_REPORT + 1
+/** Cgroup files follow. */
+const FIRST_ENTRANCE = LAUNCHER_LINK + 1
 
 export interface LaunchOptions {
   id: string
@@ -52,6 +59,8 @@ export interface LaunchOptions {
   controlSocket: string
   cgroup: ContainerCgroup | null
   waitForStart: boolean
+  /** --console-socket: who gets the master of the program's terminal. */
+  consoleSocket?: string
   /** The sandbox outlives this process. */
   detached: boolean
   /** Told what is no reason to fail. */
@@ -82,7 +91,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
   config.mounts = mounts
   const goferPair = pair(SOCK_SEQPACKET)
-  const terminalPair = spec.process.terminal ? pair(SOCK_STREAM) : null
+  const [relay, terminal] = openTerminal(options)
+  const linkPair = pair(SOCK_STREAM)
   const control = listen(options.controlSocket)
   const log = logFile(globals)
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
@@ -90,8 +100,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   config.cgroup = cgroupConfig(options.cgroup, placement.entrances.length)
 
   // The sentry first: everything else waits for it.
-  const inherited = [goferPair[1], control, stub, log, terminalPair?.[1] ?? null]
-  const sentry = startSentry(options, network, inherited, placement)
+  const inherited = [goferPair[1], control, stub, log, terminal]
+  const sentry = startSentry(options, network, inherited, linkPair, placement)
   try {
     await namespacesMade(options, sentry)
   } catch (error) {
@@ -99,8 +109,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     throw error
   }
   const gofer = startGofer(goferPair[0], attach, placement)
-  const owned = [...attach.map(({ fd }) => fd), ...goferPair, control, stub, log]
-  if (terminalPair !== null) owned.push(terminalPair[1])
+  const owned = [...attach.map(({ fd }) => fd), ...goferPair, ...linkPair, control, stub, log]
+  if (terminal !== null) owned.push(terminal)
   for (const fd of owned) closeSync(fd)
   closeAll(placement.entrances)
 
@@ -116,11 +126,25 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     },
   }
   await bootReport(sentry, exited)
-  if (terminalPair !== null && !options.detached) joinTerminal(terminalPair[0], sandbox, exited)
+  if (relay !== null) joinTerminal(relay, sandbox, exited)
   return sandbox
 }
 
-function pair(type: number): [number, number] {
+/** The two sides of the program's terminal, the sandbox's second; an engine has the first one itself. */
+function openTerminal({
+  spec,
+  detached,
+  consoleSocket,
+}: LaunchOptions): [relay: number | null, terminal: number | null] {
+  const { terminal, consoleSize } = spec.process
+  checkConsole(terminal, detached, consoleSocket)
+  if (!terminal) return [null, null]
+  return consoleSocket === undefined
+    ? pair(SOCK_STREAM)
+    : [null, openConsole(consoleSocket, consoleSize)]
+}
+
+export function pair(type: number): [number, number] {
   const fds = new Int32Array(2)
   const n = socketpair(type, fds)
   if (n < 0) throw new CliError(`cannot make a socket pair: ${errnoMessage(-n)}`)
@@ -165,7 +189,8 @@ function launch(
   const { PORTCULLIS_RECORD_CODE: record } = process.env
   return spawn(join(build, 'launcher'), [...command, join(build, 'load.cjs'), program, ...args], {
     stdio: [...stdio, ...entrances],
-    detached,
+    // In a session of its own: the terminal's signals come once only, from us.
+    detached: true,
     env: record === undefined ? {} : { PORTCULLIS_RECORD_CODE: record },
   })
 }
@@ -193,14 +218,17 @@ function startSentry(
   options: LaunchOptions,
   network: Network,
   [gofer, control, stub, log, terminal]: (number | null)[],
+  [ownLink, launcherLink]: [number, number],
   placement: Placement,
 ): ChildProcess {
   const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
   const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
-  const flags = [...NAMESPACES, '--pid', ...network.launcher]
+  const flags = [...NAMESPACES, '--pid', ...network.launcher, '--stand-in', String(LAUNCHER_LINK)]
+  if (options.consoleSocket !== undefined) flags.push('--terminal', String(SENTRY_FDS.terminal))
+  flags.push(...options.spec.process.args.slice(0, MAX_TITLE).flatMap(arg => ['--title', arg]))
   const stdio = [program, program, 'inherit' as const, 'pipe' as const, ...inherited]
   const reports = options.namespacesMade !== undefined
-  stdio.push(terminal ?? 'ignore', reports ? 'pipe' : 'ignore')
+  stdio.push(terminal ?? 'ignore', ownLink, reports ? 'pipe' : 'ignore', launcherLink)
   if (reports) flags.push('--report-pid', String(LAUNCHER_REPORT))
   return launch('sentry', [], flags, stdio, placement, options.detached)
 }
@@ -225,7 +253,7 @@ function exitStatus(sentry: ChildProcess): Promise<number> {
     sentry.on('error', cause =>
       failed(new CliError(`cannot start the sentry: ${cause.message}`, { cause })),
     )
-    sentry.on('exit', (code, signal) => done(code ?? 128 + (signal === 'SIGKILL' ? 9 : 15)))
+    sentry.on('exit', (code, signal) => done(code ?? 128 + osConstants.signals[signal!]))
   })
 }
 
@@ -281,7 +309,7 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
 function cgroupConfig(cgroup: ContainerCgroup | null, entrances: number): CgroupConfig | null {
   if (cgroup === null) return null
   const { version, paths, resources } = cgroup
-  const join = Array.from({ length: entrances }, (_, i) => LAUNCHER_REPORT + 1 + i)
+  const join = Array.from({ length: entrances }, (_, i) => FIRST_ENTRANCE + i)
   return { version, paths, join, limits: sandboxLimits(resources) }
 }
 

@@ -2,8 +2,6 @@
 
 import { spawnSync } from 'node:child_process'
 import { Socket } from 'node:net'
-import { constants } from 'node:os'
-import type { Sandbox } from './sandbox.ts'
 
 /** Signals that a foreground `runsc` passes on to the program instead of dying of them. */
 const FORWARDED = [
@@ -14,15 +12,21 @@ const FORWARDED = [
   'SIGUSR1',
   'SIGUSR2',
   'SIGCONT',
+  'SIGALRM',
+  'SIGIO',
+  'SIGPWR',
 ] as const
 
-/** Pass signals on to the program until the returned function is called. */
-export function forwardSignals(sandbox: Sandbox): () => void {
+/** Pass signals on to the process that stands for the program until the returned function is called. */
+export function forwardSignals(pid: number): () => void {
   const handlers = FORWARDED.map(name => {
-    const handler = () =>
-      void sandbox
-        .control({ command: 'signal', signal: constants.signals[name], all: false })
-        .catch(() => {})
+    const handler = () => {
+      try {
+        process.kill(pid, name)
+      } catch {
+        // It has ended: so shall we.
+      }
+    }
     process.on(name, handler)
     return [name, handler] as const
   })

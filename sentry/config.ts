@@ -14,8 +14,10 @@ export const SENTRY_FDS = {
   report: 7,
   /** Debug log and strace, or /dev/null. */
   log: 8,
-  /** The other side of the program's terminal: a stream socket of raw bytes; only with `terminal`. */
+  /** The other side of the program's terminal: a stream of raw bytes, a socket or a pseudo-terminal; only with `terminal`. */
   terminal: 9,
+  /** Stream socket to the process that stands for the first one on the host: see boot/stand-in.ts. */
+  standIn: 10,
 } as const
 
 /** The first line on the report pipe. */

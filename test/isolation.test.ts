@@ -63,7 +63,8 @@ const threads = (pid: number) => readdirSync(`/proc/${pid}/task`).map(Number)
 
 function kindOf(pid: number): Kind | null {
   const line = commandLine(pid)
-  if (line.includes('/launcher\0')) return null
+  // It shows the program's command line.
+  if (readlinkSync(`/proc/${pid}/exe`).endsWith('/launcher')) return null
   if (/\0gofer(\0|$)|gofer\.mjs/.test(line)) return 'gofer'
   if (/\0sentry(\0|$)|sentry\.mjs/.test(line)) return 'sentry'
   // The stub's arguments are gone with its stack.

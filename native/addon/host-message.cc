@@ -13,7 +13,7 @@ namespace {
 
 using Info = Napi::CallbackInfo;
 
-constexpr size_t kMaxFds = 16;
+constexpr size_t kMaxFds = 253;
 
 // socketpair(type, fds): an AF_UNIX pair into an Int32Array.
 Napi::Value JsSocketpair(const Info& info) {

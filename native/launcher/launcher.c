@@ -4,38 +4,31 @@
 //
 //   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--join-net PATH] [--loopback]
 //            [--sysctl PATH=VALUE]... [--die-with-parent] [--report-pid FD] [--filter FILE] [--join-cgroup FD]...
-//            [--oom-score-adj N] -- PROGRAM ARGUMENT...
+//            [--oom-score-adj N] [--stand-in FD] [--terminal FD] [--title WORD]... -- PROGRAM ARGUMENT...
 //
 // With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
 // mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --join-net enters a
 // network namespace that exists, --loopback brings up its lo, --sysctl sets what is below /proc/sys there. --filter
 // installs a seccomp filter (struct sock_filter[]) before the program starts. --join-cgroup is a cgroup.procs file through
 // which the launcher itself enters a cgroup; the program inherits it and enters when it has loaded its own code, so that
-// this does not count for the container.
+// this does not count for the container. With --stand-in, signals do not go to the program but to the first process
+// of the sandbox, as stand-in.h has it; --terminal is a terminal to hold for it, and --title what ps(1) is to show.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "stand-in.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define EXIT_SETUP 128
 // Version 1 has a dozen controllers.
 #define MAX_CGROUPS 32
 #define MAX_SYSCTLS 64
+#define MAX_TITLE 64
 
 struct Config {
   int namespaces;
@@ -50,6 +43,10 @@ struct Config {
   const char *oom_score_adj;
   int cgroups[MAX_CGROUPS];
   int cgroup_count;
+  int stand_in_fd;
+  int terminal_fd;
+  const char *title[MAX_TITLE];
+  int title_count;
   char **program;
 };
 
@@ -88,7 +85,7 @@ static int descriptor(const char *argument) {
 }
 
 static struct Config parse(char **argv) {
-  struct Config config = {.report_fd = -1};
+  struct Config config = {.report_fd = -1, .stand_in_fd = -1, .terminal_fd = -1};
   char **p = argv + 1;
   for (; *p && strcmp(*p, "--"); p++) {
     int flag = namespace_flag(*p);
@@ -110,6 +107,13 @@ static struct Config parse(char **argv) {
       config.loopback = 1;
     } else if (!strcmp(*p, "--sysctl") && p[1] && config.sysctl_count < MAX_SYSCTLS) {
       config.sysctls[config.sysctl_count++] = *++p;
+    } else if (!strcmp(*p, "--stand-in") && p[1]) {
+      config.stand_in_fd = descriptor(*++p);
+    } else if (!strcmp(*p, "--terminal") && p[1]) {
+      config.terminal_fd = descriptor(*++p);
+    } else if (!strcmp(*p, "--title") && p[1]) {
+      if (config.title_count < MAX_TITLE) config.title[config.title_count++] = p[1];
+      p++;
     } else if (!strcmp(*p, "--filter") && p[1]) {
       config.filter = *++p;
     } else {
@@ -197,7 +201,10 @@ __attribute__((noreturn)) static void run(const struct Config *config) {
   if (config->pid_namespace && (config->namespaces & CLONE_NEWNS)) {
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) fail("mount /proc");
   }
+  // Signals of a terminal are for who stands for the program.
+  setsid();
   if (config->report_fd >= 0) close(config->report_fd);
+  if (config->stand_in_fd >= 0) fcntl(config->stand_in_fd, F_SETFD, FD_CLOEXEC);
   if (config->filter) install_filter(config->filter);
   execvp(config->program[0], config->program);
   fail(config->program[0]);
@@ -235,6 +242,35 @@ static void report(int fd) {
   close(fd);
 }
 
+// Put the title where ps(1) reads our arguments. `argv` has room for it: it was among them.
+static void set_title(const struct Config *config, int argc, char **argv) {
+  static char title[1 << 16];
+  size_t room = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]);
+  size_t length = 0;
+  if (room > sizeof title) room = sizeof title;
+  for (int i = 0; i < config->title_count; i++) {
+    size_t size = strlen(config->title[i]) + 1;
+    if (length + size > room) break;
+    memcpy(title + length, config->title[i], size);
+    length += size;
+  }
+  if (length == 0) return;
+  take_name(title);
+  memset(argv[0], 0, (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]));
+  memcpy(argv[0], title, length);
+}
+
+// Wait for the program, and end as it does.
+static int attend(const struct Config *config, int argc, char **argv) {
+  // Nobody's pipes are kept open. The program watches descriptor 3 only until it has started.
+  syscall(SYS_close_range, config->stand_in_fd < 0 ? 4 : 5, ~0U, 0);
+  if (config->stand_in_fd < 0) return wait_for_child();
+  silence();
+  set_title(config, argc, argv);
+  drop_capabilities();
+  stand_in(4, child);
+}
+
 int main(int argc, char **argv) {
   if (argc < 2) usage("none");
   struct Config config = parse(argv);
@@ -244,19 +280,23 @@ int main(int argc, char **argv) {
   set_up_network(&config);
   int ends[2];
   if (pipe(ends) < 0) fail("pipe");
-  forward_signals();
+  sigset_t mask;
+  if (config.stand_in_fd >= 0) hold_signals(&mask);
+  else forward_signals();
+  if (config.terminal_fd >= 0) control_terminal(config.terminal_fd);
   pid_t pid = fork();
   if (pid < 0) fail("fork");
   if (pid == 0) {
     close(ends[1]);
+    if (config.stand_in_fd >= 0) sigprocmask(SIG_SETMASK, &mask, NULL);
     die_with_launcher(ends[0]);
     run(&config);
   }
   child = pid;
   enter_cgroups(&config);
   if (config.report_fd >= 0) report(config.report_fd);
-  // Keep nobody's pipes open; the child watches ours only until it has started.
+  int link = config.stand_in_fd < 0 ? -1 : fcntl(config.stand_in_fd, F_DUPFD, 5);
   if (ends[1] != 3) dup2(ends[1], 3);
-  syscall(SYS_close_range, 4, ~0U, 0);
-  return wait_for_child();
+  if (link >= 0) dup2(link, 4);
+  return attend(&config, argc, argv);
 }

@@ -14,6 +14,9 @@ export const createCommand = () =>
     .argument('<id>')
     .option('-b, --bundle <dir>', 'the bundle', '.')
     .option('--pid-file <file>', "where to write the container's pid")
+    .option('--console-socket <path>', "Unix socket that gets the master of the program's terminal")
+    .option('--no-pivot', 'accepted for runc: the sandbox has no need of it')
+    .option('--no-new-keyring', 'accepted for runc: the sandbox has its own')
     .action(async (id: string, _options: unknown, command: Command) => {
       await createContainer(command.optsWithGlobals<CreateOptions>(), id)
     })

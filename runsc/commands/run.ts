@@ -5,6 +5,7 @@ import type { GlobalOptions } from '../options.ts'
 interface RunOptions extends GlobalOptions {
   bundle: string
   pidFile?: string
+  consoleSocket?: string
   detach: boolean
 }
 
@@ -14,6 +15,9 @@ export const runCommand = () =>
     .argument('<id>')
     .option('-b, --bundle <dir>', 'the bundle', '.')
     .option('--pid-file <file>', "where to write the container's pid")
+    .option('--console-socket <path>', "Unix socket that gets the master of the program's terminal")
+    .option('--no-pivot', 'accepted for runc: the sandbox has no need of it')
+    .option('--no-new-keyring', 'accepted for runc: the sandbox has its own')
     .option(
       '-d, --detach',
       'return once the program runs; the container stays until it is deleted',

@@ -1,4 +1,5 @@
-// The first process of the sandbox, made from the configuration rather than by clone.
+// Processes made from a configuration rather than by clone: the first one of the sandbox, and those of
+// `runsc exec`.
 
 import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
 import { AT_FDCWD, O_NONBLOCK, O_RDONLY } from '../../syscall-table/flags.ts'
@@ -27,14 +28,22 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 const EXIT_NOT_FOUND = 127
 const EXIT_NOT_EXECUTABLE = 126
 
-/** Make process 1 as root with all capabilities, for setting up; it becomes the program's user in `startProgram`. */
+/** Make process 1 as root with all capabilities, for setting up; `prepareProgram` makes it the program's user. */
 export function createInit(kernel: Kernel): Task {
+  const task = createProcess(kernel)
+  if (typeof task === 'number') throw new BootError(`make the first thread: ${errnoMessage(-task)}`)
+  kernel.init = task.group
+  becomeReaper(task.group)
+  return task
+}
+
+/** A process without a parent, in the root directory of the container and a session of its own. */
+export function createProcess(kernel: Kernel): Task | number {
   const thread = kernel.platform.newThread()
-  if (typeof thread === 'number')
-    throw new BootError(`make the first thread: ${errnoMessage(-thread)}`)
+  if (typeof thread === 'number') return thread
   const { namespaces } = kernel
   const pid = namespaces.pidForChildren.newPid([])
-  if (typeof pid === 'number') throw new BootError(`make process 1: ${errnoMessage(-pid)}`)
+  if (typeof pid === 'number') return pid
   const pgrp = newSession(pid)
   const group = new ThreadGroup(kernel, pid, null, pgrp, new SigHandlers(), defaultRlimits())
   const root = { mount: kernel.mounts.root, dentry: kernel.mounts.root.root }
@@ -53,22 +62,20 @@ export function createInit(kernel: Kernel): Task {
   group.leader = task
   group.tasks.push(task)
   pgrp.session.leader = group
-  kernel.init = group
   pid.task = task
   pid.group = group
-  becomeReaper(group)
   kernel.tasks.add(task)
   kernel.groups.add(group)
   kernel.taskOfThread[thread.id] = task
   return task
 }
 
-/** Give init its user, limits and directory, and let it execute the configured program. */
-export function startProgram(
+/** Give the process its user, limits and directory. Returns the file of its program, which exists. */
+export function prepareProgram(
   task: Task,
   config: ProcessConfig,
   seccomp: SeccompState | null,
-): void {
+): string {
   setLimits(task, config)
   setScheduling(task, config)
   task.creds = credsOf(config)
@@ -76,14 +83,19 @@ export function startProgram(
   task.personality = config.personality
   task.fs.umask = config.umask
   enterDirectory(task, config.cwd)
-  enterSeccomp(task, seccomp)
   const file = findProgram(task, config)
+  enterSeccomp(task, seccomp)
+  return file
+}
+
+/** Let it execute `file`. */
+export function startProgram(task: Task, config: ProcessConfig, file: string): void {
   const env = withHome(task, config)
   const error = bootProgram(task, { dfd: AT_FDCWD, path: file, flags: 0 }, config.args, env)
   if (error < 0) throw execError(file, error)
   const { platform } = task.kernel
   const spawned = platform.spawn(task.thread)
-  if (spawned < 0) throw new BootError(`start the first process: ${errnoMessage(-spawned)}`)
+  if (spawned < 0) throw new BootError(`start the process: ${errnoMessage(-spawned)}`)
 }
 
 function setLimits(task: Task, config: ProcessConfig): void {
@@ -149,7 +161,11 @@ function readText(task: Task, path: string): string {
 /** execvp(3): a name without a slash is looked for in the program's own PATH. */
 function findProgram(task: Task, config: ProcessConfig): string {
   const name = config.args[0] ?? ''
-  if (name.includes('/')) return name
+  if (name.includes('/')) {
+    const error = checkProgram(task, name)
+    if (error < 0) throw execError(name, error)
+    return name
+  }
   const path = config.env.find(entry => entry.startsWith('PATH='))?.slice(5) ?? DEFAULT_PATH
   let denied = false
   for (const directory of path.split(':')) {
@@ -162,6 +178,14 @@ function findProgram(task: Task, config: ProcessConfig): string {
   }
   if (denied) throw new BootError(`exec: "${name}": permission denied`, EXIT_NOT_EXECUTABLE)
   throw new BootError(`exec: "${name}": executable file not found in $PATH`, EXIT_NOT_FOUND)
+}
+
+/** What can be told before the program is to run: it is there, and a file that somebody may execute. */
+function checkProgram(task: Task, file: string): number {
+  const n = walkPath(task, AT_FDCWD, file, WALK_FOLLOW)
+  if (n < 0) return n
+  const { isRegular, mode } = walk.dentry.inode!
+  return isRegular && (mode & 0o111) !== 0 ? 0 : -EACCES
 }
 
 function execError(file: string, error: number): BootError {

@@ -2,47 +2,38 @@
 // the control socket.
 
 import { errnoMessage } from '../../syscall-table/errno.ts'
-import {
-  AT_FDCWD,
-  MS_RDONLY,
-  O_RDONLY,
-  O_WRONLY,
-  POLLRDHUP,
-  S_IFCHR,
-  SIGKILL,
-} from '../../syscall-table/flags.ts'
-import { type MountConfig, type SandboxConfig, SENTRY_FDS } from '../config.ts'
+import { AT_FDCWD, MS_RDONLY, POLLRDHUP, S_IFCHR, SIGKILL } from '../../syscall-table/flags.ts'
+import { type MountConfig, type ProcessConfig, type SandboxConfig, SENTRY_FDS } from '../config.ts'
 import { ControlServer } from '../control.ts'
 import { makeDev } from '../fs/dev/registry.ts'
 import '../fs/file-systems.ts'
 import type { GoferClient } from '../fs/gofer/client.ts'
 import { GoferConnection } from '../fs/gofer/connection.ts'
 import { mountGofer } from '../fs/gofer/super.ts'
-import { hostFile } from '../fs/host/host-file.ts'
-import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
+import type { HostTerminal } from '../fs/host/terminal.ts'
 import { mountOverlay } from '../fs/overlay/mount.ts'
 import { groupExit } from '../kernel/exit.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { applyLimits, parseLimits } from '../kernel/limits.ts'
-import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
-import type { File } from '../vfs/file.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
 import { mountFlags, mountRoot } from '../vfs/mounting.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { BootError } from './boot-error.ts'
+import { containerCommands } from './commands.ts'
+import { Container } from './container.ts'
 import { makeDevices } from './devices.ts'
-import { createInit, startProgram } from './init.ts'
+import { createInit, prepareProgram, startProgram } from './init.ts'
 import { mountConfigured } from './mounts.ts'
 import { makePlace } from './places.ts'
 import { restrictPaths } from './restrict.ts'
 import { containerSeccomp } from './seccomp.ts'
+import { StandIn } from './stand-in.ts'
+import { openStreams, openTerminal } from './streams.ts'
 import { applySysctls } from './sysctls.ts'
 import { traceCalls } from './trace.ts'
 
 /** The root file system's attach point. */
 const ROOT_ATTACH = 0
-const SIGNAL_MAX = 64
 /** Device 5:1. */
 const CONSOLE_DEV = makeDev(5, 1)
 
@@ -78,17 +69,27 @@ export function startSandbox(
   kernel.hostEvents.watch(SENTRY_FDS.gofer, POLLRDHUP, {
     onHostEvent: () => groupExit(kernel.init, SIGKILL),
   })
-  const terminal = openStreams(kernel, init, config)
+  const terminal = openInitStreams(init, config.process)
+  const standIn = new StandIn(init.group, SENTRY_FDS.standIn)
+  standIn.terminal = terminal
+  const file = prepareProgram(init, config.process, seccomp)
   let started = false
   const start = () => {
     if (started) return
     started = true
-    startProgram(init, config.process, seccomp)
+    terminal?.followSize()
+    startProgram(init, config.process, file)
     if (config.strace) traceCalls(kernel, init, SENTRY_FDS.log)
   }
   if (!config.waitForStart) start()
-  serveControl(kernel, config, start, terminal)
-  return { end: () => terminal?.drain() }
+  const container = new Container(kernel, config, seccomp, start, terminal)
+  new ControlServer(kernel, SENTRY_FDS.control, containerCommands(container))
+  return {
+    end() {
+      terminal?.drain()
+      standIn.end()
+    },
+  }
 }
 
 function rootFileSystem(kernel: Kernel, config: SandboxConfig, gofer: GoferConnection): SuperBlock {
@@ -113,33 +114,11 @@ function attachPoint(
 }
 
 /** Descriptors 0, 1 and 2: the terminal of the sandbox, or what runsc was given. */
-function openStreams(kernel: Kernel, init: Task, config: SandboxConfig): HostTerminal | null {
-  const { process } = config
-  if (!process.terminal) {
-    const modes = [O_RDONLY, O_WRONLY, O_WRONLY]
-    modes.forEach((mode, fd) => {
-      const file = hostFile(kernel, fd, mode)
-      // A closed descriptor stays closed.
-      if (typeof file === 'number') return
-      file.inode.uid = process.uid
-      install(init, file, fd)
-    })
-    return null
-  }
-  const terminal = attachHostTerminal(
-    kernel,
-    SENTRY_FDS.terminal,
-    process.uid,
-    process.gid,
-    process.rows,
-    process.columns,
-  )
-  if (typeof terminal === 'number')
-    throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
-  for (let fd = 0; fd < 3; fd++) install(init, fd === 0 ? terminal.file : terminal.file.ref(), fd)
-  makeConsole(init)
-  const error = terminal.control(init)
-  if (error < 0) throw new BootError(`set the controlling terminal: ${errnoMessage(-error)}`)
+function openInitStreams(init: Task, process: ProcessConfig): HostTerminal | null {
+  const terminal = process.terminal
+    ? openTerminal(init, process, SENTRY_FDS.terminal)
+    : openStreams(init, process, [0, 1, 2], 0)
+  if (terminal !== null) makeConsole(init)
   return terminal
 }
 
@@ -149,54 +128,3 @@ function makeConsole(init: Task): void {
   if (n < 0) return
   walk.dentry.inode!.mknod('console', S_IFCHR | 0o620, CONSOLE_DEV, init.creds)
 }
-
-function install(init: Task, file: File, fd: number): void {
-  init.files.replace(fd, file, false)
-}
-
-function serveControl(
-  kernel: Kernel,
-  config: SandboxConfig,
-  start: () => void,
-  terminal: HostTerminal | null,
-): void {
-  new ControlServer(kernel, SENTRY_FDS.control, {
-    start() {
-      try {
-        start()
-        return {}
-      } catch (error) {
-        return { error: (error as Error).message }
-      }
-    },
-    signal(_kernel, { signal, all }) {
-      if (
-        typeof signal !== 'number' ||
-        !Number.isInteger(signal) ||
-        signal < 0 ||
-        signal > SIGNAL_MAX
-      ) {
-        return { error: `${String(signal)} is no signal` }
-      }
-      const targets = all === true ? [...kernel.groups] : [kernel.init]
-      for (const group of targets) signalFromOutside(group, signal)
-      return {}
-    },
-    limits(_kernel, request) {
-      const limits = parseLimits(request)
-      if (limits === null) return { error: 'the limits are out of range' }
-      applyLimits(kernel, limits, config.host.memoryBytes)
-      return {}
-    },
-    usage: () => ({ tasks: kernel.tasks.size }),
-    resize(_kernel, { rows, columns }) {
-      if (!isSize(rows) || !isSize(columns))
-        return { error: 'rows and columns are numbers below 65536' }
-      terminal?.resize(rows, columns)
-      return {}
-    },
-  })
-}
-
-const isSize = (n: unknown): n is number =>
-  typeof n === 'number' && Number.isInteger(n) && n >= 0 && n < 65536

@@ -29,8 +29,7 @@ export function traceCalls(kernel: Kernel, init: Task, fd: HostFd): void {
     const bytes = Buffer.from(`${line}\n`, 'latin1')
     write(fd, bytes, 0, bytes.length)
   })
-  init.entryWork |= ENTRY_STRACE
-  init.exitWork |= ENTRY_STRACE
+  traceTask(init)
   const { syscallEntry } = kernel
   kernel.syscallEntry = (task, nr) => {
     strace.enter(viewOf(task), nr, task.thread.args)
@@ -41,4 +40,10 @@ export function traceCalls(kernel: Kernel, init: Task, fd: HostFd): void {
     signal: (task, info) => strace.signal(viewOf(task), info),
     exited: (task, status) => strace.exited(viewOf(task), status),
   }
+}
+
+/** Trace a further process and all that it starts. */
+export function traceTask(task: Task): void {
+  task.entryWork |= ENTRY_STRACE
+  task.exitWork |= ENTRY_STRACE
 }

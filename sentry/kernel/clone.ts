@@ -325,8 +325,8 @@ export function resumeVfork(task: Task): number {
   return wait.childTid
 }
 
-/** Undo a clone whose host part has failed: nobody has seen the child. */
-function discard(child: Task): void {
+/** Undo the making of a task whose host part has failed: nobody has seen the child. */
+export function discard(child: Task): void {
   const { group, kernel } = child
   if (child.state === DEAD) return
   child.state = DEAD

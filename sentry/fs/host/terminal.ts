@@ -1,7 +1,14 @@
 // The terminal of a sandbox that was started with one: a pseudo-terminal of the sandbox, whose other side is
 // not a program but a host descriptor. runsc relays bytes between that and the user's own terminal.
 
-import { close, type HostFd, read, setNonblocking, write } from '../../../native/index.ts'
+import {
+  close,
+  getWinsize,
+  type HostFd,
+  read,
+  setNonblocking,
+  write,
+} from '../../../native/index.ts'
 import { EAGAIN, EINTR, ENODEV } from '../../../syscall-table/errno.ts'
 import { O_NOCTTY, O_RDWR, POLLHUP, POLLIN, POLLOUT } from '../../../syscall-table/flags.ts'
 import type { HostEventSource } from '../../kernel/host-events.ts'
@@ -25,8 +32,12 @@ export interface HostTerminal {
   readonly file: File
   /** The user's window has another size. */
   resize(rows: number, columns: number): void
+  /** Take over the window size of the host's side when that is a terminal too; true when it was another. */
+  followSize(): boolean
   /** Make it the controlling terminal of a session leader. */
   control(task: Task): number
+  /** Call `done` once what the program has written so far is out, or nobody reads it any more. */
+  whenFlushed(done: () => void): void
   /** Write out what is left, however long the other side takes: before the sandbox ends. */
   drain(): void
 }
@@ -44,6 +55,7 @@ class HostPeer implements TtyPeer, HostEventSource {
   #closed = false
   #slaveClosed = false
   #outputBlocked = false
+  #flushed: (() => void)[] = []
 
   constructor(kernel: Kernel, fd: HostFd, gone: () => void) {
     this.#kernel = kernel
@@ -83,6 +95,26 @@ class HostPeer implements TtyPeer, HostEventSource {
     if (!this.#closed) this.#watch()
   }
 
+  followSize(): boolean {
+    const size = new Uint16Array(4)
+    if (this.#closed || getWinsize(this.#fd, size) < 0) return false
+    const [rows = 0, columns = 0] = size
+    const tty = this.#tty
+    const unknown = rows === 0 && columns === 0
+    if (unknown || (tty.rows === rows && tty.columns === columns)) return false
+    tty.resize(rows, columns, 0, 0)
+    return true
+  }
+
+  whenFlushed(done: () => void): void {
+    this.#flushed.push(done)
+    if (this.#closed || this.#tty.output.length === 0) this.#tellFlushed()
+  }
+
+  #tellFlushed(): void {
+    for (const done of this.#flushed.splice(0)) done()
+  }
+
   drain(): void {
     if (this.#closed) return
     setNonblocking(this.#fd, false)
@@ -115,6 +147,7 @@ class HostPeer implements TtyPeer, HostEventSource {
       output.consume(n)
       this.#tty.outputTaken()
     }
+    if (this.#flushed.length > 0) this.#tellFlushed()
     if (this.#slaveClosed) this.#close()
   }
 
@@ -125,6 +158,7 @@ class HostPeer implements TtyPeer, HostEventSource {
 
   #close(): void {
     this.#closed = true
+    this.#tellFlushed()
     this.#kernel.hostEvents.unwatch(this.#fd)
     close(this.#fd)
     this.#gone()
@@ -178,7 +212,9 @@ export function attachHostTerminal(
     tty,
     file,
     resize: (newRows, newColumns) => tty.resize(newRows, newColumns, 0, 0),
+    followSize: () => peer.followSize(),
     control: task => acquireTerminal(task, tty, file, 0),
+    whenFlushed: done => peer.whenFlushed(done),
     drain: () => peer.drain(),
   }
 }

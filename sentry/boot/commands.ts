@@ -1,0 +1,142 @@
+// The commands of the control socket. Each may name its container by `container`, and a process by `pid`, which is
+// the sandbox's own number; without one it means the first process.
+
+import { ESRCH, errnoMessage } from '../../syscall-table/errno.ts'
+import { NSIG } from '../../syscall-table/flags.ts'
+import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from '../control.ts'
+import { groupCpu } from '../kernel/accounting.ts'
+import { applyLimits, parseLimits } from '../kernel/limits.ts'
+import { signalFromOutside } from '../kernel/signal-send.ts'
+import type { ThreadGroup } from '../kernel/thread-group.ts'
+import { BootError } from './boot-error.ts'
+import type { Container } from './container.ts'
+import { isWhole, parseProcess } from './process-request.ts'
+
+const MAX_SIZE = 65535
+const PID_MAX = 2 ** 22
+const NS_PER_S = 1e9
+
+type Command = (container: Container, request: ControlRequest, call: ControlCall) => Answer
+type Answer = ControlAnswer | null
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  start(container) {
+    return attempt(() => {
+      container.start()
+      return {}
+    })
+  },
+
+  /** A signal to one process, or with `all` to each. */
+  signal(container, { pid, signal, all }) {
+    if (!isWhole(signal, 0, NSIG)) return { error: `${String(signal)} is no signal` }
+    const { groups } = container.kernel
+    if (all === true) {
+      for (const group of [...groups]) signalFromOutside(group, signal)
+      return {}
+    }
+    const group = processOf(container, pid)
+    if (typeof group === 'string') return { error: group }
+    signalFromOutside(group, signal)
+    return {}
+  },
+
+  /** Answers when the process has ended, with its wait(2) status. */
+  wait(container, { pid }, call) {
+    const group = processOf(container, pid)
+    if (typeof group === 'string') return { error: group }
+    const answer = call.later(() => forget())
+    const forget = container.wait(group, status => answer({ status }))
+    return null
+  },
+
+  /**
+   * Run `process` as a further process. Descriptors: the stand-in's socket, with a terminal that terminal's other
+   * side, then the process's own.
+   */
+  exec(container, request, call) {
+    const process = parseProcess(request.process)
+    if (typeof process === 'string') return { error: `${process} is missing or wrong` }
+    if (call.fds.length < (process.terminal ? 2 : 1))
+      return { error: 'exec: descriptors are missing' }
+    return attempt(() => {
+      const group = container.exec(process, call.fds)
+      return typeof group === 'number'
+        ? { error: `make a process: ${errnoMessage(-group)}` }
+        : { pid: group.tgid }
+    })
+  },
+
+  ps: container => ({
+    processes: [...container.kernel.groups]
+      .filter(group => !group.zombie)
+      .map(group => describe(container, group)),
+  }),
+
+  limits(container, request) {
+    const limits = parseLimits(request)
+    if (limits === null) return { error: 'the limits are out of range' }
+    applyLimits(container.kernel, limits, container.config.host.memoryBytes)
+    return {}
+  },
+
+  usage: container => ({ tasks: container.kernel.tasks.size }),
+
+  /** The window of a process's terminal has another size. */
+  resize(container, { pid, rows, columns }) {
+    if (!isWhole(rows, 0, MAX_SIZE) || !isWhole(columns, 0, MAX_SIZE))
+      return { error: 'rows and columns are numbers below 65536' }
+    const group = processOf(container, pid)
+    if (typeof group === 'string') return { error: group }
+    container.terminal(group)?.resize(rows, columns)
+    return {}
+  },
+}
+
+/** The commands, for the one container of a sandbox. */
+export function containerCommands(container: Container): Record<string, ControlCommand> {
+  const bound = (command: Command): ControlCommand => {
+    return (request, call) => {
+      const { container: id } = request
+      if (id !== undefined && id !== container.config.id)
+        return { error: `container "${String(id)}" is not in this sandbox` }
+      return command(container, request, call)
+    }
+  }
+  return Object.fromEntries(
+    Object.entries(COMMANDS).map(([name, command]) => [name, bound(command)]),
+  )
+}
+
+function processOf({ kernel }: Container, pid: unknown): ThreadGroup | string {
+  if (pid === undefined) return kernel.init
+  const group = isWhole(pid, 1, PID_MAX) ? kernel.init.pid.ns.group(pid) : undefined
+  return group === undefined || group.zombie
+    ? `process ${String(pid)}: ${errnoMessage(ESRCH)}`
+    : group
+}
+
+function attempt(run: () => ControlAnswer): ControlAnswer {
+  try {
+    return run()
+  } catch (error) {
+    if (!(error instanceof BootError)) throw error
+    return { error: error.message, exitStatus: error.exitStatus }
+  }
+}
+
+function describe(container: Container, group: ThreadGroup) {
+  const { leader, parent, kernel } = group
+  const { userNs, systemNs } = groupCpu(group)
+  return {
+    container: container.config.id,
+    pid: group.tgid,
+    parent: parent?.tgid ?? 0,
+    uid: leader.creds.uid,
+    threads: group.tasks.length,
+    command: leader.comm,
+    terminal: group.session.terminal?.rdev ?? 0,
+    age: (kernel.clock.monotonicNs() - leader.startNs) / NS_PER_S,
+    cpu: (userNs + systemNs) / NS_PER_S,
+  }
+}

@@ -1,0 +1,103 @@
+// A container as its commands see it: the processes that were made from outside, and their terminals.
+
+import type { HostFd } from '../../native/index.ts'
+import type { ProcessConfig, SandboxConfig } from '../config.ts'
+import type { HostTerminal } from '../fs/host/terminal.ts'
+import { discard } from '../kernel/clone.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { SeccompState } from '../kernel/seccomp-filter.ts'
+import type { Task } from '../kernel/task.ts'
+import type { ThreadGroup } from '../kernel/thread-group.ts'
+import { createProcess, prepareProgram, startProgram } from './init.ts'
+import { StandIn } from './stand-in.ts'
+import { openStreams, openTerminal } from './streams.ts'
+import { traceTask } from './trace.ts'
+
+export class Container {
+  readonly kernel: Kernel
+  readonly config: SandboxConfig
+  /** Run the container's program, once. */
+  readonly start: () => void
+  readonly #seccomp: SeccompState | null
+  readonly #terminals = new Map<ThreadGroup, HostTerminal>()
+  /** Who is told the wait(2) status when a process ends. */
+  readonly #waiters = new Map<ThreadGroup, Set<(status: number) => void>>()
+
+  constructor(
+    kernel: Kernel,
+    config: SandboxConfig,
+    seccomp: SeccompState | null,
+    start: () => void,
+    terminal: HostTerminal | null,
+  ) {
+    this.kernel = kernel
+    this.config = config
+    this.start = start
+    this.#seccomp = seccomp
+    if (terminal !== null) this.#terminals.set(kernel.init, terminal)
+  }
+
+  /** The terminal that a process was made with. */
+  terminal(group: ThreadGroup): HostTerminal | undefined {
+    return this.#terminals.get(group)
+  }
+
+  /**
+   * Make a further process. `fds` are those that it takes over, in order: the stand-in's socket, with a terminal that
+   * terminal's other side, then its own from 0 on (or from 3). Throws BootError when it cannot run.
+   */
+  exec(process: ProcessConfig, fds: HostFd[]): ThreadGroup | number {
+    const task = createProcess(this.kernel)
+    if (typeof task === 'number') return task
+    const standIn = new StandIn(task.group, fds.shift()!)
+    try {
+      this.#launch(task, process, fds, standIn)
+    } catch (error) {
+      standIn.close()
+      discard(task)
+      throw error
+    }
+    return task.group
+  }
+
+  #launch(task: Task, process: ProcessConfig, fds: HostFd[], standIn: StandIn): void {
+    const { group } = task
+    const terminal = process.terminal ? openTerminal(task, process, fds.shift()!) : null
+    openStreams(task, process, fds.splice(0), terminal === null ? 0 : 3)
+    const file = prepareProgram(task, process, this.#seccomp)
+    startProgram(task, process, file)
+    if (this.config.strace) traceTask(task)
+    group.onExit = () => {
+      this.#terminals.delete(group)
+      this.#ended(group)
+      // Its end hangs the terminal up: not before all is there.
+      if (terminal === null) standIn.end()
+      else terminal.whenFlushed(() => standIn.end())
+    }
+    if (terminal === null) return
+    standIn.terminal = terminal
+    this.#terminals.set(group, terminal)
+  }
+
+  /** Call `told` when the process ends. Returns what takes that back. */
+  wait(group: ThreadGroup, told: (status: number) => void): () => void {
+    let waiters = this.#waiters.get(group)
+    if (waiters === undefined) {
+      waiters = new Set()
+      this.#waiters.set(group, waiters)
+      const before = group.onExit
+      group.onExit = ended => {
+        before?.(ended)
+        this.#ended(ended)
+      }
+    }
+    waiters.add(told)
+    return () => void waiters.delete(told)
+  }
+
+  #ended(group: ThreadGroup): void {
+    const waiters = this.#waiters.get(group)
+    this.#waiters.delete(group)
+    for (const told of waiters ?? []) told(group.exitStatus)
+  }
+}

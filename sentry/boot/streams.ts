@@ -1,0 +1,42 @@
+// Descriptors 0, 1 and 2 of a process that was made from a configuration.
+
+import type { HostFd } from '../../native/index.ts'
+import { errnoMessage } from '../../syscall-table/errno.ts'
+import { O_RDONLY, O_RDWR, O_WRONLY } from '../../syscall-table/flags.ts'
+import type { ProcessConfig } from '../config.ts'
+import { hostFile } from '../fs/host/host-file.ts'
+import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
+import type { Task } from '../kernel/task.ts'
+import { BootError } from './boot-error.ts'
+
+const MODES = [O_RDONLY, O_WRONLY, O_WRONLY]
+
+/** Host descriptors become `first` and those that follow. One that is closed on the host stays closed. */
+export function openStreams(
+  task: Task,
+  process: ProcessConfig,
+  hostFds: readonly HostFd[],
+  first: number,
+): null {
+  hostFds.forEach((hostFd, i) => {
+    const fd = first + i
+    const file = hostFile(task.kernel, hostFd, MODES[fd] ?? O_RDWR)
+    if (typeof file === 'number') return
+    file.inode.uid = process.uid
+    task.files.replace(fd, file, false)
+  })
+  return null
+}
+
+/** A new terminal of the sandbox, whose other side is `hostFd`; it controls the session of the task. */
+export function openTerminal(task: Task, process: ProcessConfig, hostFd: HostFd): HostTerminal {
+  const { uid, gid, rows, columns } = process
+  const terminal = attachHostTerminal(task.kernel, hostFd, uid, gid, rows, columns)
+  if (typeof terminal === 'number')
+    throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
+  for (let fd = 0; fd < 3; fd++)
+    task.files.replace(fd, fd === 0 ? terminal.file : terminal.file.ref(), false)
+  const error = terminal.control(task)
+  if (error < 0) throw new BootError(`set the controlling terminal: ${errnoMessage(-error)}`)
+  return terminal
+}
