@@ -318,6 +318,10 @@ export function setAltStack(
 ): number {
   const { signals } = task
   if (onAltStack(task, sp)) return -EPERM
+  const { altStackAddr, altStackSize, altStackFlags } = signals
+  const sameFlags = flags >>> 0 === altStackFlags || (flags === 0 && altStackSize === 0)
+  // No change: not even the size is looked at, which is 0 when there is no stack.
+  if (addr === altStackAddr && size === altStackSize && sameFlags) return 0
   const mode = (flags & ~SS_AUTODISARM) >>> 0
   if (mode !== SS_DISABLE && mode !== SS_ONSTACK && mode !== 0) return -EINVAL
   if (mode === SS_DISABLE) {

@@ -226,7 +226,8 @@ export function sys_utimensat(
 export function sys_futimesat(task: Task, dfd: number, path: number, times: number): number {
   const n = readTimes(task, times, 1000)
   if (n < 0) return n
-  if (path !== 0) return setTimesOfPath(task, dfd, path, 0)
+  // Without a path the times are those of `dfd`; that is no file when it is AT_FDCWD, so Linux reads the path.
+  if (path !== 0 || dfd === AT_FDCWD) return setTimesOfPath(task, dfd, path, 0)
   const file = realFile(task, dfd)
   return file === undefined ? -EBADF : changeTimesOf(task, file.mount, file.dentry)
 }

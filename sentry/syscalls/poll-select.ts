@@ -1,7 +1,7 @@
 // select(2) and pselect6(2): fs/select.c. The three sets of the program are laid out one after the other in
 // kernel memory, followed by the three results.
 
-import { EBADF, EFAULT, EINVAL, ERESTARTNOHAND } from '../../syscall-table/errno.ts'
+import { EBADF, EBLOCKED, EFAULT, EINVAL, ERESTARTNOHAND } from '../../syscall-table/errno.ts'
 import {
   POLLERR,
   POLLHUP,
@@ -22,6 +22,7 @@ import {
   readTimeout,
   readTimevalTimeout,
   setDeadline,
+  signalPrevails,
   writeRemaining,
 } from './poll-timeout.ts'
 
@@ -124,6 +125,7 @@ function select(
     setDeadline(task, timeoutNs)
     return waitForAny(task, buffer, bytes, count)
   }
+  if (ready === 0 && signalPrevails(task)) return -EBLOCKED
   if (!store(task, reads, buffer, 3 * bytes, bytes)) return -EFAULT
   if (!store(task, writes, buffer, 4 * bytes, bytes)) return -EFAULT
   return store(task, exceptions, buffer, 5 * bytes, bytes) ? ready : -EFAULT

@@ -2,6 +2,7 @@
 // is left of them on the way out.
 
 import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
+import { signalPending } from '../kernel/signal.ts'
 import type { Task } from '../kernel/task.ts'
 
 /** No timeout: wait for ever. */
@@ -45,6 +46,14 @@ export function setDeadline(task: Task, timeoutNs: number): void {
   const { restart } = task
   if (timeoutNs === FOREVER || restart.deadline > 0) return
   restart.deadline = task.kernel.clock.monotonicNs() + timeoutNs
+}
+
+/**
+ * Nothing was ready in time, but a signal is due: it ends the call, whatever the timeout, and ppoll's mask stays
+ * in force until it is delivered. do_poll and do_select look at the time last.
+ */
+export function signalPrevails(task: Task): boolean {
+  return task.work && signalPending(task)
 }
 
 /** Tell the program what is left of its struct timespec (or timeval). Linux ignores a failure, too. */

@@ -1,6 +1,6 @@
 // Handlers of the calls that wait for readiness: fs/select.c, fs/eventpoll.c, fs/eventfd.c.
 
-import { EFAULT, EINVAL, ERESTARTNOHAND } from '../../syscall-table/errno.ts'
+import { EBLOCKED, EFAULT, EINVAL, ERESTARTNOHAND } from '../../syscall-table/errno.ts'
 import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
@@ -16,7 +16,7 @@ import { pollTable } from '../kernel/poll-table.ts'
 import { signalPending } from '../kernel/signal.ts'
 import type { Task } from '../kernel/task.ts'
 import { dropTemporaryMask, setTemporaryMask } from '../kernel/temporary-mask.ts'
-import { fromMs, isError, readTimeout, setDeadline, writeRemaining } from './poll-timeout.ts'
+import { fromMs, isError, readTimeout, setDeadline, signalPrevails, writeRemaining } from './poll-timeout.ts'
 
 export {
   sys_epoll_create,
@@ -77,6 +77,7 @@ function pollFiles(task: Task, addr: number, count: number, timeoutNs: number): 
     setDeadline(task, timeoutNs)
     return waitForAny(task, view, count)
   }
+  if (ready === 0 && signalPrevails(task)) return -EBLOCKED
   if (bytes > 0 && task.mm.copyResult(task, addr, buffer, 0, bytes) < 0) return -EFAULT
   return ready
 }

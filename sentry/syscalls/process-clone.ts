@@ -1,6 +1,6 @@
 // clone(2) and its relatives, exec, exit, and waiting.
 
-import { E2BIG, EAGAIN, EBADF, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
+import { E2BIG, EAGAIN, EBADF, EBLOCKED, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import {
   __WALL,
   __WCLONE,
@@ -395,8 +395,10 @@ export function sys_waitid(
   const n = waitForChild(task, request, found)
   // A non-blocking pidfd says EAGAIN where WNOHANG would say 0.
   if (n === 0 && request.options !== options) return -EAGAIN
-  if (n < 0) return n
-  return copyOutWaitid(task, n, infoAddr, rusageAddr)
+  if (n === -EBLOCKED) return n
+  // Linux writes the siginfo, of zeros, when there is no child, too: a bad address is noticed first.
+  const copied = copyOutWaitid(task, n, infoAddr, rusageAddr)
+  return n < 0 && copied === 0 ? n : copied
 }
 
 /** Nothing found with WNOHANG shows as a siginfo of zeros. */
