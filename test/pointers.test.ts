@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Arg } from '../syscall-table/args.ts'
 import { type NamedRow, rowsByNumber } from '../syscall-table/syscalls.ts'
-import { accepted, EXTRA, SKIPPED, type Valid, VALID } from './pointers/valid.ts'
+import { accepted, EXTRA, SKIPPED, VALID, type Valid } from './pointers/valid.ts'
 import { cache, compile, PLATFORMS, platformWorks, root, run, sandboxed } from './run.ts'
 
 const platforms = PLATFORMS.filter(platformWorks)
@@ -28,7 +28,11 @@ function argument(name: string, arg: Arg, valid: number | string | undefined): s
     const escaped = [...valid]
       .map(c => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
       .join('')
-    return field(arg.show === 'string' ? 'STRING' : 'POINTER', 0, `"${escaped.padEnd(64, '\\000')}"`)
+    return field(
+      arg.show === 'string' ? 'STRING' : 'POINTER',
+      0,
+      `"${escaped.padEnd(64, '\\000')}"`,
+    )
   }
   if (arg.show === 'string') return field('STRING', 0, '"f"')
   if (isPointer(arg)) return field('POINTER', 0, '0')

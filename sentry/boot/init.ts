@@ -2,12 +2,13 @@
 // `runsc exec`.
 
 import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
-import { AT_FDCWD, O_NONBLOCK, O_RDONLY } from '../../syscall-table/flags.ts'
+import { AT_FDCWD, O_NONBLOCK, O_RDONLY, RLIMIT_CPU } from '../../syscall-table/flags.ts'
 import type { CapabilityConfig, ProcessConfig } from '../config.ts'
 import { becomeReaper } from '../kernel/clone.ts'
 import { Creds, capSet } from '../kernel/creds.ts'
 import { bootProgram } from '../kernel/exec.ts'
 import { FdTable } from '../kernel/fdtable.ts'
+import { watchCpuLimit } from '../kernel/itimer.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { newSession } from '../kernel/pid.ts'
 import { defaultRlimits } from '../kernel/rlimit.ts'
@@ -105,6 +106,7 @@ function setLimits(task: Task, config: ProcessConfig): void {
       throw new BootError(`process.rlimits: there is no limit number ${resource}`)
     limit.cur = soft ?? Number.POSITIVE_INFINITY
     limit.max = hard ?? Number.POSITIVE_INFINITY
+    if (resource === RLIMIT_CPU) watchCpuLimit(task.group)
   }
 }
 

@@ -22,6 +22,7 @@ import {
   CLONE_THREAD,
   CLONE_VFORK,
   CLONE_VM,
+  RLIMIT_CPU,
   RLIMIT_NPROC,
   SIG_DFL,
   SIG_IGN,
@@ -32,6 +33,7 @@ import { actForProcess } from '../ipc/shm.ts'
 import { REG, type ThreadContext } from '../platform.ts'
 import { closeTable } from '../vfs/close.ts'
 import { checkPids } from './cgroup.ts'
+import { cancelIntervalTimers, watchCpuLimit } from './itimer.ts'
 import { cloneNamespaces } from './namespaces.ts'
 import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
 import { leaveProcessGroup } from './pid.ts'
@@ -170,6 +172,7 @@ function newGroup(task: Task, args: CloneArgs, pid: Pid): ThreadGroup {
   child.exitSignal = (args.flags & CLONE_PARENT) !== 0 ? group.exitSignal : args.exitSignal
   child.dumpable = group.dumpable
   child.oomScoreAdj = group.oomScoreAdj
+  if (Number.isFinite(rlimits[RLIMIT_CPU]!.cur)) watchCpuLimit(child)
   child.cgroups = group.cgroups
   return child
 }
@@ -342,6 +345,7 @@ export function discard(child: Task): void {
   group.tasks.splice(group.tasks.indexOf(child), 1)
   group.handlers.users--
   if (group.leader === child) {
+    cancelIntervalTimers(group)
     group.zombie = true
     group.parent?.children.delete(group)
     kernel.groups.delete(group)

@@ -16,7 +16,14 @@ import { pollTable } from '../kernel/poll-table.ts'
 import { signalPending } from '../kernel/signal.ts'
 import type { Task } from '../kernel/task.ts'
 import { dropTemporaryMask, setTemporaryMask } from '../kernel/temporary-mask.ts'
-import { fromMs, isError, readTimeout, setDeadline, signalPrevails, writeRemaining } from './poll-timeout.ts'
+import {
+  fromMs,
+  isError,
+  readTimeout,
+  setDeadline,
+  signalPrevails,
+  writeRemaining,
+} from './poll-timeout.ts'
 
 export {
   sys_epoll_create,
@@ -77,8 +84,8 @@ function pollFiles(task: Task, addr: number, count: number, timeoutNs: number): 
     setDeadline(task, timeoutNs)
     return waitForAny(task, view, count)
   }
-  if (ready === 0 && signalPrevails(task)) return -EBLOCKED
   if (bytes > 0 && task.mm.copyResult(task, addr, buffer, 0, bytes) < 0) return -EFAULT
+  if (ready === 0 && signalPrevails(task)) return -EBLOCKED
   return ready
 }
 

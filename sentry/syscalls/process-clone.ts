@@ -1,6 +1,15 @@
 // clone(2) and its relatives, exec, exit, and waiting.
 
-import { E2BIG, EAGAIN, EBADF, EBLOCKED, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
+import {
+  E2BIG,
+  EAGAIN,
+  EBADF,
+  EBLOCKED,
+  EFAULT,
+  EINVAL,
+  EPERM,
+  ESRCH,
+} from '../../syscall-table/errno.ts'
 import {
   __WALL,
   __WCLONE,

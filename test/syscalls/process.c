@@ -742,6 +742,19 @@ TEST(cpu_time_limit) {
   }), SIGXCPU);
 }
 
+TEST(cpu_limit_is_inherited) {
+  struct rlimit before, limit = {1, 3};
+  EXPECT_OK(getrlimit(RLIMIT_CPU, &before));
+  limit.rlim_max = before.rlim_max;
+  IN_CHILD({
+    EXPECT_OK(setrlimit(RLIMIT_CPU, &limit));
+    EXPECT_KILLED(FORK({
+      for (;;) {
+      }
+    }), SIGXCPU);
+  });
+}
+
 TEST(prlimit_of_another_process) {
   pid_t child = FORK({ pause(); });
   struct rlimit limit = {50, 50}, old;
@@ -759,6 +772,8 @@ TEST(prlimit_of_another_process) {
 
 TEST(priorities) {
   errno = 0;
+  // The tests may have been started by nice(1).
+  EXPECT_OK(setpriority(PRIO_PROCESS, 0, 0));
   EXPECT_EQ(getpriority(PRIO_PROCESS, 0), 0);
   EXPECT_OK(setpriority(PRIO_PROCESS, 0, 5));
   EXPECT_EQ(getpriority(PRIO_PROCESS, 0), 5);
