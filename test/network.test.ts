@@ -20,7 +20,7 @@ import {
 } from './run.ts'
 
 const FOLDERS = ['test/network', 'test/syscalls']
-const SHARED = ['inet.c', 'inet-data.c']
+const SHARED = ['inet.c', 'inet-data.c', 'netlink.c']
 const box = temporary('network')
 let count = 0
 
@@ -150,6 +150,7 @@ describe.skipIf(!possible)('the network namespace of a container', { timeout: 12
         require('net').createServer(s => s.end('from outside\\n')).listen(4321, '127.0.0.1', () => console.log('up'))`
       holder = spawn('unshare', ['-n', process.execPath, '-e', server])
       await new Promise(done => holder.stdout!.once('data', done))
+      run('nsenter', [`--net=${path()}`, ...'ip link add v0 type veth peer name v1'.split(' ')])
     })
     afterAll(() => holder.kill('SIGKILL'))
 
@@ -158,6 +159,18 @@ describe.skipIf(!possible)('the network namespace of a container', { timeout: 12
         change: joined,
       })
       expect({ stdout, stderr }).toEqual({ stdout: 'from outside\n', stderr: '' })
+    })
+
+    it('has its interfaces, by netlink, ioctl and sysfs', () => {
+      const command = `ip -o link show v0 | cut -d: -f2; ip link del v0 2>&1
+        cat /sys/class/net/v0/mtu; grep -c v0: /proc/net/dev; cat /sys/class/net/v0/address | wc -c`
+      const { stdout } = shell(command, {
+        change: config => {
+          joined(config)
+          config.mounts.push({ destination: '/sys', type: 'sysfs', source: 'sysfs' })
+        },
+      })
+      expect(stdout).toBe(' v0@v1\nRTNETLINK answers: Operation not permitted\n1500\n1\n18\n')
     })
 
     it('is joined without the option, since config.json names it', () => {

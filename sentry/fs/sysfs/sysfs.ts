@@ -7,6 +7,7 @@ import type { Task } from '../../kernel/task.ts'
 import { registerFileSystem } from '../../vfs/super.ts'
 import { cpuList, cpuMask } from '../proc/task-stat.ts'
 import { GeneratedFile, PseudoFs, PseudoLink, StaticDirectory } from '../pseudo.ts'
+import { addHostNetwork } from './host-network.ts'
 
 type Text = (kernel: Kernel) => string
 
@@ -97,6 +98,9 @@ function addKernel(root: StaticDirectory): void {
 
 /** /sys/class/net/lo: the loopback interface as ip(8) and ethtool(8) find it. */
 function addNetwork(root: StaticDirectory): void {
+  const { hostNetwork } = root.sb.kernel
+  if (hostNetwork !== null)
+    return addHostNetwork(hostNetwork, at(root, 'devices/virtual'), at(root, 'class'))
   const lo = at(root, 'devices/virtual/net/lo')
   const values: Record<string, string> = {
     addr_assign_type: '0',
@@ -133,7 +137,8 @@ export function mountSysfs(
   _source: string,
   _data: string,
 ): PseudoFs {
-  const fs = new PseudoFs(kernel, 'sysfs', SYSFS_MAGIC, true)
+  // Interfaces of the host come and go.
+  const fs = new PseudoFs(kernel, 'sysfs', SYSFS_MAGIC, kernel.hostNetwork === null)
   const root = new StaticDirectory(fs)
   fs.root = root
   for (const name of [

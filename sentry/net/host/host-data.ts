@@ -194,6 +194,7 @@ function receiveMessage(socket: HostSocket, message: Message): number {
   }
   if (n < 0) return n
   const length = Math.min(n, want)
+  socket.received(bounce, length)
   const discarded = socket.type === SOCK_STREAM && (flags & MSG_TRUNC) !== 0
   if (length > 0 && !discarded && io.put(bounce, 0, length) < length) return -EFAULT
   message.nameLength = out[0]!

@@ -151,6 +151,9 @@ export class HostSocket extends Socket implements HostEventSource {
     return receiveFromHost(this, task, message)
   }
 
+  /** What has come from the host, before the program sees it. */
+  received(_bytes: Uint8Array, _length: number): void {}
+
   override shutdown(how: number): number {
     this.#known = 0
     return socketShutdown(this.hostFd, how)

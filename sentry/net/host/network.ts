@@ -16,6 +16,8 @@ import {
   AF_INET6,
   CAP_NET_RAW,
   SIOCGIFCONF,
+  SIOCGIFFLAGS,
+  SIOCGIFHWADDR,
   SIOCGIFNAME,
   SIOCSIFADDR,
   SIOCSIFFLAGS,
@@ -32,6 +34,7 @@ import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
 import { HostSocket, hostError } from './host-socket.ts'
 
 const IFREQ_SIZE = 40
+const NAME_SIZE = 16
 /** Most bytes that SIOCGIFCONF lists. */
 const MAX_LIST = 64 * 1024
 const MAX_PROTOCOL = 255
@@ -40,6 +43,9 @@ const TABLE_PIECE = 64 * 1024
 const MAX_TABLE = 4 << 20
 const CHANGES = new Set([SIOCSIFADDR, SIOCSIFFLAGS, SIOCSIFMTU, SIOCSIFNETMASK])
 const REQUESTS = new Set(HOST_SOCKET_IOCTLS)
+
+const ifreq = new Uint8Array(IFREQ_SIZE)
+const ifreqView = new DataView(ifreq.buffer)
 
 /** What the sentry has found out, and opened, before it gave up the host's files. */
 export interface HostNetworkFacts {
@@ -71,6 +77,29 @@ export class HostNetwork {
     if (task.mm.copyIn(task, arg, scratch, 0, IFREQ_SIZE) < 0) return -EFAULT
     const n = interfaceRequest(this.#control, command, scratch)
     return n < 0 ? n : task.mm.copyResult(task, arg, scratch, 0, IFREQ_SIZE)
+  }
+
+  /** An ifreq of one interface, answered; -errno. */
+  #ask(name: string, request: number): number {
+    ifreq.fill(0)
+    ifreq.set(Buffer.from(name.slice(0, NAME_SIZE - 1), 'latin1'))
+    return interfaceRequest(this.#control, request, ifreq)
+  }
+
+  /** A number that a request of netdevice(7) tells of an interface: index, MTU, queue length, flags. */
+  interfaceNumber(name: string, request: number): number {
+    const n = this.#ask(name, request)
+    if (n < 0) return n
+    return request === SIOCGIFFLAGS
+      ? ifreqView.getUint16(NAME_SIZE, true)
+      : ifreqView.getInt32(NAME_SIZE, true)
+  }
+
+  /** ARPHRD_* and the address of its kind. */
+  hardware(name: string): { type: number; address: Uint8Array } | undefined {
+    if (this.#ask(name, SIOCGIFHWADDR) < 0) return undefined
+    const at = NAME_SIZE + 2
+    return { type: ifreqView.getUint16(NAME_SIZE, true), address: ifreq.slice(at, at + 6) }
   }
 
   /** struct ifconf, whose buffer is elsewhere in the program's memory. */

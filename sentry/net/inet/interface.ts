@@ -1,8 +1,9 @@
 // What programs ask of network interfaces: netdevice(7). There is lo.
 
-import { EFAULT, ENODEV, ENOTTY } from '../../../syscall-table/errno.ts'
+import { EFAULT, ENODEV, ENOTTY, EOPNOTSUPP, EPERM } from '../../../syscall-table/errno.ts'
 import {
   AF_INET,
+  CAP_NET_ADMIN,
   IFF_LOOPBACK,
   IFF_RUNNING,
   IFF_UP,
@@ -16,6 +17,10 @@ import {
   SIOCGIFNAME,
   SIOCGIFNETMASK,
   SIOCGIFTXQLEN,
+  SIOCSIFADDR,
+  SIOCSIFFLAGS,
+  SIOCSIFMTU,
+  SIOCSIFNETMASK,
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { LOOPBACK4, writeAddress } from './address.ts'
@@ -41,6 +46,7 @@ export function interfaceIoctl(task: Task, command: number, arg: number): number
   if (hostNetwork !== null && task.nsproxy.net === namespaces.net)
     return hostNetwork.interfaceIoctl(task, command, arg)
   if (command === SIOCGIFCONF) return listInterfaces(task, arg)
+  if (CHANGES.has(command)) return change(task, command, arg)
   if (!KNOWN.has(command)) return -ENOTTY
   if (task.mm.copyIn(task, arg, request, 0, IFREQ_SIZE) < 0) return -EFAULT
   if (command === SIOCGIFNAME) {
@@ -64,6 +70,17 @@ const KNOWN = new Set([
   SIOCGIFNETMASK,
   SIOCGIFTXQLEN,
 ])
+
+const CHANGES = new Set([SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFMTU, SIOCSIFNETMASK])
+
+/** lo is as it is: what asks for that is granted. */
+function change(task: Task, command: number, arg: number): number {
+  if (task.mm.copyIn(task, arg, request, 0, IFREQ_SIZE) < 0) return -EFAULT
+  if (!task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+  if (!isNamed()) return -ENODEV
+  const up = (view.getUint16(NAME_SIZE, true) & IFF_UP) !== 0
+  return command === SIOCSIFFLAGS && up ? 0 : -EOPNOTSUPP
+}
 
 function isNamed(): boolean {
   const end = request.indexOf(0)

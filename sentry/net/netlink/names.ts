@@ -1,0 +1,61 @@
+// Addresses of AF_NETLINK: netlink(7). A socket has a port number, by default its process's pid, that is its own among
+// those of its protocol.
+
+import { EADDRINUSE, EINVAL } from '../../../syscall-table/errno.ts'
+import { AF_NETLINK } from '../../../syscall-table/flags.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Task } from '../../kernel/task.ts'
+
+export const SOCKADDR_NL_SIZE = 12
+/** Where Linux looks for another number when a pid is taken: negative ones, from here down. */
+const FIRST_SPARE = -4097
+const LAST_SPARE = -(2 ** 31)
+
+/** What `parseName` has found. */
+export const parsed = { port: 0, groups: 0 }
+
+/** Read a sockaddr_nl into `parsed`. Returns 0 or -EINVAL. */
+export function parseName(address: Uint8Array, length: number): number {
+  if (length < SOCKADDR_NL_SIZE) return -EINVAL
+  const view = new DataView(address.buffer, address.byteOffset, length)
+  if (view.getUint16(0, true) !== AF_NETLINK) return -EINVAL
+  parsed.port = view.getUint32(4, true)
+  parsed.groups = view.getUint32(8, true)
+  return 0
+}
+
+/** Write a sockaddr_nl; returns its length. */
+export function writeName(port: number, groups: number, into: Uint8Array): number {
+  const view = new DataView(into.buffer, into.byteOffset)
+  view.setUint32(0, AF_NETLINK, true)
+  view.setUint32(4, port >>> 0, true)
+  view.setUint32(8, groups >>> 0, true)
+  return SOCKADDR_NL_SIZE
+}
+
+const taken = new WeakMap<Kernel, Set<string>>()
+
+function portsOf(kernel: Kernel): Set<string> {
+  const ports = taken.get(kernel) ?? new Set()
+  taken.set(kernel, ports)
+  return ports
+}
+
+const keyOf = (protocol: number, port: number) => `${protocol}:${port >>> 0}`
+
+/** Take a port; 0 stands for one of the kernel's choice. Returns it, or -EADDRINUSE. */
+export function takePort(task: Task, protocol: number, wanted: number): number {
+  const ports = portsOf(task.kernel)
+  let port = wanted === 0 ? task.group.tgid : wanted
+  if (ports.has(keyOf(protocol, port))) {
+    if (wanted !== 0) return -EADDRINUSE
+    port = FIRST_SPARE
+    while (ports.has(keyOf(protocol, port)) && port > LAST_SPARE) port--
+  }
+  ports.add(keyOf(protocol, port))
+  return port >>> 0
+}
+
+export function givePortBack(kernel: Kernel, protocol: number, port: number): void {
+  portsOf(kernel).delete(keyOf(protocol, port))
+}

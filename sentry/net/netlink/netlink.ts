@@ -1,0 +1,36 @@
+// The family AF_NETLINK, and AF_PACKET, which no program here may have.
+
+import { EAFNOSUPPORT, EPERM, EPROTONOSUPPORT } from '../../../syscall-table/errno.ts'
+import {
+  AF_NETLINK,
+  AF_PACKET,
+  CAP_NET_RAW,
+  NETLINK_KOBJECT_UEVENT,
+  NETLINK_ROUTE,
+  SOCK_DGRAM,
+  SOCK_RAW,
+} from '../../../syscall-table/flags.ts'
+import type { Task } from '../../kernel/task.ts'
+import { makeHostNetlink } from '../host/host-netlink.ts'
+import { NO_TYPE, registerFamily, type Socket } from '../socket.ts'
+import { NetlinkSocket } from './netlink-socket.ts'
+import { handleRoute } from './route.ts'
+
+function make(task: Task, type: number, protocol: number): Socket | number {
+  if (type !== SOCK_RAW && type !== SOCK_DGRAM) return NO_TYPE
+  const { kernel } = task
+  switch (protocol) {
+    case NETLINK_ROUTE:
+      return kernel.hostNetwork === null
+        ? new NetlinkSocket(kernel, type, protocol, handleRoute)
+        : makeHostNetlink(kernel.hostNetwork, task, type, protocol)
+    case NETLINK_KOBJECT_UEVENT:
+      // No device ever comes or goes.
+      return new NetlinkSocket(kernel, type, protocol, null)
+    default:
+      return -EPROTONOSUPPORT
+  }
+}
+
+registerFamily(AF_NETLINK, make)
+registerFamily(AF_PACKET, task => (task.creds.capable(CAP_NET_RAW) ? -EAFNOSUPPORT : -EPERM))

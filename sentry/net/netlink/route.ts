@@ -1,0 +1,271 @@
+// NETLINK_ROUTE where the loopback interface is all there is: rtnetlink(7), net/core/rtnetlink.c. Everything can be
+// asked, in Linux's terms; nothing can be changed.
+
+import { EINVAL, ENETUNREACH, ENODEV, EOPNOTSUPP, EPERM } from '../../../syscall-table/errno.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  CAP_NET_ADMIN,
+  IFF_LOOPBACK,
+  IFF_LOWER_UP,
+  IFF_RUNNING,
+  IFF_UP,
+} from '../../../syscall-table/flags.ts'
+import type { Task } from '../../kernel/task.ts'
+import {
+  attributeOf,
+  HEADER_SIZE,
+  MessageWriter,
+  NLM_F_DUMP,
+  NLM_F_MULTI,
+  NLMSG_DONE,
+  type Request,
+} from './message.ts'
+import type { NetlinkSocket } from './netlink-socket.ts'
+
+const RTM_NEWLINK = 16
+const RTM_SETLINK = 19
+const RTM_GETLINK = 18
+const RTM_NEWADDR = 20
+const RTM_GETADDR = 22
+const RTM_NEWROUTE = 24
+const RTM_GETROUTE = 26
+const RTM_NEWRULE = 32
+const RTM_GETRULE = 34
+/** Tables that are there and empty: neighbours, queueing, classes, filters, multicast, anycast, labels, namespaces. */
+const EMPTY = new Set([30, 38, 42, 46, 58, 62, 66, 74, 90])
+const LAST_TYPE = 127
+
+const LO = 1
+const LO_FLAGS = IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_LOWER_UP
+const ARPHRD_LOOPBACK = 772
+const NO_HARDWARE_ADDRESS = new Uint8Array(6)
+const FOREVER = Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0)
+const IFA_F_PERMANENT = 0x80
+const SCOPE_HOST = 254
+const SCOPE_UNIVERSE = 0
+const SCOPE_LINK = 253
+const TABLE_LOCAL = 255
+const TABLE_MAIN = 254
+const TABLE_DEFAULT = 253
+const PROTO_KERNEL = 2
+const TYPE_UNICAST = 1
+const TYPE_LOCAL = 2
+const TYPE_BROADCAST = 3
+
+const IP4 = { loopback: Uint8Array.of(127, 0, 0, 1) }
+const IP6_LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+
+const writer = new MessageWriter()
+
+/** Answer one request. */
+export function handleRoute(socket: NetlinkSocket, task: Task, request: Request): number {
+  const { type } = request
+  if (type > LAST_TYPE) return -EOPNOTSUPP
+  // Types come in fours: new, delete, get, set.
+  if (type % 4 !== 2) return change(task, request)
+  const family = request.bytes[HEADER_SIZE]
+  if (family === undefined) return -EINVAL
+  const dump = (request.flags & NLM_F_DUMP) !== 0
+  const answer = new Answer(socket, request, dump ? NLM_F_MULTI : 0)
+  if (type === RTM_GETLINK) return dump ? answer.link().finish() : oneLink(answer, request)
+  if (type === RTM_GETROUTE && !dump) return oneRoute(answer, request, family)
+  if (!dump) return -EOPNOTSUPP
+  switch (type) {
+    case RTM_GETADDR:
+      return answer.addresses(family).finish()
+    case RTM_GETROUTE:
+      return answer.routes(family).finish()
+    case RTM_GETRULE:
+      return answer.rules(family).finish()
+    default:
+      return EMPTY.has(type) ? answer.finish() : -EOPNOTSUPP
+  }
+}
+
+/** What a privileged program may do is to ask for what is so already. */
+function change(task: Task, request: Request): number {
+  if (!task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+  const { type, bytes, view } = request
+  if ((type !== RTM_NEWLINK && type !== RTM_SETLINK) || bytes.length < HEADER_SIZE + 16)
+    return -EOPNOTSUPP
+  const named = attributeOf(request, HEADER_SIZE + 16, 3)
+  if (view.getInt32(HEADER_SIZE + 4, true) !== LO && (named === undefined || !isLo(named)))
+    return -EOPNOTSUPP
+  const flags = view.getUint32(HEADER_SIZE + 8, true)
+  const changed = view.getUint32(HEADER_SIZE + 12, true)
+  return ((flags ^ LO_FLAGS) & changed) === 0 ? 0 : -EOPNOTSUPP
+}
+
+function isLo(name: Uint8Array): boolean {
+  return Buffer.from(name).toString('latin1').split('\0')[0] === 'lo'
+}
+
+function oneLink(answer: Answer, request: Request): number {
+  const { bytes, view } = request
+  if (bytes.length < HEADER_SIZE + 16) return -EINVAL
+  const index = view.getInt32(HEADER_SIZE + 4, true)
+  // IFLA_IFNAME and IFLA_ALT_IFNAME.
+  const name =
+    attributeOf(request, HEADER_SIZE + 16, 3) ?? attributeOf(request, HEADER_SIZE + 16, 53)
+  if (index === 0 && name === undefined) return -EINVAL
+  if (index !== 0 ? index !== LO : !isLo(name!)) return -ENODEV
+  return answer.link().send()
+}
+
+/** The way to one destination. */
+function oneRoute(answer: Answer, request: Request, family: number): number {
+  const to = attributeOf(request, HEADER_SIZE + 12, 1)
+  if (family === AF_INET6) {
+    if (to === undefined || !IP6_LOOPBACK.every((byte, i) => to[i] === byte)) return -ENETUNREACH
+    return answer
+      .route({ family, bits: 128, table: TABLE_LOCAL, type: TYPE_LOCAL, to, from: to })
+      .send()
+  }
+  if (family !== AF_INET) return -EOPNOTSUPP
+  if (to === undefined || to.length < 4 || to[0] !== 127) return -ENETUNREACH
+  return answer
+    .route({ family, bits: 32, table: TABLE_LOCAL, type: TYPE_LOCAL, to, from: IP4.loopback })
+    .send()
+}
+
+interface Route {
+  family: number
+  bits: number
+  table: number
+  type: number
+  to: Uint8Array
+  from?: Uint8Array
+  metric?: number
+}
+
+/** The reply to one request: messages, and for a dump the one that ends it in a datagram of its own, as on Linux. */
+class Answer {
+  readonly #socket: NetlinkSocket
+  readonly #request: Request
+  readonly #flags: number
+
+  constructor(socket: NetlinkSocket, request: Request, flags: number) {
+    this.#socket = socket
+    this.#request = request
+    this.#flags = flags
+    writer.length = 0
+  }
+
+  #begin(type: number): MessageWriter {
+    return writer.begin(type, this.#flags, this.#request.sequence, this.#socket.port)
+  }
+
+  send(): number {
+    if (writer.length > 0) this.#socket.reply(writer.take())
+    return 0
+  }
+
+  finish(): number {
+    this.send()
+    this.#begin(NLMSG_DONE).u32(0).end()
+    return this.send()
+  }
+
+  link(): this {
+    this.#begin(RTM_NEWLINK)
+    writer.u8(AF_UNSPEC, 0).u16(ARPHRD_LOOPBACK).u32(LO).u32(LO_FLAGS).u32(0)
+    writer.textAttribute(3, 'lo')
+    writer.numberAttribute(13, 1000)
+    writer.byteAttribute(16, 0)
+    writer.byteAttribute(17, 0)
+    writer.numberAttribute(4, 65536)
+    for (const type of [50, 51, 27, 30]) writer.numberAttribute(type, 0)
+    writer.numberAttribute(31, 1)
+    writer.numberAttribute(32, 1)
+    writer.byteAttribute(33, 1)
+    writer.textAttribute(6, 'noqueue')
+    writer.numberAttribute(35, 0)
+    writer.attribute(1, NO_HARDWARE_ADDRESS)
+    writer.attribute(2, NO_HARDWARE_ADDRESS)
+    // struct rtnl_link_stats64 and rtnl_link_stats: the kernel counts no packets.
+    writer.attribute(23, new Uint8Array(25 * 8))
+    writer.attribute(7, new Uint8Array(24 * 4))
+    writer.end()
+    return this
+  }
+
+  addresses(family: number): this {
+    if (family === AF_UNSPEC || family === AF_INET) {
+      this.#address(AF_INET, 8, IP4.loopback)
+      writer.attribute(2, IP4.loopback)
+      writer.textAttribute(3, 'lo')
+      writer.end()
+    }
+    if (family === AF_UNSPEC || family === AF_INET6) {
+      this.#address(AF_INET6, 128, IP6_LOOPBACK)
+      writer.end()
+    }
+    return this
+  }
+
+  #address(family: number, bits: number, address: Uint8Array): void {
+    this.#begin(RTM_NEWADDR).u8(family, bits, IFA_F_PERMANENT, SCOPE_HOST).u32(LO)
+    writer.attribute(1, address)
+    writer.numberAttribute(8, IFA_F_PERMANENT)
+    writer.attribute(6, FOREVER)
+  }
+
+  routes(family: number): this {
+    const local = { table: TABLE_LOCAL, type: TYPE_LOCAL, from: IP4.loopback }
+    if (family === AF_UNSPEC || family === AF_INET) {
+      const inet = { family: AF_INET, ...local }
+      this.route({ ...inet, bits: 8, to: Uint8Array.of(127, 0, 0, 0) })
+      this.route({ ...inet, bits: 32, to: IP4.loopback })
+      const broadcast = Uint8Array.of(127, 255, 255, 255)
+      this.route({ ...inet, bits: 32, type: TYPE_BROADCAST, to: broadcast })
+    }
+    if (family === AF_UNSPEC || family === AF_INET6) {
+      const inet6 = { family: AF_INET6, bits: 128, to: IP6_LOOPBACK }
+      this.route({ ...inet6, table: TABLE_MAIN, type: TYPE_UNICAST, metric: 256 })
+      this.route({ ...inet6, table: TABLE_LOCAL, type: TYPE_LOCAL, metric: 0 })
+    }
+    return this
+  }
+
+  route(route: Route): this {
+    const { family, bits, table, type, to, from, metric } = route
+    this.#begin(RTM_NEWROUTE).u8(family, bits, 0, 0, table, PROTO_KERNEL)
+    writer.u8(scopeOf(family, type), type).u32(0)
+    writer.numberAttribute(15, table)
+    writer.attribute(1, to)
+    if (metric !== undefined) writer.numberAttribute(6, metric)
+    if (from !== undefined) writer.attribute(7, from)
+    writer.numberAttribute(4, LO)
+    writer.end()
+    return this
+  }
+
+  /** Linux's own rules: the tables local, main and default, one after the other. */
+  rules(family: number): this {
+    for (const each of [AF_INET, AF_INET6]) {
+      if (family !== AF_UNSPEC && family !== each) continue
+      const tables: [number, number][] = [
+        [0, TABLE_LOCAL],
+        [32766, TABLE_MAIN],
+        [32767, TABLE_DEFAULT],
+      ]
+      for (const [priority, table] of tables) {
+        if (each === AF_INET6 && table === TABLE_DEFAULT) continue
+        this.#begin(RTM_NEWRULE).u8(each, 0, 0, 0, table, 0, 0, 1).u32(0)
+        writer.numberAttribute(15, table)
+        writer.numberAttribute(14, 0xffffffff)
+        if (priority > 0) writer.numberAttribute(6, priority)
+        writer.byteAttribute(21, PROTO_KERNEL)
+        writer.end()
+      }
+    }
+    return this
+  }
+}
+
+function scopeOf(family: number, type: number): number {
+  if (family === AF_INET6) return SCOPE_UNIVERSE
+  return type === TYPE_BROADCAST ? SCOPE_LINK : SCOPE_HOST
+}
