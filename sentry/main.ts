@@ -36,7 +36,7 @@ import { CgroupSystem, type HostValue } from './kernel/cgroup.ts'
 import { Kernel } from './kernel/kernel.ts'
 import { applyLimits } from './kernel/limits.ts'
 import { run } from './kernel/run-loop.ts'
-import { type HostNetworkFacts, useHostNetwork } from './net/host/network.ts'
+import { HostNetwork, type HostNetworkFacts } from './net/host/network.ts'
 import type { Platform } from './platform.ts'
 
 const EXIT_FAILURE = 128
@@ -114,7 +114,7 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   applyLimits(kernel, config.cgroup?.limits ?? NO_LIMITS, config.host.memoryBytes)
   Object.assign(kernel.cpuFeatures, facts.features)
   describeCpu(kernel, facts.cpu)
-  if (facts.network !== null) useHostNetwork(kernel, facts.network)
+  if (facts.network !== null) kernel.hostNetwork = new HostNetwork(facts.network)
   return kernel
 }
 

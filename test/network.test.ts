@@ -137,6 +137,19 @@ describe.skipIf(!possible)('the network namespace of a container', { timeout: 12
     expect(stdout).toBe('1\n')
   })
 
+  it('is left by unshare: a program is alone with a loopback of the kernel', () => {
+    const { stdout } = shell(
+      'ip -o link | wc -l; unshare -n sh -c "ip -o link; wc -l < /proc/net/tcp"',
+      {
+        change: config => {
+          for (const set of ['bounding', 'effective', 'permitted'])
+            config.process.capabilities[set].push('CAP_SYS_ADMIN')
+        },
+      },
+    )
+    expect(stdout).toMatch(/^1\n1: lo: .*\n(?:.*\n)?1\n$/)
+  })
+
   describe('that exists', () => {
     let holder: ReturnType<typeof spawn>
     const path = () => `/proc/${holder.pid}/ns/net`

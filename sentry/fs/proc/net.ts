@@ -3,6 +3,7 @@
 
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
+import { hostNetworkOf } from '../../net/host/lookup.ts'
 import { hostTable } from '../../net/host/tables.ts'
 import { GeneratedFile, type StaticDirectory } from '../pseudo.ts'
 
@@ -100,7 +101,6 @@ const WHOLE: Record<string, string> = {
 /** Put the tables into /proc/net. They tell of the reader's network namespace. */
 export function addNetFiles(net: StaticDirectory): void {
   const { sb } = net
-  const { kernel } = sb
   const own = new Map<string, NetRows>()
   for (const [name, header] of Object.entries(HEADERS)) {
     const fallback = DEFAULT_ROWS[name] ?? ''
@@ -108,15 +108,14 @@ export function addNetFiles(net: StaticDirectory): void {
   }
   for (const [name, text] of Object.entries(WHOLE))
     own.set(name, of => rows.get(name)?.(of) ?? text)
-  const { hostNetwork, namespaces } = kernel
-  const ofHost = hostNetwork?.facts.tables
-  const isHost = (reader: Task, name: string) =>
-    ofHost?.has(name) === true && reader.nsproxy.net === namespaces.net
-  for (const name of new Set([...(ofHost?.keys() ?? []), ...own.keys()])) {
-    const content = (reader: Task) =>
-      isHost(reader, name)
-        ? hostTable(hostNetwork!, name)
+  const ofHost = sb.kernel.hostNetwork?.facts.tables.keys() ?? []
+  for (const name of new Set([...ofHost, ...own.keys()])) {
+    const content = (reader: Task) => {
+      const host = hostNetworkOf(reader)
+      return host?.facts.tables.has(name)
+        ? hostTable(host, name)
         : (own.get(name)?.(reader.nsproxy.net) ?? '')
+    }
     net.add(name, new GeneratedFile(sb, 0o444, content))
   }
 }

@@ -42,7 +42,12 @@ class HostNetlinkSocket extends HostSocket {
   #hostPort = 0
 
   constructor(network: HostNetwork, task: Task, type: number, protocol: number, fd: HostFd) {
-    super(network, task.kernel, { family: AF_NETLINK, type, protocol, uid: task.creds.uid }, fd)
+    super(
+      network,
+      task.nsproxy.net,
+      { family: AF_NETLINK, type, protocol, uid: task.creds.uid },
+      fd,
+    )
   }
 
   override bind(task: Task, address: Uint8Array, length: number): number {
@@ -64,7 +69,7 @@ class HostNetlinkSocket extends HostSocket {
     let n = socketBind(this.hostFd, name, SOCKADDR_NL_SIZE)
     if (n === 0) n = socketName(this.hostFd, name, lengths)
     if (n < 0) {
-      if (!this.#bound) givePortBack(this.kernel, this.protocol, port)
+      if (!this.#bound) givePortBack(this.net, this.protocol, port)
       return n
     }
     this.#hostPort = new DataView(name.buffer).getUint32(4, true)
@@ -119,7 +124,7 @@ class HostNetlinkSocket extends HostSocket {
   }
 
   override close(): void {
-    if (this.#bound) givePortBack(this.kernel, this.protocol, this.#port)
+    if (this.#bound) givePortBack(this.net, this.protocol, this.#port)
     super.close()
   }
 }

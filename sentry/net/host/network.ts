@@ -13,7 +13,6 @@ import {
 import { EFAULT, EINVAL, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
 import {
   AF_INET,
-  AF_INET6,
   CAP_NET_RAW,
   SIOCGIFCONF,
   SIOCGIFFLAGS,
@@ -27,10 +26,8 @@ import {
   SOCK_RAW,
   SOCK_STREAM,
 } from '../../../syscall-table/flags.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
-import { inetSocket } from '../inet/inet.ts'
-import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
+import { NO_PROTOCOL, NO_TYPE, type Socket } from '../socket.ts'
 import { HostSocket, hostError } from './host-socket.ts'
 
 const IFREQ_SIZE = 40
@@ -131,25 +128,14 @@ export class HostNetwork {
   }
 }
 
-/** Make the sockets of `kernel` those of the host. */
-export function useHostNetwork(kernel: Kernel, facts: HostNetworkFacts): void {
-  const network = new HostNetwork(facts)
-  kernel.hostNetwork = network
-  for (const family of [AF_INET, AF_INET6]) {
-    registerFamily(family, (task, type, protocol) => make(network, task, family, type, protocol))
-  }
-}
-
-function make(
+/** A socket of AF_INET or AF_INET6. */
+export function makeHostSocket(
   network: HostNetwork,
   task: Task,
   family: number,
   type: number,
   protocol: number,
 ): Socket | number {
-  // Namespaces that programs make have a loopback network of their own.
-  if (task.nsproxy.net !== task.kernel.namespaces.net)
-    return inetSocket(task, family, type, protocol)
   if (type !== SOCK_STREAM && type !== SOCK_DGRAM && type !== SOCK_RAW) return NO_TYPE
   if (protocol < 0) return -EINVAL
   if (protocol > MAX_PROTOCOL) return NO_PROTOCOL

@@ -12,18 +12,16 @@ import {
   SOCK_STREAM,
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
+import { hostNetworkOf } from '../host/lookup.ts'
+import { makeHostSocket } from '../host/network.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
 import './proc.ts'
 import { TcpSocket } from './tcp.ts'
 import { UdpSocket } from './udp.ts'
 
-/** A socket of the loopback network that each network namespace has. */
-export function inetSocket(
-  task: Task,
-  family: number,
-  type: number,
-  protocol: number,
-): Socket | number {
+function make(task: Task, family: number, type: number, protocol: number): Socket | number {
+  const host = hostNetworkOf(task)
+  if (host !== null) return makeHostSocket(host, task, family, type, protocol)
   const { uid } = task.creds
   if (type === SOCK_STREAM) {
     if (protocol !== 0 && protocol !== IPPROTO_TCP) return NO_PROTOCOL
@@ -39,4 +37,4 @@ export function inetSocket(
 }
 
 for (const family of [AF_INET, AF_INET6])
-  registerFamily(family, (task, type, protocol) => inetSocket(task, family, type, protocol))
+  registerFamily(family, (task, type, protocol) => make(task, family, type, protocol))

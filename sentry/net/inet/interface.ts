@@ -23,6 +23,7 @@ import {
   SIOCSIFNETMASK,
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
+import { hostNetworkOf } from '../host/lookup.ts'
 import { LOOPBACK4, writeAddress } from './address.ts'
 
 const NAME = 'lo'
@@ -41,10 +42,8 @@ const value = request.subarray(NAME_SIZE)
 
 /** The requests of netdevice(7) that any socket takes; -ENOTTY for others. */
 export function interfaceIoctl(task: Task, command: number, arg: number): number {
-  const { hostNetwork, namespaces } = task.kernel
-  // Only the sandbox's own network namespace is that of the host.
-  if (hostNetwork !== null && task.nsproxy.net === namespaces.net)
-    return hostNetwork.interfaceIoctl(task, command, arg)
+  const host = hostNetworkOf(task)
+  if (host !== null) return host.interfaceIoctl(task, command, arg)
   if (command === SIOCGIFCONF) return listInterfaces(task, arg)
   if (CHANGES.has(command)) return change(task, command, arg)
   if (!KNOWN.has(command)) return -ENOTTY
@@ -76,7 +75,7 @@ const CHANGES = new Set([SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFMTU, SIOCSIFNETMASK])
 /** lo is as it is: what asks for that is granted. */
 function change(task: Task, command: number, arg: number): number {
   if (task.mm.copyIn(task, arg, request, 0, IFREQ_SIZE) < 0) return -EFAULT
-  if (!task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+  if (!task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)) return -EPERM
   if (!isNamed()) return -ENODEV
   const up = (view.getUint16(NAME_SIZE, true) & IFF_UP) !== 0
   return command === SIOCSIFFLAGS && up ? 0 : -EOPNOTSUPP

@@ -3,7 +3,7 @@
 
 import { EADDRINUSE, EINVAL } from '../../../syscall-table/errno.ts'
 import { AF_NETLINK } from '../../../syscall-table/flags.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 
 export const SOCKADDR_NL_SIZE = 12
@@ -33,11 +33,11 @@ export function writeName(port: number, groups: number, into: Uint8Array): numbe
   return SOCKADDR_NL_SIZE
 }
 
-const taken = new WeakMap<Kernel, Set<string>>()
+const taken = new WeakMap<NetNamespace, Set<string>>()
 
-function portsOf(kernel: Kernel): Set<string> {
-  const ports = taken.get(kernel) ?? new Set()
-  taken.set(kernel, ports)
+function portsOf(net: NetNamespace): Set<string> {
+  const ports = taken.get(net) ?? new Set()
+  taken.set(net, ports)
   return ports
 }
 
@@ -45,7 +45,7 @@ const keyOf = (protocol: number, port: number) => `${protocol}:${port >>> 0}`
 
 /** Take a port; 0 stands for one of the kernel's choice. Returns it, or -EADDRINUSE. */
 export function takePort(task: Task, protocol: number, wanted: number): number {
-  const ports = portsOf(task.kernel)
+  const ports = portsOf(task.nsproxy.net)
   let port = wanted === 0 ? task.group.tgid : wanted
   if (ports.has(keyOf(protocol, port))) {
     if (wanted !== 0) return -EADDRINUSE
@@ -56,6 +56,6 @@ export function takePort(task: Task, protocol: number, wanted: number): number {
   return port >>> 0
 }
 
-export function givePortBack(kernel: Kernel, protocol: number, port: number): void {
-  portsOf(kernel).delete(keyOf(protocol, port))
+export function givePortBack(net: NetNamespace, protocol: number, port: number): void {
+  portsOf(net).delete(keyOf(protocol, port))
 }

@@ -26,7 +26,7 @@ import {
   POLLWRNORM,
   SOL_NETLINK,
 } from '../../../syscall-table/flags.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import type { Message } from '../message.ts'
@@ -70,8 +70,8 @@ export class NetlinkSocket extends Socket {
   #peerPort = 0
   #peerGroups = 0
 
-  constructor(kernel: Kernel, type: number, protocol: number, handler: RequestHandler | null) {
-    super(kernel, AF_NETLINK, type, protocol)
+  constructor(net: NetNamespace, type: number, protocol: number, handler: RequestHandler | null) {
+    super(net, AF_NETLINK, type, protocol)
     this.#handler = handler
   }
 
@@ -181,7 +181,8 @@ export class NetlinkSocket extends Socket {
     if (want > 0 && io.put(datagram, 0, want) < want) return -EFAULT
     message.nameLength = writeName(0, 0, message.name)
     if (this.passCredentials) message.credentials = true
-    message.ucred.pid = message.ucred.uid = message.ucred.gid = 0
+    message.ucred.pid = null
+    message.ucred.uid = message.ucred.gid = 0
     if (want < datagram.length) message.outFlags |= MSG_TRUNC
     if ((flags & MSG_PEEK) === 0) {
       this.#queue.shift()
@@ -262,7 +263,7 @@ export class NetlinkSocket extends Socket {
   }
 
   override close(): void {
-    if (this.#bound) givePortBack(this.kernel, this.protocol, this.#port)
+    if (this.#bound) givePortBack(this.net, this.protocol, this.#port)
     this.#bound = false
     this.#queue.length = 0
   }

@@ -12,25 +12,29 @@ import {
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { makeHostNetlink } from '../host/host-netlink.ts'
+import { hostNetworkOf } from '../host/lookup.ts'
 import { NO_TYPE, registerFamily, type Socket } from '../socket.ts'
 import { NetlinkSocket } from './netlink-socket.ts'
 import { handleRoute } from './route.ts'
 
 function make(task: Task, type: number, protocol: number): Socket | number {
   if (type !== SOCK_RAW && type !== SOCK_DGRAM) return NO_TYPE
-  const { kernel } = task
+  const { net } = task.nsproxy
+  const host = hostNetworkOf(task)
   switch (protocol) {
     case NETLINK_ROUTE:
-      return kernel.hostNetwork === null
-        ? new NetlinkSocket(kernel, type, protocol, handleRoute)
-        : makeHostNetlink(kernel.hostNetwork, task, type, protocol)
+      return host === null
+        ? new NetlinkSocket(net, type, protocol, handleRoute)
+        : makeHostNetlink(host, task, type, protocol)
     case NETLINK_KOBJECT_UEVENT:
       // No device ever comes or goes.
-      return new NetlinkSocket(kernel, type, protocol, null)
+      return new NetlinkSocket(net, type, protocol, null)
     default:
       return -EPROTONOSUPPORT
   }
 }
 
 registerFamily(AF_NETLINK, make)
-registerFamily(AF_PACKET, task => (task.creds.capable(CAP_NET_RAW) ? -EAFNOSUPPORT : -EPERM))
+registerFamily(AF_PACKET, task =>
+  task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_RAW) ? -EAFNOSUPPORT : -EPERM,
+)

@@ -86,7 +86,7 @@ export function handleRoute(socket: NetlinkSocket, task: Task, request: Request)
 
 /** What a privileged program may do is to ask for what is so already. */
 function change(task: Task, request: Request): number {
-  if (!task.creds.capable(CAP_NET_ADMIN)) return -EPERM
+  if (!task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)) return -EPERM
   const { type, bytes, view } = request
   if ((type !== RTM_NEWLINK && type !== RTM_SETLINK) || bytes.length < HEADER_SIZE + 16)
     return -EOPNOTSUPP
