@@ -62,7 +62,7 @@ class HostNetlinkSocket extends HostSocket {
   #bind(task: Task, wanted: number, groups: number): number {
     let port = this.#port
     if (!this.#bound) {
-      port = takePort(task, this.protocol, wanted)
+      port = takePort(task, this.net, this.protocol, wanted)
       if (port < 0) return port
     }
     writeName(this.#hostPort, groups, name)

@@ -44,8 +44,8 @@ function portsOf(net: NetNamespace): Set<string> {
 const keyOf = (protocol: number, port: number) => `${protocol}:${port >>> 0}`
 
 /** Take a port; 0 stands for one of the kernel's choice. Returns it, or -EADDRINUSE. */
-export function takePort(task: Task, protocol: number, wanted: number): number {
-  const ports = portsOf(task.nsproxy.net)
+export function takePort(task: Task, net: NetNamespace, protocol: number, wanted: number): number {
+  const ports = portsOf(net)
   let port = wanted === 0 ? task.group.tgid : wanted
   if (ports.has(keyOf(protocol, port))) {
     if (wanted !== 0) return -EADDRINUSE

@@ -90,7 +90,7 @@ export class NetlinkSocket extends Socket {
   }
 
   #take(task: Task, wanted: number): number {
-    const port = takePort(task, this.protocol, wanted)
+    const port = takePort(task, this.net, this.protocol, wanted)
     if (port < 0) return port
     this.#port = port
     this.#bound = true
