@@ -130,9 +130,15 @@ static const struct Fetch FETCHES[] = {
   [332] = {1, FETCH_ONE, 0},  // statx
   [333] = {4, FETCH_ONE, 16},  // io_pgetevents
   [424] = {2, FETCH_ONE, 128},  // pidfd_send_signal
+  [428] = {1, FETCH_ONE, 0},  // open_tree
+  [429] = {1, FETCH_ONE, 0},  // move_mount
+  [430] = {0, FETCH_ONE, 0},  // fsopen
+  [431] = {2, FETCH_ONE, 0},  // fsconfig
+  [433] = {1, FETCH_ONE, 0},  // fspick
   [435] = {0, FETCH_ONE, 88},  // clone3
   [437] = {1, FETCH_ONE, 0},  // openat2
   [439] = {1, FETCH_ONE, 0},  // faccessat2
   [441] = {3, FETCH_ONE, 16},  // epoll_pwait2
+  [442] = {1, FETCH_ONE, 0},  // mount_setattr
   [452] = {1, FETCH_ONE, 0},  // fchmodat2
 };

@@ -120,6 +120,10 @@ import {
   sys_fchmodat,
   sys_fchmodat2,
   sys_fchownat,
+  sys_fsconfig,
+  sys_fsmount,
+  sys_fsopen,
+  sys_fspick,
   sys_futimesat,
   sys_getcwd,
   sys_getxattr,
@@ -137,8 +141,11 @@ import {
   sys_mknod,
   sys_mknodat,
   sys_mount,
+  sys_mount_setattr,
+  sys_move_mount,
   sys_newfstatat,
   sys_open,
+  sys_open_tree,
   sys_openat,
   sys_openat2,
   sys_pivot_root,
@@ -1897,6 +1904,42 @@ function call_pidfd_send_signal(task: Task): number {
   return sys_pidfd_send_signal(task, s[0]!, s[2]!, a[5]! * TWO32 + a[4]!, s[6]!)
 }
 
+function call_open_tree(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_open_tree(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!)
+}
+
+function call_move_mount(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_move_mount(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
+}
+
+function call_fsopen(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_fsopen(task, a[1]! * TWO32 + a[0]!, s[2]!)
+}
+
+function call_fsconfig(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_fsconfig(task, s[0]!, a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
+}
+
+function call_fsmount(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_fsmount(task, s[0]!, s[2]!, a[4]!)
+}
+
+function call_fspick(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_fspick(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!)
+}
+
 function call_pidfd_open(task: Task): number {
   const s = task.thread.sargs
   return sys_pidfd_open(task, s[0]!, s[2]!)
@@ -1935,6 +1978,12 @@ function call_epoll_pwait2(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
   return sys_epoll_pwait2(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, a[11]! * TWO32 + a[10]!)
+}
+
+function call_mount_setattr(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_mount_setattr(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
 }
 
 function call_futex_waitv(task: Task): number {
@@ -2379,12 +2428,12 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 425 io_uring_setup
   notSupported, // 426 io_uring_enter
   notSupported, // 427 io_uring_register
-  notSupported, // 428 open_tree
-  notSupported, // 429 move_mount
-  notSupported, // 430 fsopen
-  notSupported, // 431 fsconfig
-  notSupported, // 432 fsmount
-  notSupported, // 433 fspick
+  call_open_tree, // 428 open_tree
+  call_move_mount, // 429 move_mount
+  call_fsopen, // 430 fsopen
+  call_fsconfig, // 431 fsconfig
+  call_fsmount, // 432 fsmount
+  call_fspick, // 433 fspick
   call_pidfd_open, // 434 pidfd_open
   call_clone3, // 435 clone3
   call_close_range, // 436 close_range
@@ -2393,7 +2442,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_faccessat2, // 439 faccessat2
   notSupported, // 440 process_madvise
   call_epoll_pwait2, // 441 epoll_pwait2
-  notSupported, // 442 mount_setattr
+  call_mount_setattr, // 442 mount_setattr
   notSupported, // 443 quotactl_fd
   notSupported, // 444 landlock_create_ruleset
   notSupported, // 445 landlock_add_rule

@@ -2,6 +2,15 @@
 
 export * from './path-attributes.ts'
 export * from './path-mount.ts'
+export {
+  sys_fsconfig,
+  sys_fsmount,
+  sys_fsopen,
+  sys_fspick,
+  sys_mount_setattr,
+  sys_move_mount,
+  sys_open_tree,
+} from './path-mount-api.ts'
 export * from './path-names.ts'
 export * from './path-open.ts'
 export * from './path-stat.ts'

@@ -147,6 +147,7 @@ function attachTree(tree: Mount, at: Path, namespace: MountNamespace): number {
     }
   }
   tree.detach()
+  tree.floating = false
   namespace.adopt(mounts)
   tree.attach(at.mount, at.dentry)
   for (const arrival of arrivals) putArrival(arrival, at.mount)
@@ -244,18 +245,17 @@ export function remount(task: Task, at: Path, flags: number): number {
   // Without a word about access times they stay as they are.
   if ((flags & (ATIME_FLAGS | MS_STRICTATIME)) === 0)
     wanted = (wanted & ~ATIME_FLAGS) | (mount.flags & ATIME_FLAGS)
-  return setMountFlags(mount, wanted)
-}
-
-/** Replace the flags, unless one is locked: can_change_locked_flags. */
-export function setMountFlags(mount: Mount, wanted: number): number {
-  const protecting = mount.lockedFlags & ~ATIME_FLAGS
-  if ((mount.flags & protecting & ~wanted) !== 0) return -EPERM
-  if ((mount.lockedFlags & ATIME_FLAGS) !== 0 && ((mount.flags ^ wanted) & ATIME_FLAGS) !== 0)
-    return -EPERM
+  if (!mayHaveFlags(mount, wanted)) return -EPERM
   mount.flags = wanted
   walksChanged()
   return 0
+}
+
+/** Whether none of the changes concerns a locked flag: can_change_locked_flags. */
+export function mayHaveFlags(mount: Mount, wanted: number): boolean {
+  const protecting = mount.lockedFlags & ~ATIME_FLAGS
+  if ((mount.flags & protecting & ~wanted) !== 0) return false
+  return (mount.lockedFlags & ATIME_FLAGS) === 0 || ((mount.flags ^ wanted) & ATIME_FLAGS) === 0
 }
 
 /** MS_SHARED and its like, with MS_REC on all mounts below. */

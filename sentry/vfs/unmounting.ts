@@ -84,6 +84,12 @@ function drop(kernel: Kernel, mount: Mount): void {
   else releaseMount(mount)
 }
 
+/** A detached tree is not wanted any more: dissolve_on_fput. */
+export function dissolveTree(kernel: Kernel, top: Mount): void {
+  top.floating = false
+  for (const mount of top.tree().reverse()) drop(kernel, mount)
+}
+
 /** A working directory, a root or an open file is on the mount. */
 function inUse(kernel: Kernel, mount: Mount): boolean {
   if (mount.opens > 0) return true
