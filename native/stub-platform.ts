@@ -35,7 +35,7 @@ interface PlatformAddon {
   readString(id: number, addr: number, to: Uint8Array, at: number, max: number): number
   getFpu(id: number, into: Uint8Array): number
   setFpu(id: number, from: Uint8Array, length: number): number
-  cpuTime(id: number): number
+  cpuTimes(id: number, into: Float64Array): number
   watch(fd: HostFd, events: number): number
   readyFds(fds: Int32Array, events: Int32Array): number
 }
@@ -231,8 +231,8 @@ export class StubPlatform implements Platform {
     return this.#native.readString(thread.id, addr, into, at, max)
   }
 
-  cpuTimeNs(thread: ThreadContext): number {
-    return this.#native.cpuTime(thread.id)
+  cpuTimes(thread: ThreadContext, into: Float64Array): number {
+    return this.#native.cpuTimes(thread.id, into)
   }
 
   watch(fd: HostFd, events: number): void {

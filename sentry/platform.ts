@@ -216,8 +216,12 @@ export interface Platform {
     length: number,
   ): number
 
-  /** CPU time that the host thread has used so far, in ns. Absent: CPU clocks stand still. */
-  cpuTimeNs?(thread: ThreadContext): number
+  /**
+   * CPU time of the thread so far, in ns: the host's total, its part in user mode, the kernel's work for the thread
+   * while that slept, and while it spun (which is in the total, as user time). Returns 0 or -errno. Absent:
+   * CPU clocks stand still.
+   */
+  cpuTimes?(thread: ThreadContext, into: Float64Array): number
 
   /** Watch a sentry fd (epoll semantics, level-triggered; events POLLIN|POLLOUT…; 0 to stop watching). */
   watch(fd: HostFd, events: number): void

@@ -33,9 +33,9 @@ int64_t Platform::readString(const Thread* t, uint64_t addr, uint8_t* into, size
 
 // The host tells CPU time of another process only as a whole, so the whole is counted for the oldest thread and
 // nothing for the others: the sum is right.
-int64_t Platform::cpuTime(const Thread* t) const {
+int Platform::cpuTimes(const Thread* t, CpuTimes* times) const {
   if (!Reachable(t)) return -ESRCH;
-  return t->process->members.front() == t ? ProcessCpuTime(t->process->pid) : 0;
+  return t->process->members.front() == t ? ProcessCpuTimes(t->process->pid, times) : 0;
 }
 
 int64_t Platform::getFpu(const Thread* t, uint8_t* into, size_t room) const {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "record.h"
+#include "stub-memory.h"
 #include "stub/slot.h"
 
 namespace portcullis::ptrace {
@@ -123,7 +124,9 @@ class Platform {
     return copyOut(t, addr, from, length);
   }
   int64_t readString(const Thread* t, uint64_t addr, uint8_t* into, size_t max) const;
-  int64_t cpuTime(const Thread* t) const;
+  int cpuTimes(const Thread* t, CpuTimes* times) const;
+  // A traced thread sleeps until it is answered.
+  uint64_t spinTicks(const Thread*) const { return 0; }
   int64_t getFpu(const Thread* t, uint8_t* into, size_t room) const;
   int setFpu(const Thread* t, const uint8_t* from, size_t length) const;
   // Appends to the list that the next resume runs.

@@ -47,12 +47,35 @@ int64_t ReadProcessString(pid_t pid, uint64_t addr, uint8_t* into, size_t max) {
 }
 
 // The clock id is built as posix-timers.h says.
-int64_t ProcessCpuTime(pid_t pid) {
-  constexpr unsigned kProcessClock = 2;
+double MonotonicNs() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
+}
+
+namespace {
+
+// CPUCLOCK_PROF, _VIRT and _SCHED: user and system time as sampled, user time as sampled, all time exactly.
+enum { kProf, kVirt, kSched };
+
+int ProcessClock(pid_t pid, unsigned which, double* ns) {
   timespec used;
-  auto clock = static_cast<clockid_t>(~static_cast<unsigned>(pid) << 3 | kProcessClock);
+  auto clock = static_cast<clockid_t>(~static_cast<unsigned>(pid) << 3 | which);
   if (clock_gettime(clock, &used) < 0) return -errno;
-  return used.tv_sec * 1'000'000'000LL + used.tv_nsec;
+  *ns = static_cast<double>(used.tv_sec) * 1e9 + static_cast<double>(used.tv_nsec);
+  return 0;
+}
+
+}  // namespace
+
+// As Linux does for its own figures: the exact total is split in the proportion of the samples.
+int ProcessCpuTimes(pid_t pid, CpuTimes* times) {
+  double both, user;
+  if (int r = ProcessClock(pid, kSched, &times->total); r < 0) return r;
+  if (int r = ProcessClock(pid, kVirt, &user); r < 0) return r;
+  if (int r = ProcessClock(pid, kProf, &both); r < 0) return r;
+  times->user = both > 0 ? times->total * std::min(user / both, 1.0) : times->total;
+  return 0;
 }
 
 }  // namespace portcullis

@@ -16,7 +16,15 @@ int64_t WriteProcess(pid_t pid, uint64_t addr, const uint8_t* from, size_t lengt
 // The length of a string without its NUL, -ENAMETOOLONG when there is none within `max` bytes, or -EFAULT.
 int64_t ReadProcessString(pid_t pid, uint64_t addr, uint8_t* into, size_t max);
 
-// CPU time that all threads of the process used, in ns, or -errno.
-int64_t ProcessCpuTime(pid_t pid);
+// CPU time in ns.
+struct CpuTimes {
+  double total = 0;
+  double user = 0;
+};
+
+// CPU time that all threads of the process used. Returns 0 or -errno.
+int ProcessCpuTimes(pid_t pid, CpuTimes* times);
+
+double MonotonicNs();
 
 }  // namespace portcullis

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "record.h"
+#include "stub-memory.h"
 #include "stub/slot.h"
 
 namespace portcullis::systrap {
@@ -162,7 +163,9 @@ class Platform {
   // As copyOut, to memory that the kernel knows to be writable; the bytes may get there only when the thread goes on.
   int64_t copyResult(Thread* t, uint64_t addr, const uint8_t* from, size_t length);
   int64_t readString(Thread* t, uint64_t addr, uint8_t* into, size_t max);
-  int64_t cpuTime(const Thread* t) const;
+  int cpuTimes(const Thread* t, CpuTimes* times) const;
+  // How long the thread, whose event was returned, may spin for its answer.
+  uint64_t spinTicks(const Thread* t) const { return t->notification ? 0 : status_->spinTicks; }
   int64_t getFpu(Thread* t, uint8_t* into, size_t room);
   int setFpu(Thread* t, const uint8_t* from, size_t length);
   // Appends to the list that the next resume runs.

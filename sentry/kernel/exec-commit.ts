@@ -9,7 +9,7 @@ import {
   SS_DISABLE,
 } from '../../syscall-table/flags.ts'
 import { closeOnExec } from '../vfs/close.ts'
-import { taskCpuNs } from './accounting.ts'
+import { keepCpuTimes, keepThreadTimes } from './accounting.ts'
 import type { Program } from './exec.ts'
 import { exitTask, releaseVfork } from './exit.ts'
 import { deletePosixTimers } from './posix-timer.ts'
@@ -50,10 +50,10 @@ function killOldProgram(task: Task): void {
   const { group, kernel } = task
   const { platform, taskOfThread } = kernel
   const others = group.tasks.filter(other => other !== task)
-  for (const other of others) other.earlierCpuNs = taskCpuNs(other)
+  for (const other of others) keepCpuTimes(other)
   const old = task.oldThread
   if (old !== null) {
-    task.earlierCpuNs += platform.cpuTimeNs?.(old) ?? 0
+    keepThreadTimes(task, old)
     platform.kill(old)
   }
   for (const other of others) {

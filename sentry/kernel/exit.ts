@@ -6,7 +6,7 @@ import { SIGCHLD, SIGCONT, SIGHUP, SIGKILL } from '../../syscall-table/flags.ts'
 import { leaveUndoList } from '../ipc/sem.ts'
 import { actForProcess } from '../ipc/shm.ts'
 import { closeTable } from '../vfs/close.ts'
-import { addCpuTimes, groupCpu, taskCpuNs } from './accounting.ts'
+import { addCpuTimes, groupCpu, keepCpuTimes } from './accounting.ts'
 import { notifyParent } from './exit-notify.ts'
 import { walkRobustList } from './futex.ts'
 import { cancelIntervalTimers } from './itimer.ts'
@@ -23,7 +23,7 @@ const STATUS_SIGNAL = 0x7f
 /** End all tasks of a process with a wait(2) status: an exit code << 8, or a signal number. */
 export function groupExit(group: ThreadGroup, status: number): void {
   if (group.exiting || group.zombie) return
-  for (const task of group.tasks) task.earlierCpuNs = taskCpuNs(task)
+  for (const task of group.tasks) keepCpuTimes(task)
   group.exiting = true
   group.exitStatus = status
   const { platform } = group.kernel
@@ -55,7 +55,7 @@ export function exitThread(task: Task, code: number): void {
     return
   }
   task.exitCode = (code & 0xff) << 8
-  task.earlierCpuNs = taskCpuNs(task)
+  keepCpuTimes(task)
   if (task.robustList !== 0) walkRobustList(task)
   clearChildTid(task)
   const { platform } = task.kernel

@@ -8,6 +8,7 @@ import type { Mm } from '../mm/mm.ts'
 import type { ThreadContext } from '../platform.ts'
 import type { File } from '../vfs/file.ts'
 import type { FsContext } from '../vfs/fs-context.ts'
+import type { CpuTimes } from './accounting.ts'
 import type { Creds } from './creds.ts'
 import type { FdTable } from './fdtable.ts'
 import type { Kernel } from './kernel.ts'
@@ -166,7 +167,7 @@ export class Task {
   /** What semop(2) with SEM_UNDO has done; null for nearly all. */
   semUndo: UndoList | null = null
   /** CPU time used by earlier host threads of this task (before exec). */
-  earlierCpuNs = 0
+  earlierCpu: Readonly<CpuTimes> = { userNs: 0, systemNs: 0 }
   /** What `looksAsleep` saw last: CPU time, and when it was first seen so. */
   seenCpuNs = -1
   seenAtNs = 0

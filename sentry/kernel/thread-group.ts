@@ -1,6 +1,7 @@
 // Thread groups (processes), process groups and sessions: struct signal_struct and the pid links.
 
 import type { Terminal } from '../vfs/terminal.ts'
+import type { CpuTimes } from './accounting.ts'
 import type { Cgroup, CgroupHierarchy } from './cgroup.ts'
 import type { IntervalTimers } from './itimer.ts'
 import type { Kernel } from './kernel.ts'
@@ -88,6 +89,8 @@ export class ThreadGroup {
   /** CPU time of this process's threads that have ended. */
   endedUtimeNs = 0
   endedStimeNs = 0
+  /** What was last told of its CPU time: see accounting.ts. */
+  shownCpu: Readonly<CpuTimes> = { userNs: 0, systemNs: 0 }
   /** Most memory ever used, in KiB: getrusage(2). */
   maxRssKb = 0
   childMaxRssKb = 0

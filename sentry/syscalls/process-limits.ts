@@ -13,7 +13,7 @@ import {
   RUSAGE_THREAD,
 } from '../../syscall-table/flags.ts'
 import { type Rusage, SIZEOF_RUSAGE, writeRusage } from '../../syscall-table/structs.gen.ts'
-import { groupCpu, taskCpuNs } from '../kernel/accounting.ts'
+import { groupCpu, taskCpu } from '../kernel/accounting.ts'
 import { installPidfd, pidfdGroup } from '../kernel/pidfd.ts'
 import { setRlimit } from '../kernel/rlimit.ts'
 import type { Task } from '../kernel/task.ts'
@@ -81,8 +81,10 @@ export function sys_getrusage(task: Task, who: number, addr: number): number {
       fillUsage(group.childUtimeNs, group.childStimeNs, group.childMaxRssKb),
     )
   }
-  if (who === RUSAGE_THREAD)
-    return copyOutRusage(task, addr, fillUsage(taskCpuNs(task), 0, group.maxRssKb))
+  if (who === RUSAGE_THREAD) {
+    const { userNs, systemNs } = taskCpu(task)
+    return copyOutRusage(task, addr, fillUsage(userNs, systemNs, group.maxRssKb))
+  }
   if (who !== RUSAGE_SELF) return -EINVAL
   const { userNs, systemNs } = groupCpu(group)
   return copyOutRusage(task, addr, fillUsage(userNs, systemNs, group.maxRssKb))

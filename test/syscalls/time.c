@@ -1,6 +1,8 @@
 // Clocks, sleeps, interval timers, POSIX timers, timer descriptors.
 #include "test.h"
+#include <sys/resource.h>
 #include <sys/timerfd.h>
+#include <sys/times.h>
 #include <sys/timex.h>
 #include <sys/sysinfo.h>
 
@@ -55,6 +57,54 @@ TEST(clock_errors) {
     become(1000, 1000);
     EXPECT_ERRNO(clock_settime(CLOCK_REALTIME, &t), EPERM);
   });
+}
+
+static int64_t user_us(const struct rusage *u) { return u->ru_utime.tv_sec * 1000000LL + u->ru_utime.tv_usec; }
+static int64_t system_us(const struct rusage *u) { return u->ru_stime.tv_sec * 1000000LL + u->ru_stime.tv_usec; }
+
+TEST(user_and_system_time_add_up) {
+  struct rusage start, user, both;
+  EXPECT_OK(getrusage(RUSAGE_SELF, &start));
+  // Work without a call, as measured from time to time.
+  for (volatile int i = 0;;) {
+    for (int k = 0; k < 3000000; k++) i++;
+    EXPECT_OK(getrusage(RUSAGE_SELF, &user));
+    if (user_us(&user) - user_us(&start) >= 60000) break;
+  }
+  EXPECT_LT(system_us(&user) - system_us(&start), user_us(&user) - user_us(&start));
+  // Work that is nothing but calls.
+  char buf[64];
+  int64_t give_up = now_ms() + 20000;
+  do {
+    for (int k = 0; k < 500; k++) {
+      int fd = EXPECT_OK(open("/proc/self/stat", O_RDONLY));
+      EXPECT_OK(read(fd, buf, sizeof buf));
+      close(fd);
+    }
+    EXPECT_OK(getrusage(RUSAGE_SELF, &both));
+  } while (system_us(&both) - system_us(&user) < 60000 && now_ms() < give_up);
+  EXPECT_GE(system_us(&both) - system_us(&user), 60000);
+  EXPECT_LT(user_us(&both) - user_us(&user), system_us(&both) - system_us(&user));
+  // The clock is the sum; it was read later.
+  int64_t clock_us = now_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000;
+  EXPECT_GE(clock_us, user_us(&both) + system_us(&both) - 1000);
+  EXPECT_LT(clock_us, user_us(&both) + system_us(&both) + 100000);
+  struct tms tms;
+  EXPECT_OK(times(&tms));
+  EXPECT_GE(tms.tms_utime, user_us(&both) / 10000 - 1);
+  EXPECT_GE(tms.tms_stime, system_us(&both) / 10000 - 1);
+}
+
+TEST(cpu_times_never_go_back) {
+  struct rusage last, now;
+  EXPECT_OK(getrusage(RUSAGE_SELF, &last));
+  int64_t end = now_ms() + 100;
+  while (now_ms() < end) {
+    EXPECT_OK(getrusage(RUSAGE_SELF, &now));
+    EXPECT_GE(user_us(&now), user_us(&last));
+    EXPECT_GE(system_us(&now), system_us(&last));
+    last = now;
+  }
 }
 
 TEST(cpu_clocks_count_work_only) {

@@ -153,34 +153,41 @@ function meminfoText(kernel: Kernel): string {
 
 interface CpuUse {
   userTicks: number
+  systemTicks: number
   idleTicks: number
 }
 
 /** CPU time of all processes that are there or have been reaped by one that is. */
 function cpuUse(kernel: Kernel): CpuUse {
-  let busyNs = 0
+  let userNs = 0
+  let systemNs = 0
   for (const group of kernel.groups) {
-    const { userNs, systemNs } = groupCpu(group)
-    busyNs += userNs + systemNs
+    const used = groupCpu(group)
+    userNs += used.userNs
+    systemNs += used.systemNs
   }
   const { init } = kernel
-  if (init !== undefined) busyNs += init.childUtimeNs + init.childStimeNs
+  if (init !== undefined) {
+    userNs += init.childUtimeNs
+    systemNs += init.childStimeNs
+  }
   const allNs = (kernel.clock.monotonicNs() - kernel.bootNs) * kernel.cpus
   return {
-    userTicks: Math.floor(busyNs / NS_PER_TICK),
-    idleTicks: Math.max(0, Math.floor((allNs - busyNs) / NS_PER_TICK)),
+    userTicks: Math.floor(userNs / NS_PER_TICK),
+    systemTicks: Math.floor(systemNs / NS_PER_TICK),
+    idleTicks: Math.max(0, Math.floor((allNs - userNs - systemNs) / NS_PER_TICK)),
   }
 }
 
 const wallClock = { sec: 0, nsec: 0 }
 
 function statText(kernel: Kernel): string {
-  const { userTicks, idleTicks } = cpuUse(kernel)
-  let text = `cpu  ${userTicks} 0 0 ${idleTicks} 0 0 0 0 0 0\n`
+  const { userTicks, systemTicks, idleTicks } = cpuUse(kernel)
+  let text = `cpu  ${userTicks} 0 ${systemTicks} ${idleTicks} 0 0 0 0 0 0\n`
   for (let cpu = 0; cpu < kernel.cpus; cpu++) {
     // Which CPU ran what is the host's business: each gets an equal share.
-    const user = Math.floor(userTicks / kernel.cpus)
-    text += `cpu${cpu} ${user} 0 0 ${Math.floor(idleTicks / kernel.cpus)} 0 0 0 0 0 0\n`
+    const share = (ticks: number) => Math.floor(ticks / kernel.cpus)
+    text += `cpu${cpu} ${share(userTicks)} 0 ${share(systemTicks)} ${share(idleTicks)} 0 0 0 0 0 0\n`
   }
   kernel.clock.realtime(wallClock)
   const uptimeSec = (kernel.clock.monotonicNs() - kernel.bootNs) / 1e9

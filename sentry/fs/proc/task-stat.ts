@@ -19,7 +19,7 @@ import {
   RLIMIT_SIGPENDING,
   RLIMIT_STACK,
 } from '../../../syscall-table/flags.ts'
-import { groupCpu, looksAsleep, taskCpuNs } from '../../kernel/accounting.ts'
+import { groupCpu, looksAsleep, taskCpu } from '../../kernel/accounting.ts'
 import type { CapSet } from '../../kernel/creds.ts'
 import { allowedCpus } from '../../kernel/limits.ts'
 import type { Pid, PidNamespace } from '../../kernel/pid-namespace.ts'
@@ -64,7 +64,7 @@ export function statLine(task: Task, reader: Task, owner: TaskDirectory): string
   const { whole } = owner
   const ns = owner.pidNs
   const { terminal } = group.session
-  const cpu = whole ? groupCpu(group) : { userNs: taskCpuNs(task), systemNs: 0 }
+  const cpu = whole ? groupCpu(group) : taskCpu(task)
   const permitted = ptraceAccess(reader, task, BY_FSCREDS) === 0
   const nice = task.sched.nice
   const priority = task.sched.priority > 0 ? -1 - task.sched.priority : 20 + nice
