@@ -36,6 +36,7 @@ interface PlatformAddon {
   getFpu(id: number, into: Uint8Array): number
   setFpu(id: number, from: Uint8Array, length: number): number
   cpuTimes(id: number, into: Float64Array): number
+  setAffinity(id: number, mask: Uint8Array): number
   watch(fd: HostFd, events: number): number
   readyFds(fds: Int32Array, events: Int32Array): number
 }
@@ -229,6 +230,10 @@ export class StubPlatform implements Platform {
     max: number,
   ): number {
     return this.#native.readString(thread.id, addr, into, at, max)
+  }
+
+  setAffinity(thread: ThreadContext, mask: Uint8Array): number {
+    return this.#native.setAffinity(thread.id, mask)
   }
 
   cpuTimes(thread: ThreadContext, into: Float64Array): number {

@@ -223,6 +223,9 @@ export interface Platform {
    */
   cpuTimes?(thread: ThreadContext, into: Float64Array): number
 
+  /** Bind the host thread to CPUs: a bit each, in whole words of 8 bytes. Returns 0 or -errno. */
+  setAffinity?(thread: ThreadContext, mask: Uint8Array): number
+
   /** Watch a sentry fd (epoll semantics, level-triggered; events POLLIN|POLLOUT…; 0 to stop watching). */
   watch(fd: HostFd, events: number): void
   /** After WAIT_HOST: fills `fds` and `events` (same index) and returns how many are ready. */

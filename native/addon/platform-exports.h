@@ -1,6 +1,8 @@
 // The exports of a platform: one platform per process, called from one thread only.
 #pragma once
 
+#include <sched.h>
+
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -194,6 +196,17 @@ struct PlatformExports {
     return Num(info.Env(), r);
   }
 
+  // (id, mask): the CPUs that the host thread may use, one bit each.
+  static Napi::Value JsSetAffinity(const Napi::CallbackInfo& info) {
+    auto* t = ThreadArg(info);
+    auto mask = info[1].As<Napi::Uint8Array>();
+    pid_t tid = t ? g_platform->hostTid(t) : 0;
+    // 0 would be ourselves.
+    if (tid <= 0) return Num(info.Env(), -ESRCH);
+    auto* set = reinterpret_cast<const cpu_set_t*>(mask.Data());
+    return Num(info.Env(), sched_setaffinity(tid, mask.ByteLength(), set) < 0 ? -errno : 0);
+  }
+
   static Napi::Value JsWatch(const Napi::CallbackInfo& info) {
     return Num(info.Env(), g_platform ? g_platform->watch(I32(info, 0), U32(info, 1)) : -EINVAL);
   }
@@ -229,6 +242,7 @@ struct PlatformExports {
     set("GetFpu", Napi::Function::New<JsGetFpu>(env));
     set("SetFpu", Napi::Function::New<JsSetFpu>(env));
     set("CpuTimes", Napi::Function::New<JsCpuTimes>(env));
+    set("SetAffinity", Napi::Function::New<JsSetAffinity>(env));
     set("Watch", Napi::Function::New<JsWatch>(env));
     set("ReadyFds", Napi::Function::New<JsReadyFds>(env));
   }

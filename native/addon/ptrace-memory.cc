@@ -31,6 +31,9 @@ int64_t Platform::readString(const Thread* t, uint64_t addr, uint8_t* into, size
   return Reachable(t) ? ReadProcessString(t->tid, addr, into, max) : -EFAULT;
 }
 
+// 0 when there is none any more.
+pid_t Platform::hostTid(const Thread* t) const { return Reachable(t) ? t->tid : 0; }
+
 // The host tells CPU time of another process only as a whole, so the whole is counted for the oldest thread and
 // nothing for the others: the sum is right.
 int Platform::cpuTimes(const Thread* t, CpuTimes* times) const {

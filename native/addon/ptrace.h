@@ -124,6 +124,7 @@ class Platform {
     return copyOut(t, addr, from, length);
   }
   int64_t readString(const Thread* t, uint64_t addr, uint8_t* into, size_t max) const;
+  pid_t hostTid(const Thread* t) const;
   int cpuTimes(const Thread* t, CpuTimes* times) const;
   // A traced thread sleeps until it is answered.
   uint64_t spinTicks(const Thread*) const { return 0; }

@@ -82,6 +82,9 @@ int64_t Platform::readString(Thread* t, uint64_t addr, uint8_t* into, size_t max
   return ReadProcessString(t->process->pid, addr, into, max);
 }
 
+// 0 when there is none any more.
+pid_t Platform::hostTid(const Thread* t) const { return Reachable(t) ? t->tid : 0; }
+
 // The host tells CPU time of another process only as a whole, so the whole is counted for the oldest thread and
 // nothing for the others: the sum is right.
 int Platform::cpuTimes(const Thread* t, CpuTimes* times) const {

@@ -163,6 +163,7 @@ class Platform {
   // As copyOut, to memory that the kernel knows to be writable; the bytes may get there only when the thread goes on.
   int64_t copyResult(Thread* t, uint64_t addr, const uint8_t* from, size_t length);
   int64_t readString(Thread* t, uint64_t addr, uint8_t* into, size_t max);
+  pid_t hostTid(const Thread* t) const;
   int cpuTimes(const Thread* t, CpuTimes* times) const;
   // How long the thread, whose event was returned, may spin for its answer.
   uint64_t spinTicks(const Thread* t) const { return t->notification ? 0 : status_->spinTicks; }

@@ -3,6 +3,7 @@
 
 import type { SandboxLimits } from '../config.ts'
 import type { Kernel } from './kernel.ts'
+import type { Task } from './task.ts'
 
 /** Take over the limits of the container, at boot and at each `runsc update`. */
 export function applyLimits(kernel: Kernel, limits: SandboxLimits, hostMemoryBytes: number): void {
@@ -28,6 +29,17 @@ export function allowedCpus(kernel: Kernel, affinity: Uint8Array | null): Uint8A
   if (cpuset === null || affinity === null) return affinity ?? cpuset
   const both = affinity.map((allowed, cpu) => allowed & cpuset[cpu]!)
   return both.includes(1) ? both : cpuset
+}
+
+/** Bind the task's host thread to the CPUs that the task may use. */
+export function bindToCpus(task: Task): void {
+  const { kernel } = task
+  const allowed = allowedCpus(kernel, task.sched.affinity)
+  const mask = new Uint8Array(Math.ceil(kernel.cpus / 64) * 8)
+  for (let cpu = 0; cpu < kernel.cpus; cpu++)
+    if (allowed === null || allowed[cpu] === 1) mask[cpu >> 3]! |= 1 << (cpu & 7)
+  // The host may have taken those CPUs away, or the thread may have ended: then there is nothing to bind.
+  void kernel.platform.setAffinity?.(task.thread, mask)
 }
 
 /** Limits that came over the control socket. */

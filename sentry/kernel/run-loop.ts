@@ -23,6 +23,7 @@ import { dispatch, restartClass } from '../syscalls/dispatch.gen.ts'
 import { nextMoment } from '../vfs/moment.ts'
 import { hostProcessDied } from './exit.ts'
 import type { Kernel } from './kernel.ts'
+import { bindToCpus } from './limits.ts'
 import { runSeccomp, SKIP_WITH_ZERO } from './seccomp-filter.ts'
 import { faultSignal, returnToUser, signalPending } from './signal.ts'
 import { BLOCKED, RUNNING, STARTING, STOPPED, type Task } from './task.ts'
@@ -68,6 +69,7 @@ function handleEvent(kernel: Kernel, id: number): void {
       const start = task.onStart
       task.onStart = null
       task.state = RUNNING
+      if (task.sched.affinity !== null) bindToCpus(task)
       finish(task, start === null ? 0 : start.started(task))
       break
     }

@@ -1,6 +1,6 @@
 // Scheduling parameters: sched(7), getpriority(2), ioprio_set(2). The host decides who runs; what a program
 // asks for is checked as Linux checks it, stored and reported.
-// DIFFERS: policies, priorities, nice values and affinity have no effect on the host's scheduling.
+// DIFFERS: policies, priorities and nice values have no effect on the host's scheduling.
 
 import { E2BIG, EACCES, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import {
@@ -32,7 +32,7 @@ import {
   SIZEOF_SCHED_ATTR,
   writeSchedAttr,
 } from '../../syscall-table/structs.gen.ts'
-import { allowedCpus } from '../kernel/limits.ts'
+import { allowedCpus, bindToCpus } from '../kernel/limits.ts'
 import type { Task } from '../kernel/task.ts'
 import { writeTimespec } from './time-values.ts'
 
@@ -257,6 +257,7 @@ export function sys_sched_setaffinity(
   const { cpuset } = kernel
   if (!affinity.some((allowed, cpu) => allowed === 1 && cpuset?.[cpu] !== 0)) return -EINVAL
   target.sched.affinity = affinity.includes(0) ? affinity : null
+  bindToCpus(target)
   return 0
 }
 
@@ -405,7 +406,11 @@ export function sys_ioprio_get(task: Task, which: number, who: number): number {
 /** getcpu(2), when it does not run in the vDSO: the first allowed CPU, on the only node. */
 export function sys_getcpu(task: Task, cpuAddr: number, nodeAddr: number, _cache: number): number {
   const { scratch, scratchView } = task.kernel
-  scratchView.setUint32(0, Math.max(task.sched.affinity?.indexOf(1) ?? 0, 0), true)
+  scratchView.setUint32(
+    0,
+    Math.max(allowedCpus(task.kernel, task.sched.affinity)?.indexOf(1) ?? 0, 0),
+    true,
+  )
   scratchView.setUint32(4, 0, true)
   if (cpuAddr !== 0 && task.mm.copyResult(task, cpuAddr, scratch, 0, 4) < 0) return -EFAULT
   return nodeAddr === 0 ? 0 : task.mm.copyResult(task, nodeAddr, scratch, 4, 4)

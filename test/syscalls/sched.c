@@ -15,15 +15,40 @@ TEST(affinity) {
   while (!CPU_ISSET(first, &set)) first++;
   CPU_SET(first, &one);
   EXPECT_OK(sched_setaffinity(0, sizeof one, &one));
+  EXPECT_EQ(sched_getcpu(), first);
   IN_CHILD({
     cpu_set_t inherited;
     EXPECT_OK(sched_getaffinity(0, sizeof inherited, &inherited));
     EXPECT_TRUE(CPU_EQUAL(&inherited, &one));
+    EXPECT_EQ(sched_getcpu(), first);
   });
   CPU_ZERO(&one);
   EXPECT_ERRNO(sched_setaffinity(0, sizeof one, &one), EINVAL);
   EXPECT_ERRNO(syscall(SYS_sched_getaffinity, 0, 1, &set), EINVAL);
   EXPECT_ERRNO(sched_getaffinity(4000000, sizeof set, &set), ESRCH);
+}
+
+static int bound_to;
+static void *on_its_cpu(void *unused) {
+  for (int i = 0; i < 1000; i++) EXPECT_EQ(sched_getcpu(), bound_to);
+  return unused;
+}
+
+TEST(affinity_binds) {
+  cpu_set_t all, one;
+  EXPECT_OK(sched_getaffinity(0, sizeof all, &all));
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &all)) continue;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    EXPECT_OK(sched_setaffinity(0, sizeof one, &one));
+    bound_to = cpu;
+    on_its_cpu(NULL);
+    pthread_t thread;
+    EXPECT_EQ(pthread_create(&thread, NULL, on_its_cpu, NULL), 0);
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+  }
+  EXPECT_OK(sched_setaffinity(0, sizeof all, &all));
 }
 
 TEST(policies) {
