@@ -13,6 +13,7 @@ interface Sandbox {
   installFilter(filter: Uint8Array): number
   setParentDeathSignal(signo: number): number
   setDumpable(value: number): number
+  makeUserNamespace(uidMap: string, gidMap: string): number
   setLimit(resource: number, soft: number, hard: number): number
 }
 
@@ -37,6 +38,8 @@ export const setNoNewPrivs = sandbox.setNoNewPrivs
 export const installFilter = sandbox.installFilter
 /** prctl(PR_SET_PDEATHSIG). */
 export const setParentDeathSignal = sandbox.setParentDeathSignal
+/** A descriptor of a new user namespace with these maps, in the form of /proc/PID/uid_map. */
+export const makeUserNamespace = sandbox.makeUserNamespace
 /** prctl(PR_SET_DUMPABLE). */
 export const setDumpable = sandbox.setDumpable
 /** setrlimit(2); Infinity for no limit. */

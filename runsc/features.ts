@@ -47,7 +47,7 @@ export function features(): Record<string, unknown> {
       apparmor: { enabled: false },
       selinux: { enabled: false },
       intelRdt: { enabled: false },
-      mountExtensions: { idmap: { enabled: false } },
+      mountExtensions: { idmap: { enabled: true } },
     },
     annotations: { 'dev.portcullis.version': VERSION },
     potentiallyUnsafeConfigAnnotations: UNSAFE_ANNOTATIONS,

@@ -2,7 +2,7 @@
 // not be given them later. Symlinks are followed inside the root only. Places that lie below another mount are
 // left to the sentry, which sees that mount.
 
-import { close, mkdirat, mknodat, openat2, openTree, readlinkat } from '../native/index.ts'
+import { close, mkdirat, mknodat, openat2, readlinkat } from '../native/index.ts'
 import { EEXIST, ELOOP, ENOENT, ENOTDIR, errnoMessage } from '../syscall-table/errno.ts'
 import {
   O_DIRECTORY,
@@ -14,7 +14,6 @@ import {
 } from '../syscall-table/flags.ts'
 import { CliError } from './errors.ts'
 
-const AT_FDCWD = -100
 /** As many as the kernel follows in one path. */
 const LINKS_MAX = 40
 const buffer = Buffer.alloc(4096)
@@ -39,14 +38,10 @@ export class RootDirectory {
   /** Resolved paths of the directories mounted on so far. */
   readonly #mounted = new Set<string>()
 
-  constructor(root: string) {
+  /** `fd` is an open tree, `root` what messages call it. */
+  constructor(fd: number, root: string) {
     this.#root = root
-    this.#fd = openTree(AT_FDCWD, root, 0)
-    if (this.#fd < 0) throw new CliError(`cannot open ${root}: ${errnoMessage(-this.#fd)}`)
-  }
-
-  close(): void {
-    close(this.#fd)
+    this.#fd = fd
   }
 
   /** Make `path` (and what leads there) unless it exists or lies below a mount made before. */

@@ -9,6 +9,7 @@ import type { MountConfig } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
 import { MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT } from '../syscall-table/flags.ts'
 import { CliError } from './errors.ts'
+import { containerMaps, type IdMaps, mapIds, mountMaps } from './id-maps.ts'
 import { type MountOptions, parseMountOptions } from './mount-options.ts'
 import { isBelow, RootDirectory } from './mountpoints.ts'
 import type { Spec, SpecMount } from './spec-schema.ts'
@@ -63,21 +64,19 @@ export function openTrees(spec: Spec, bundle: string, overlay: boolean): FileTre
 
 function fill(trees: FileTrees, spec: Spec, bundle: string, overlay: boolean): void {
   const path = resolve(bundle, spec.root.path)
-  const readonly = spec.root.readonly && !overlay
-  const flags = readonly ? ATTACH_READ_ONLY : 0
-  trees.attach.push(openAttach(path, 'config.json: root.path', AT_RECURSIVE, flags))
-  if (!fstatSync(trees.attach[0]!.fd).isDirectory())
-    throw new CliError(`config.json: root.path: ${path} is not a directory`)
-  const root = overlay ? null : new RootDirectory(latin1(path))
-  try {
-    withDev(spec.mounts).forEach((mount, i) => {
-      trees.mounts.push(mountConfig(mount, `mounts.${i}`, bundle, trees.attach, root))
-    })
-    // Made before the root becomes read-only, as runc does.
-    root?.make(latin1(spec.process.cwd), 'directory')
-  } finally {
-    root?.close()
-  }
+  const maps = containerMaps(spec)
+  const where = 'config.json: root.path'
+  const attach = openAttach(path, where, AT_RECURSIVE, maps)
+  trees.attach.push(attach)
+  if (!fstatSync(attach.fd).isDirectory())
+    throw new CliError(`${where}: ${path} is not a directory`)
+  const root = overlay ? null : new RootDirectory(attach.fd, latin1(path))
+  withDev(spec.mounts).forEach((mount, i) => {
+    trees.mounts.push(mountConfig(mount, `mounts.${i}`, bundle, trees.attach, root, maps))
+  })
+  // Made before the root becomes read-only, as runc does.
+  root?.make(latin1(spec.process.cwd), 'directory')
+  if (spec.root.readonly && !overlay) makeReadOnly(attach, where, path)
 }
 
 /**
@@ -97,10 +96,11 @@ function mountConfig(
   bundle: string,
   attach: Attach[],
   root: RootDirectory | null,
+  maps: IdMaps | null,
 ): MountConfig {
   const options = parseMountOptions(mount.options)
   const where = `config.json: ${field} (${mount.destination})`
-  refuseUnsupported(mount, options, where)
+  refuseUnsupported(mount, options, where, maps !== null)
   const bind = (options.flags & MS_BIND) !== 0 || mount.type === 'bind'
   const config: MountConfig = {
     // runc takes a relative destination from the root, with a warning.
@@ -114,7 +114,7 @@ function mountConfig(
     fresh: false,
   }
   if (bind) {
-    const source = openSource(resolve(bundle, mount.source), where, options)
+    const source = openSource(resolve(bundle, mount.source), where, options, mountMaps(mount, maps))
     attach.push(source)
     config.attach = attach.length - 1
     config.directory = fstatSync(source.fd).isDirectory()
@@ -131,36 +131,58 @@ function mountConfig(
   return config
 }
 
-function refuseUnsupported(mount: SpecMount, options: MountOptions, where: string): void {
+function refuseUnsupported(
+  mount: SpecMount,
+  options: MountOptions,
+  where: string,
+  inUserNamespace: boolean,
+): void {
   if ((options.flags & MS_REMOUNT) !== 0)
     throw new CliError(`${where}: option "remount": a container starts with new mounts only`)
   if (options.copyUp && mount.type !== 'tmpfs')
     throw new CliError(`${where}: option "tmpcopyup": only for type tmpfs, not "${mount.type}"`)
-  const mapped = mount.uidMappings.length > 0 || mount.gidMappings.length > 0
-  if (mapped || options.idmap)
-    throw new CliError(`${where}: id-mapped mounts are not supported: map the whole container`)
+  const { uidMappings, gidMappings } = mount
+  const mapped = uidMappings.length > 0 || gidMappings.length > 0
+  if (mapped && (uidMappings.length === 0 || gidMappings.length === 0))
+    throw new CliError(`${where}: uidMappings and gidMappings are given together or not at all`)
+  if (mapped && (options.flags & MS_BIND) === 0)
+    throw new CliError(`${where}: uidMappings: only bind mounts can have mappings`)
+  if (options.idmap && !mapped && !inUserNamespace)
+    throw new CliError(`${where}: option "idmap" needs uidMappings and gidMappings`)
 }
 
 /** The attach point of a bind mount's source. */
-function openSource(path: string, where: string, options: MountOptions): Attach {
+function openSource(
+  path: string,
+  where: string,
+  options: MountOptions,
+  maps: IdMaps | null,
+): Attach {
   const recursive = (options.flags & MS_REC) !== 0 ? AT_RECURSIVE : 0
+  const attach = openAttach(path, where, recursive, maps)
   // DIFFERS: "ro" with "rbind" also covers what is mounted below the source, as "rro" does.
-  const readonly = ((options.recursiveSet | options.flags) & MS_RDONLY) !== 0
-  return openAttach(path, where, recursive, readonly ? ATTACH_READ_ONLY : 0)
+  if (((options.recursiveSet | options.flags) & MS_RDONLY) !== 0) makeReadOnly(attach, where, path)
+  return attach
 }
 
-function openAttach(path: string, where: string, recursive: number, flags: number): Attach {
+function openAttach(path: string, where: string, recursive: number, maps: IdMaps | null): Attach {
   // A copy of the mount, so that it outlives the gofer's change of root.
   const fd = openTree(AT_FDCWD, latin1(path), OPEN_TREE_CLONE | recursive)
   if (fd < 0) throw new CliError(`${where}: cannot open ${path}: ${errnoMessage(-fd)}`)
-  // The host refuses writes too, whatever becomes of gofer and sentry.
-  const readonly = (flags & ATTACH_READ_ONLY) !== 0
-  const n = readonly ? mountSetattr(fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0) : 0
-  if (n < 0) {
+  try {
+    if (maps !== null) mapIds(fd, maps, where, path)
+  } catch (error) {
     close(fd)
-    throw new CliError(`${where}: cannot make ${path} read-only: ${errnoMessage(-n)}`)
+    throw error
   }
-  return { fd, flags }
+  return { fd, flags: 0 }
+}
+
+/** The host refuses writes too, whatever becomes of gofer and sentry. */
+function makeReadOnly(attach: Attach, where: string, path: string): void {
+  attach.flags |= ATTACH_READ_ONLY
+  const n = mountSetattr(attach.fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0)
+  if (n < 0) throw new CliError(`${where}: cannot make ${path} read-only: ${errnoMessage(-n)}`)
 }
 
 /** A mount over parts of /proc could make programs, also of engines, believe anything. */

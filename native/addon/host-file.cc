@@ -42,11 +42,12 @@ Napi::Value JsOpenTree(const Info& info) {
   return Result(info.Env(), syscall(SYS_open_tree, I32(info, 0), path.c_str(), flags));
 }
 
-// mountSetattr(fd, flags, set, clear): mount_setattr(2) of an open tree.
+// mountSetattr(fd, flags, set, clear, userns): mount_setattr(2) of an open tree; `userns` is for MOUNT_ATTR_IDMAP.
 Napi::Value JsMountSetattr(const Info& info) {
   mount_attr attributes{};
   attributes.attr_set = U32(info, 2);
   attributes.attr_clr = U32(info, 3);
+  if (info.Length() > 4) attributes.userns_fd = U32(info, 4);
   unsigned flags = U32(info, 1) | AT_EMPTY_PATH;
   return Result(info.Env(), syscall(SYS_mount_setattr, I32(info, 0), "", flags, &attributes,
                                     sizeof attributes));

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -100,6 +101,48 @@ Napi::Value JsSetIdsKeeping(const Napi::CallbackInfo& info) {
   }
   if (syscall(SYS_capset, &header, data) < 0) return Num(env, -errno);
   return Result(env, prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
+// Write a map of another process.
+int WriteMap(pid_t pid, const char* name, const std::string& map) {
+  std::string path = "/proc/" + std::to_string(pid) + "/" + name;
+  int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  ssize_t n = write(fd, map.data(), map.size());
+  int error = errno;
+  close(fd);
+  if (n < 0) return -error;
+  return static_cast<size_t>(n) == map.size() ? 0 : -EINVAL;
+}
+
+// (uid map, gid map): a descriptor of a new user namespace. A child lives in it just until the descriptor is open; it
+// makes no calls but its last, so that threads of ours do not matter to it.
+Napi::Value JsMakeUserNamespace(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string uids = info[0].As<Napi::String>();
+  std::string gids = info[1].As<Napi::String>();
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return Num(env, -errno);
+  // Without an exit signal: nobody else shall wait for it.
+  long pid = syscall(SYS_clone, CLONE_NEWUSER, nullptr, nullptr, nullptr, nullptr);
+  if (pid == 0) {
+    char byte;
+    syscall(SYS_close, ends[1]);
+    syscall(SYS_read, ends[0], &byte, 1);
+    syscall(SYS_exit_group, 0);
+  }
+  int result = pid < 0 ? -errno : 0;
+  if (result == 0) result = WriteMap(pid, "uid_map", uids);
+  if (result == 0) result = WriteMap(pid, "gid_map", gids);
+  if (result == 0) {
+    std::string path = "/proc/" + std::to_string(pid) + "/ns/user";
+    result = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (result < 0) result = -errno;
+  }
+  close(ends[0]);
+  close(ends[1]);
+  if (pid > 0) waitpid(static_cast<pid_t>(pid), nullptr, __WALL);
+  return Num(env, result);
 }
 
 // What each thread must do by itself, since capset and the bounding set know single threads only.
@@ -240,6 +283,7 @@ Napi::Value JsSetLimit(const Napi::CallbackInfo& info) {
 void RegisterSandbox(Napi::Env env, Napi::Object exports) {
   exports.Set("pivotToEmptyRoot", Napi::Function::New<JsPivotToEmptyRoot>(env));
   exports.Set("pivotTo", Napi::Function::New<JsPivotTo>(env));
+  exports.Set("makeUserNamespace", Napi::Function::New<JsMakeUserNamespace>(env));
   exports.Set("setIds", Napi::Function::New<JsSetIds>(env));
   exports.Set("setIdsKeeping", Napi::Function::New<JsSetIdsKeeping>(env));
   exports.Set("dropCapabilities", Napi::Function::New<JsDropCapabilities>(env));

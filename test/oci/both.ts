@@ -61,6 +61,8 @@ export class Workshop {
 
   constructor() {
     installNeeds(['runc', 'busybox-static'])
+    // Users of a namespace have to get through it.
+    chmodSync(this.path, 0o755)
     this.#probe = join(cache, 'oci-probe')
     compile(join(root, 'test/oci/probe.c'), this.#probe, ['-static', '-O1', '-Wall', '-Werror'])
   }

@@ -1,9 +1,9 @@
 // config.json, field by field: the same bundle under runc and under ours gives the same, or both refuse it.
 
-import { symlinkSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Config } from '../run.ts'
+import { type Config, run } from '../run.ts'
 import { Workshop } from './both.ts'
 
 let shop: Workshop
@@ -211,6 +211,32 @@ const SAME: Case[] = [
       c.process.cwd = '/not/there'
     },
     'cat /proc/self/oom_score_adj; pwd; env | grep -v SHLVL | sort; hostname',
+  ],
+  [
+    'a user namespace',
+    (c, bundle) => {
+      c.linux.namespaces.push({ type: 'user' })
+      c.linux.uidMappings = [
+        { containerID: 0, hostID: 100000, size: 1000 },
+        { containerID: 1000, hostID: 5000, size: 10 },
+      ]
+      c.linux.gidMappings = [{ containerID: 0, hostID: 200000, size: 1000 }]
+      c.process.user.additionalGids = [7]
+      const caps = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_SETUID', 'CAP_SETGID']
+      c.process.capabilities = { bounding: caps, permitted: caps, effective: caps }
+      for (const name of ['mine', 'other', 'hosts']) mkdirSync(join(bundle, name))
+      for (const name of ['rootfs', 'mine', 'other', 'hosts'])
+        writeFileSync(join(bundle, name, 'file'), 'x')
+      const owners = { rootfs: [100000, 200000], mine: [100000, 200000], other: [5003, 200005] }
+      for (const [name, [uid, gid]] of Object.entries(owners))
+        run('chown', ['-R', `${uid}:${gid}`, join(bundle, name)])
+      for (const name of ['mine', 'other', 'hosts'])
+        c.mounts.push(bind(`${bundle}/${name}`, `/${name}`, 'rbind'))
+    },
+    `for d in / /mine /other /hosts; do cd $d; stat -c '%n %u %g' $d file; done; id
+     for d in mine other hosts; do touch /$d/new; echo $?; echo y >/$d/file; echo $?; chmod 600 /$d/file; echo $?; cat /$d/file; done
+     chown 1003:5 /mine/file; echo $?; stat -c '%u %g' /mine/file; chown 2000 /mine/file; echo $?; chown 5 /hosts/file; echo $?
+     rm /mine/new; echo $?; rm /hosts/file; echo $?; mkdir /made; stat -c '%u %g' /made; chown 999:999 /made; stat -c '%u %g' /made`,
   ],
   [
     'members that are null',

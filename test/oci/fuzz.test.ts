@@ -1,7 +1,7 @@
 // Every field of a full config.json with every wrong value, one at a time, in this process: each is taken, or
 // refused by one line that names the field. Nothing may be made by a configuration that is refused.
 
-import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { close } from '../../native/index.ts'
@@ -22,6 +22,7 @@ beforeAll(() => {
   mkdirSync(join(box.path, 'source'))
   mkdirSync(join(box.path, 'outside'))
   symlinkSync('../outside', join(box.path, 'rootfs/link'))
+  chownSync(join(box.path, 'rootfs'), map.hostID, map.hostID)
 })
 afterAll(() => box.clean())
 
