@@ -3,6 +3,7 @@
 // nor container can do more to them than everybody can. Inside the sandbox there are the container's ids only.
 
 import { close, makeUserNamespace, mountSetattr } from '../native/index.ts'
+import type { SandboxConfig } from '../sentry/config.ts'
 import { EINVAL, errnoMessage } from '../syscall-table/errno.ts'
 import { CliError } from './errors.ts'
 import type { IdMapping, Spec, SpecMount } from './spec-schema.ts'
@@ -28,6 +29,14 @@ export function containerMaps({ linux }: Spec): IdMaps | null {
   const ranges = (mappings: IdMapping[]) =>
     mappings.map(({ containerID, hostID, size }) => ({ disk: hostID, shown: containerID, size }))
   return { uids: ranges(linux.uidMappings), gids: ranges(linux.gidMappings) }
+}
+
+/** The container's maps as the sentry shows them. */
+export function idMapConfig(spec: Spec): SandboxConfig['idMaps'] {
+  const maps = containerMaps(spec)
+  const extents = (ranges: IdRange[]) =>
+    ranges.map(({ disk, shown, size }) => ({ first: shown, kernelFirst: disk, count: size }))
+  return maps === null ? null : { uids: extents(maps.uids), gids: extents(maps.gids) }
 }
 
 /** The maps of a bind mount: its own, seen through the container's. */

@@ -22,6 +22,7 @@ import { checkConsole, openConsole } from './console.ts'
 import { type Answer, request } from './control.ts'
 import { deviceConfigs, sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
+import { idMapConfig } from './id-maps.ts'
 import { openDebugFile } from './log.ts'
 import { type Attach, latin1, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
@@ -297,6 +298,7 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     readonlyPaths: linux.readonlyPaths.map(latin1),
     sysctls: sysctlConfigs(linux.sysctl),
     seccomp: seccompConfig(linux.seccomp),
+    idMaps: idMapConfig(spec),
     waitForStart: options.waitForStart,
     strace: globals.strace,
     debug: globals.debug,

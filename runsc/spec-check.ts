@@ -62,6 +62,13 @@ function checkNamespaces(spec: Spec, fail: Fail): void {
     fail('linux.uidMappings', 'a user namespace needs at least one mapping')
   if (linux.gidMappings.length === 0)
     fail('linux.gidMappings', 'a user namespace needs at least one mapping')
+  const { uid, gid } = spec.process.user
+  const mapped = (id: number, maps: typeof linux.uidMappings) =>
+    maps.some(({ containerID, size }) => id >= containerID && id < containerID + size)
+  if (!mapped(uid, linux.uidMappings))
+    fail('process.user.uid', `${uid} is not mapped by linux.uidMappings`)
+  if (!mapped(gid, linux.gidMappings))
+    fail('process.user.gid', `${gid} is not mapped by linux.gidMappings`)
 }
 
 function checkSysctls(spec: Spec, fail: Fail): void {

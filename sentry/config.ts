@@ -39,6 +39,13 @@ export interface CapabilityConfig {
   ambient: [number, number]
 }
 
+/** `count` ids of the container from `first` on are those of the host from `kernelFirst` on. */
+export interface IdRangeConfig {
+  first: number
+  kernelFirst: number
+  count: number
+}
+
 /** process.scheduler. */
 export interface SchedulerConfig {
   policy: number
@@ -151,6 +158,8 @@ export interface SandboxConfig {
   /** Paths below /proc/sys and values. */
   sysctls: [path: string, value: string][]
   seccomp: SeccompConfig | null
+  /** The container's ids and the host's, where they differ. */
+  idMaps: { uids: IdRangeConfig[]; gids: IdRangeConfig[] } | null
   /** Start at once, or when the control socket says so (create and start). */
   waitForStart: boolean
   strace: boolean

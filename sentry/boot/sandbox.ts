@@ -15,6 +15,7 @@ import { mountOverlay } from '../fs/overlay/mount.ts'
 import { groupExit } from '../kernel/exit.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
+import { adoptHostIds } from '../kernel/user-namespace.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
 import { mountFlags, mountRoot } from '../vfs/mounting.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
@@ -56,6 +57,7 @@ export function startSandbox(
     mountFlags(config.root.readonly ? MS_RDONLY : 0),
     'none',
   )
+  if (config.idMaps !== null) adoptHostIds(config.idMaps.uids, config.idMaps.gids)
   const init = createInit(kernel)
   const mounts = mountConfigured(init, config, mount => attachPoint(kernel, gofer, mount))
   makeDevices(init, config)

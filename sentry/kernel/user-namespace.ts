@@ -75,6 +75,9 @@ export class UserNamespace extends Namespace {
   /** /proc/sys/user/max_*_namespaces. */
   readonly limits = ofEachType(NAMESPACES_MAX)
 
+  /** Of the first namespace: what the host calls its ids, where a container has others than the host. */
+  hostIds: Partial<Record<IdMapName, readonly IdExtent[]>> = {}
+
   constructor(parent: UserNamespace | null, creator: Creds | null) {
     super('user', parent === null ? INITIAL_INO.user : newNamespaceIno(), parent)
     this.parent = parent
@@ -95,10 +98,10 @@ export class UserNamespace extends Namespace {
 
   /** The kernel's id for a uid that a program of this namespace gave, or NO_ID. */
   uid(id: number): number {
-    return this.parent === null ? id : this.maps.uid.toKernel(id)
+    return this.parent === null && !this.hostIds.uid ? id : this.maps.uid.toKernel(id)
   }
   gid(id: number): number {
-    return this.parent === null ? id : this.maps.gid.toKernel(id)
+    return this.parent === null && !this.hostIds.gid ? id : this.maps.gid.toKernel(id)
   }
 
   /** An id as programs of this namespace see it: from_kuid_munged. */
@@ -131,11 +134,19 @@ export class UserNamespace extends Namespace {
 /** The user namespace in which everything begins. */
 export const INITIAL_USER_NAMESPACE = new UserNamespace(null, null)
 
+/** The container has these ids of the host only, under its own numbers: linux.uidMappings of config.json. */
+export function adoptHostIds(uids: readonly IdExtent[], gids: readonly IdExtent[]): void {
+  const { maps } = INITIAL_USER_NAMESPACE
+  INITIAL_USER_NAMESPACE.hostIds = { uid: uids, gid: gids }
+  maps.uid.extents = uids.map(extent => ({ ...extent, kernelFirst: extent.first }))
+  maps.gid.extents = gids.map(extent => ({ ...extent, kernelFirst: extent.first }))
+}
+
 /** /proc/PID/uid_map and its like, as a reader of `reader` sees it. */
 export function mapText(ns: UserNamespace, name: IdMapName, reader: UserNamespace): string {
   const lower = reader === ns && ns.parent !== null ? ns.parent : reader
   let text = ''
-  for (const { first, kernelFirst, count } of ns.maps[name].extents) {
+  for (const { first, kernelFirst, count } of ns.hostIds[name] ?? ns.maps[name].extents) {
     const shown = lower.initial ? kernelFirst : lower.maps[name].fromKernel(kernelFirst)
     text += `${`${first}`.padStart(10)} ${`${shown}`.padStart(10)} ${`${count}`.padStart(10)}\n`
   }

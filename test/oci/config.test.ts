@@ -233,7 +233,7 @@ const SAME: Case[] = [
       for (const name of ['mine', 'other', 'hosts'])
         c.mounts.push(bind(`${bundle}/${name}`, `/${name}`, 'rbind'))
     },
-    `for d in / /mine /other /hosts; do cd $d; stat -c '%n %u %g' $d file; done; id
+    `for d in / /mine /other /hosts; do cd $d; stat -c '%n %u %g' $d file; done; id; cat /proc/self/uid_map /proc/self/gid_map
      for d in mine other hosts; do touch /$d/new; echo $?; echo y >/$d/file; echo $?; chmod 600 /$d/file; echo $?; cat /$d/file; done
      chown 1003:5 /mine/file; echo $?; stat -c '%u %g' /mine/file; chown 2000 /mine/file; echo $?; chown 5 /hosts/file; echo $?
      rm /mine/new; echo $?; rm /hosts/file; echo $?; mkdir /made; stat -c '%u %g' /made; chown 999:999 /made; stat -c '%u %g' /made`,
@@ -312,6 +312,15 @@ const REFUSED: [what: string, change: (config: Config, bundle: string) => void, 
   ['two namespaces of a type', c => c.linux.namespaces.push({ type: 'pid' }), 'namespaces'],
   ['an unknown namespace', c => c.linux.namespaces.push({ type: 'moon' }), 'moon'],
   ['users without a mapping', c => c.linux.namespaces.push({ type: 'user' }), 'uidMappings'],
+  [
+    'a user that is not mapped',
+    c => {
+      c.linux.namespaces.push({ type: 'user' })
+      c.linux.uidMappings = c.linux.gidMappings = [{ containerID: 0, hostID: 100000, size: 5 }]
+      c.process.user.uid = 5
+    },
+    'process.user.uid',
+  ],
   ['an unknown propagation', c => (c.linux.rootfsPropagation = 'up'), 'rootfsPropagation'],
   ['a SELinux label', c => (c.process.selinuxLabel = 'a:b:c:d'), 'selinuxLabel'],
   ['no working directory', c => delete c.process.cwd, 'cwd'],
