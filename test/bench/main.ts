@@ -19,7 +19,7 @@ import { join } from 'node:path'
 import { cache, compile, root, run, writeBundle } from '../run.ts'
 import { debianTree } from '../setup.ts'
 import { CpuGroup } from './cpu-group.ts'
-import { type Peer, peers } from './peers.ts'
+import { type Network, type Peer, peers } from './peers.ts'
 
 const folder = join(cache, 'bench')
 const MODULES =
@@ -63,18 +63,23 @@ function withCpu(name: string, ms: number, cpuMs: number): Map<string, number> {
   )
 }
 
+/** What a program of ours prints: name, tab, nanoseconds. */
+const printed = (name: string, args: string[], network: Network = 'none'): Case => ({
+  name,
+  unit: 'ns',
+  measure: peer =>
+    new Map(
+      execute(peer, args, network)
+        .stdout.trim()
+        .split('\n')
+        .map(line => [line.split('\t')[0]!, Number(line.split('\t')[1])]),
+    ),
+})
+
 const CASES: Case[] = [
-  {
-    name: 'system calls',
-    unit: 'ns',
-    measure: peer =>
-      new Map(
-        execute(peer, ['/bench/microbench'])
-          .stdout.trim()
-          .split('\n')
-          .map(line => [line.split('\t')[0]!, Number(line.split('\t')[1])]),
-      ),
-  },
+  printed('system calls', ['/bench/microbench']),
+  printed('network of its own', ['/bench/netbench', 'own: ']),
+  printed('network of the host', ['/bench/netbench', 'host: '], 'host'),
   {
     name: 'start: run /bin/true',
     unit: 'ms',
@@ -107,11 +112,15 @@ const CASES: Case[] = [
 ]
 
 let runs = 0
-function execute(peer: Peer, args: string[]): { stdout: string; cpuMs: number } {
+function execute(
+  peer: Peer,
+  args: string[],
+  network: Network = 'none',
+): { stdout: string; cpuMs: number } {
   const id = `bench-${process.pid}-${runs++}`
-  const bundle = makeBundle(id, args)
+  const bundle = makeBundle(id, args, network)
   const group = new CpuGroup(id)
-  const [program, ...rest] = group.wrap(peer.command(bundle, id))
+  const [program, ...rest] = group.wrap(peer.command(bundle, id, network))
   const result = run(program!, rest, { seconds: 600 })
   const cpuMs = group.end()
   peer.cleanUp(id)
@@ -121,7 +130,7 @@ function execute(peer: Peer, args: string[]): { stdout: string; cpuMs: number } 
   return { stdout: result.stdout, cpuMs }
 }
 
-function makeBundle(id: string, args: string[]): string {
+function makeBundle(id: string, args: string[], network: Network = 'none'): string {
   const bundle = join(folder, id)
   writeBundle(bundle, realpathSync(debianTree()), args, config => {
     config.root.readonly = true
@@ -133,6 +142,11 @@ function makeBundle(id: string, args: string[]): string {
       // The Debian tree has no /bench; /srv stands for it below.
       { destination: '/srv', type: 'bind', source: folder, options: ['rbind', 'rw'] },
     ]
+    // The host's loopback, for all of them.
+    if (network === 'host')
+      config.linux.namespaces = config.linux.namespaces.filter(
+        ({ type }: { type: string }) => type !== 'network',
+      )
     config.process.args = args.map(arg => arg.replaceAll('/bench/', '/srv/'))
   })
   return bundle
@@ -145,6 +159,7 @@ function prepare(): void {
   const source = join(root, 'test/bench/microbench.c')
   compile(source, join(folder, 'microbench'), ['-O2', '-pthread', '-static'])
   writeFileSync(join(folder, 'microbench.c'), readFileSync(source))
+  compile(join(root, 'test/bench/netbench.c'), join(folder, 'netbench'), ['-O2', '-static'])
   const repository = join(folder, 'repository')
   if (existsSync(join(repository, '.git/refs/heads/main'))) return
   rmSync(repository, { recursive: true, force: true })

@@ -4,12 +4,15 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { cache, run, runsc } from '../run.ts'
 
+/** Sockets of the sandbox's own, or of the host. */
+export type Network = 'none' | 'host'
+
 export interface Peer {
   name: string
   /** Why it cannot be measured. */
   missing?: string
   /** The command that runs a bundle under a name. */
-  command(bundle: string, id: string): string[]
+  command(bundle: string, id: string, network?: Network): string[]
   /** Clears what a run that was cut short left behind. */
   cleanUp(id: string): void
 }
@@ -20,7 +23,14 @@ function runtime(name: string, program: string, flags: string[]): Peer {
   const base = [program, `--root=${stateOf(name)}`, ...flags]
   return {
     name,
-    command: (bundle, id) => [...base, 'run', '--bundle', bundle, id],
+    command: (bundle, id, network = 'none') => [
+      ...base,
+      ...(name === 'runc' ? [] : [`--network=${network}`]),
+      'run',
+      '--bundle',
+      bundle,
+      id,
+    ],
     cleanUp: id => {
       run(base[0]!, [...base.slice(1), 'delete', '--force', id], { seconds: 30 })
     },
@@ -58,12 +68,7 @@ function gvisor(): Peer {
     if (reason !== null) return absent('gVisor', reason)
   }
   // Without cgroups it needs no systemd; its own rootfs overlay would hide the cost of files.
-  return runtime('gVisor', program, [
-    '--network=none',
-    '--platform=systrap',
-    '--ignore-cgroups',
-    '--overlay2=none',
-  ])
+  return runtime('gVisor', program, ['--platform=systrap', '--ignore-cgroups', '--overlay2=none'])
 }
 
 function fetchGvisor(folder: string): string | null {
