@@ -79,6 +79,7 @@ double NowNs() {
 
 int Platform::wait(double deadlineNs) {
   current_ = -1;
+  tellCpu();
   for (;;) {
     if (g_childDied.load(std::memory_order_relaxed)) reap();
     if (expected_ > 0 && ringPending()) receive();
@@ -142,7 +143,7 @@ int Platform::scan() {
     Thread* t = running_[scanAt_];
     uint32_t state = __atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE);
     if (state != SLOT_POSTED && state != SLOT_BELL) continue;
-    if (spinning_ && state == SLOT_BELL) missed(Ticks());
+    if (spinning_ && state == SLOT_BELL && t->slot->spunInVain) missed(Ticks());
     if (takeEvent(t)) return deliver(t);
   }
   return kNothing;
@@ -188,9 +189,19 @@ int Platform::spin(uint64_t start) {
     if (g_childDied.load(std::memory_order_relaxed)) break;
     if (expected_ > 0 && ringPending()) receive();
     if ((found = nextReady()) != kNothing) break;
+    tellCpu();
     __builtin_ia32_pause();
   } while (Ticks() - start < bound);
   return found;
+}
+
+// A thread that spins on our CPU keeps us from answering it.
+void Platform::tellCpu() {
+  uint32_t cpu;
+  __builtin_ia32_rdtscp(&cpu);
+  if (cpu == cpu_) return;
+  cpu_ = cpu;
+  __atomic_store_n(&status_->cpu, cpu, __ATOMIC_RELAXED);
 }
 
 // An event came too late for spinning, or its thread gave up spinning because we did not run.

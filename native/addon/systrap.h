@@ -228,6 +228,7 @@ class Platform {
   void setSpinning(bool on);
   void countAnswer(const Thread* t);
   void leaveCpu();
+  void tellCpu();
   int sleep(double deadlineNs);
   void park();
   bool hostDue();
@@ -271,6 +272,7 @@ class Platform {
   // Threads for which a notification must be received soon.
   int expected_ = 0;
   int watched_ = 0;
+  uint32_t cpu_ = ~0U;
   // The CPU lets programs set GS, which the gate needs.
   bool canRewrite_ = false;
   int cpus_ = 1;

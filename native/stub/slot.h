@@ -141,6 +141,9 @@ struct StubSlot {
   // write at `outAddr` before the call returns: each saves the sentry a process_vm call. The bytes are in slot_data().
   uint32_t inLength;
   uint32_t outLength;
+  // The thread rings after it has spun as long as it may.
+  uint32_t spunInVain;
+  uint32_t pad;
   uint64_t inAddr;
   uint64_t outAddr;
   struct StubOp ops[];
@@ -153,7 +156,8 @@ static inline uint8_t *slot_data(const struct StubSlot *slot) { return (uint8_t 
 // The page that the sentry writes and every stub reads.
 struct StubStatus {
   uint32_t awake;
-  uint32_t pad;
+  // Where the sentry ran last, as rdtscp tells it.
+  uint32_t cpu;
   // How long a thread may spin for its verdict, in ticks of the time stamp counter.
   uint64_t spinTicks;
 };

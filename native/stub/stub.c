@@ -40,14 +40,21 @@ static void ring(struct StubSlot *slot) {
 
 // Wait for the verdict without leaving the CPU, as long as that may pay.
 static uint32_t spin(struct StubSlot *slot) {
+  slot->spunInVain = 0;
   const struct StubStatus *status = (const struct StubStatus *)STUB_STATUS;
-  uint64_t start = __builtin_ia32_rdtsc();
+  uint32_t cpu;
+  uint64_t start = __builtin_ia32_rdtscp(&cpu);
   uint64_t bound = status->spinTicks;
   for (;;) {
     uint32_t state = __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE);
     if (state != SLOT_POSTED) return state;
     if (!__atomic_load_n(&status->awake, __ATOMIC_ACQUIRE)) return state;
-    if (__builtin_ia32_rdtsc() - start > bound) return state;
+    if (__builtin_ia32_rdtscp(&cpu) - start > bound) {
+      slot->spunInVain = 1;
+      return state;
+    }
+    // We are in its way.
+    if (cpu == __atomic_load_n(&status->cpu, __ATOMIC_RELAXED)) return state;
     __builtin_ia32_pause();
   }
 }
