@@ -106,6 +106,8 @@ const OP_FORK = 9
 const OP_CLONE = 10
 const OP_EXIT = 11
 const OP_REWRITE = 12
+const OP_GETRUSAGE = 13
+const OP_THREAD_CLOCK = 14
 
 const FIRST_CAPACITY = 4
 
@@ -155,6 +157,14 @@ export class SystrapOps implements OpList {
 
   futexWake(addr: number, count: number, shared: boolean): void {
     this.#add(OP_FUTEX_WAKE, addr, count, shared ? 1 : 0, 0, 0, 0)
+  }
+
+  getrusage(who: number, addr: number): void {
+    this.#add(OP_GETRUSAGE, who, addr, 0, 0, 0, 0)
+  }
+
+  threadClock(addr: number): void {
+    this.#add(OP_THREAD_CLOCK, addr, 0, 0, 0, 0, 0)
   }
 
   setFsBase(addr: number): void {

@@ -113,6 +113,12 @@ export interface OpList {
   madvise(addr: number, length: number, advice: number): void
   /** Wake `count` host futex waiters at `addr` (shared: not FUTEX_PRIVATE). */
   futexWake(addr: number, count: number, shared: boolean): void
+  /**
+   * getrusage(2) of the thread (RUSAGE_THREAD) or its process (RUSAGE_SELF), and CLOCK_THREAD_CPUTIME_ID, as the
+   * host tells them to the thread alone: written to the program's memory. Absent: nobody knows.
+   */
+  getrusage?(who: number, addr: number): void
+  threadClock?(addr: number): void
   /** arch_prctl(2) ARCH_SET_FS / ARCH_SET_GS. */
   setFsBase(addr: number): void
   setGsBase(addr: number): void

@@ -10,6 +10,7 @@
 #include <sys/ptrace.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ptrace.h"
@@ -68,6 +69,12 @@ Op Encode(int kind, const double* a) {
       set(SYS_futex, {U64(a[0]), FUTEX_WAKE | (a[2] != 0 ? 0u : FUTEX_PRIVATE_FLAG), U64(a[1])});
       // A bad address means that nobody waits there.
       op.ignore = true;
+      break;
+    case kGetrusage:
+      set(SYS_getrusage, {U64(a[0]), U64(a[1])});
+      break;
+    case kThreadClock:
+      set(SYS_clock_gettime, {CLOCK_THREAD_CPUTIME_ID, U64(a[0])});
       break;
     case kExit:
       set(SYS_exit, {0});

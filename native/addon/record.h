@@ -50,6 +50,8 @@ enum OpKind {
   kClone,
   kExit,
   kRewrite,
+  kGetrusage,
+  kThreadClock,
 };
 
 // An owned file descriptor.

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -65,6 +66,10 @@ StubOp Encode(int kind, const double* a) {
       return HostCall(SYS_arch_prctl, ARCH_SET_FS, U64(a[0]));
     case kSetGs:
       return HostCall(SYS_arch_prctl, ARCH_SET_GS, U64(a[0]));
+    case kGetrusage:
+      return HostCall(SYS_getrusage, U64(a[0]), U64(a[1]));
+    case kThreadClock:
+      return HostCall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, U64(a[0]));
     case kFork:
       return {STUB_OP_FORK, 0, U64(a[0]), {}};
     case kClone:

@@ -77,6 +77,17 @@ describe('stub', () => {
     expect(program('mmap', [0, 4096, 3, 0x22, -1, 0])).toBe('trap')
   })
 
+  test("what the caller has used is told to the stub, and no other's", () => {
+    expect(stub('getrusage', [0, 0x1000])).toBe('allow')
+    expect(stub('getrusage', [1, 0x1000])).toBe('allow')
+    expect(stub('getrusage', [-1, 0x1000])).toBe('trap') // RUSAGE_CHILDREN
+    expect(program('getrusage', [0, 0x1000])).toBe('trap')
+    expect(stub('clock_gettime', [3, 0x1000])).toBe('allow')
+    expect(stub('clock_gettime', [2, 0x1000])).toBe('trap')
+    expect(stub('clock_gettime', [-10, 0x1000])).toBe('trap') // another process's
+    expect(program('clock_gettime', [3, 0x1000])).toBe('trap')
+  })
+
   test('clone takes exact words and never a namespace', () => {
     expect(stub('clone', [THREAD])).toBe('allow')
     expect(stub('clone', [FORK])).toBe('allow')

@@ -61,6 +61,10 @@ const MEMBARRIER = [8, 16, 32, 64, 128, 256]
 /** REALTIME, MONOTONIC, MONOTONIC_RAW, both COARSE, BOOTTIME, TAI. Not the CPU clocks, which name processes. */
 const CLOCKS = [0, 1, 4, 5, 6, 7, 11]
 
+const CLOCK_THREAD_CPUTIME_ID = 3
+const RUSAGE_SELF = 0
+const RUSAGE_THREAD = 1
+
 /** CLONE_PIDFD, CLONE_PTRACE, CLONE_UNTRACED and every CLONE_NEW* of clone(2). */
 const CLONE_FORBIDDEN = 0x1000 | 0x2000 | 0x800000 | 0x20000 | 0x7e000000
 
@@ -73,6 +77,8 @@ const stubRules: Rules = {
   madvise: allowedFor(2, [...ADVICE, ...FORK_ADVICE]),
   futex: futexRules,
   arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS]),
+  getrusage: allowedFor(0, [RUSAGE_SELF, RUSAGE_THREAD]),
+  clock_gettime: allowedFor(0, [CLOCK_THREAD_CPUTIME_ID]),
   ...each(
     'munmap close sigaltstack rt_sigreturn rt_sigprocmask sched_yield exit exit_group',
     allowed,

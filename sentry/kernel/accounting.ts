@@ -13,6 +13,8 @@ export interface CpuTimes {
   systemNs: number
 }
 
+const PAGE_KB = 4
+
 /** What the platform tells: see Platform.cpuTimes. */
 const host = new Float64Array(4)
 const TOTAL = 0
@@ -106,10 +108,33 @@ function neverLess(group: ThreadGroup, userNs: number, systemNs: number): CpuTim
   return group.shownCpu
 }
 
+/** A process ends: what it has mapped of memory bounds what it had, if it did not ask for that itself. */
+export function noteMaxRss(group: ThreadGroup): void {
+  if (group.maxRssKb > 0 || group.leader.state === ZOMBIE) return
+  const { vmas } = group.leader.mm
+  group.maxRssKb = Math.min(vmas.execPages + vmas.dataPages, vmas.totalPages) * PAGE_KB
+}
+
 /** A task ends: its time stays with the process. */
 export function addCpuTimes(group: ThreadGroup, task: Task): void {
   group.endedUtimeNs += task.earlierCpu.userNs
   group.endedStimeNs += task.earlierCpu.systemNs
+}
+
+/**
+ * CPU time of a task whose host thread has used `userNs` and `systemNs`, which only that thread itself can learn: the
+ * kernel's work for it, and what it used before, are added.
+ */
+export function threadTimes(task: Task, userNs: number, systemNs: number): CpuTimes {
+  sum.fill(0)
+  addThread(task.kernel, task.thread)
+  sum[TOTAL] = userNs + systemNs
+  sum[USER] = userNs
+  const now = split()
+  return {
+    userNs: task.earlierCpu.userNs + now.userNs,
+    systemNs: task.earlierCpu.systemNs + now.systemNs,
+  }
 }
 
 /** The CPU clocks that a task may name for itself. */

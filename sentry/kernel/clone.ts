@@ -142,7 +142,10 @@ function newTask(task: Task, args: CloneArgs, thread: ThreadContext): Task | num
     pid.group = group
     kernel.groups.add(group)
     becomeReaper(group)
-  } else group.handlers.users++
+  } else {
+    group.handlers.users++
+    group.threaded = true
+  }
   group.tasks.push(child)
   pid.task = child
   kernel.tasks.add(child)

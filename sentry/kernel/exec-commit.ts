@@ -40,6 +40,7 @@ export function becomeProgram(task: Task, program: Program): void {
   signals.altStackFlags = SS_DISABLE
   deletePosixTimers(group)
   group.didExec = true
+  group.threaded = false
   group.exitSignal = SIGCHLD
   applyCreds(task, program)
   task.comm = program.fileName.slice(program.fileName.lastIndexOf('/') + 1).slice(0, COMM_LENGTH)

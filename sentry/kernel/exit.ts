@@ -6,7 +6,7 @@ import { SIGCHLD, SIGCONT, SIGHUP, SIGKILL } from '../../syscall-table/flags.ts'
 import { leaveUndoList } from '../ipc/sem.ts'
 import { actForProcess } from '../ipc/shm.ts'
 import { closeTable } from '../vfs/close.ts'
-import { addCpuTimes, groupCpu, keepCpuTimes } from './accounting.ts'
+import { addCpuTimes, groupCpu, keepCpuTimes, noteMaxRss } from './accounting.ts'
 import { notifyParent } from './exit-notify.ts'
 import { walkRobustList } from './futex.ts'
 import { cancelIntervalTimers } from './itimer.ts'
@@ -24,6 +24,7 @@ const STATUS_SIGNAL = 0x7f
 export function groupExit(group: ThreadGroup, status: number): void {
   if (group.exiting || group.zombie) return
   for (const task of group.tasks) keepCpuTimes(task)
+  noteMaxRss(group)
   group.exiting = true
   group.exitStatus = status
   const { platform } = group.kernel

@@ -81,6 +81,8 @@ export class ThreadGroup {
   posixTimers: Map<number, PosixTimer> | null = null
   /** Where it is in each cgroup hierarchy when that is not the root; replaced as a whole, never changed. */
   cgroups: ReadonlyMap<CgroupHierarchy, Cgroup> | null = null
+  /** It has, or had, more than one thread since its last exec. */
+  threaded = false
   /** Executed since fork: setpgid by the parent is refused. */
   didExec = false
   /** CPU time of reaped children. */

@@ -12,40 +12,23 @@ import {
   RUSAGE_SELF,
   RUSAGE_THREAD,
 } from '../../syscall-table/flags.ts'
-import { type Rusage, SIZEOF_RUSAGE, writeRusage } from '../../syscall-table/structs.gen.ts'
-import { groupCpu, taskCpu } from '../kernel/accounting.ts'
+import {
+  newRusage,
+  type Rusage,
+  SIZEOF_RUSAGE,
+  writeRusage,
+} from '../../syscall-table/structs.gen.ts'
+import { groupCpu, noteMaxRss, taskCpu } from '../kernel/accounting.ts'
+import { askUsage, setTimes } from '../kernel/host-usage.ts'
 import { installPidfd, pidfdGroup } from '../kernel/pidfd.ts'
 import { setRlimit } from '../kernel/rlimit.ts'
 import type { Task } from '../kernel/task.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
 
-const NS_PER_SEC = 1e9
-const PAGE_KB = 4
-
-const usage: Rusage = {
-  utime: { sec: 0, usec: 0 },
-  stime: { sec: 0, usec: 0 },
-  maxrss: 0,
-  ixrss: 0,
-  idrss: 0,
-  isrss: 0,
-  minflt: 0,
-  majflt: 0,
-  nswap: 0,
-  inblock: 0,
-  oublock: 0,
-  msgsnd: 0,
-  msgrcv: 0,
-  nsignals: 0,
-  nvcsw: 0,
-  nivcsw: 0,
-}
+const usage = newRusage()
 
 function fillUsage(userNs: number, systemNs: number, maxRssKb: number): Rusage {
-  usage.utime.sec = Math.floor(userNs / NS_PER_SEC)
-  usage.utime.usec = Math.floor((userNs % NS_PER_SEC) / 1000)
-  usage.stime.sec = Math.floor(systemNs / NS_PER_SEC)
-  usage.stime.usec = Math.floor((systemNs % NS_PER_SEC) / 1000)
+  setTimes(usage, userNs, systemNs)
   usage.maxrss = maxRssKb
   return usage
 }
@@ -68,25 +51,19 @@ export function copyOutRusage(task: Task, addr: number, rusage: Rusage): number 
 
 /**
  * getrusage(2).
- * DIFFERS: the largest memory is that of the mapped pages, as the host alone knows which are resident; faults
- * and context switches are not counted.
+ * DIFFERS: of children, faults and context switches are not counted, and their largest memory is estimated unless
+ * they asked for it themselves.
  */
 export function sys_getrusage(task: Task, who: number, addr: number): number {
   const { group } = task
-  group.maxRssKb = Math.max(group.maxRssKb, task.mm.peakPages * PAGE_KB)
   if (who === RUSAGE_CHILDREN) {
-    return copyOutRusage(
-      task,
-      addr,
-      fillUsage(group.childUtimeNs, group.childStimeNs, group.childMaxRssKb),
-    )
+    const { childUtimeNs, childStimeNs, childMaxRssKb } = group
+    return copyOutRusage(task, addr, fillUsage(childUtimeNs, childStimeNs, childMaxRssKb))
   }
-  if (who === RUSAGE_THREAD) {
-    const { userNs, systemNs } = taskCpu(task)
-    return copyOutRusage(task, addr, fillUsage(userNs, systemNs, group.maxRssKb))
-  }
-  if (who !== RUSAGE_SELF) return -EINVAL
-  const { userNs, systemNs } = groupCpu(group)
+  if (who !== RUSAGE_SELF && who !== RUSAGE_THREAD) return -EINVAL
+  if (askUsage(task, who, addr)) return 0
+  const { userNs, systemNs } = who === RUSAGE_THREAD ? taskCpu(task) : groupCpu(group)
+  noteMaxRss(group)
   return copyOutRusage(task, addr, fillUsage(userNs, systemNs, group.maxRssKb))
 }
 

@@ -17,6 +17,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import { groupCpu } from '../kernel/accounting.ts'
 import { deadlineOf, isCpuClock, readClock, type Timespec } from '../kernel/clocks.ts'
+import { askThreadClock } from '../kernel/host-usage.ts'
 import { signalPending } from '../kernel/signal.ts'
 import type { Task } from '../kernel/task.ts'
 import { NS_PER_SEC, readTimespec, spec, writeTimespec } from './time-values.ts'
@@ -47,6 +48,9 @@ const now: Timespec = { sec: 0, nsec: 0 }
 
 /** clock_gettime(2). */
 export function sys_clock_gettime(task: Task, clock: number, addr: number): number {
+  // Of several threads, only the thread itself learns its part from the host.
+  const own = clock === CLOCK_THREAD_CPUTIME_ID && task.group.threaded
+  if (own && askThreadClock(task, addr)) return 0
   return readClock(task, clock, now) ? writeTimespec(task, addr, now.sec, now.nsec) : -EINVAL
 }
 

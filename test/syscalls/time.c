@@ -95,6 +95,57 @@ TEST(user_and_system_time_add_up) {
   EXPECT_GE(tms.tms_stime, system_us(&both) / 10000 - 1);
 }
 
+static void *spin_and_tell(void *used) {
+  int64_t start = now_ns(CLOCK_THREAD_CPUTIME_ID);
+  spin_ms(80);
+  struct rusage usage;
+  EXPECT_OK(getrusage(RUSAGE_THREAD, &usage));
+  EXPECT_GE(user_us(&usage) + system_us(&usage), 70000);
+  *(int64_t *)used = now_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+  return NULL;
+}
+
+TEST(each_thread_has_a_clock) {
+  int64_t start = now_ns(CLOCK_THREAD_CPUTIME_ID), used = 0;
+  pthread_t thread;
+  EXPECT_EQ(pthread_create(&thread, NULL, spin_and_tell, &used), 0);
+  EXPECT_EQ(pthread_join(thread, NULL), 0);
+  EXPECT_GE(used, 80000000);
+  // This one has slept.
+  int64_t own = now_ns(CLOCK_THREAD_CPUTIME_ID);
+  EXPECT_GE(own, start);
+  EXPECT_LT(own - start, 60000000);
+  EXPECT_GE(now_ns(CLOCK_PROCESS_CPUTIME_ID) - start, 80000000);
+  EXPECT_ERRNO(syscall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, 8L), EFAULT);
+  int64_t last = own;
+  for (int i = 0; i < 300; i++) {
+    int64_t now = now_ns(CLOCK_THREAD_CPUTIME_ID);
+    EXPECT_GE(now, last);
+    last = now;
+  }
+}
+
+TEST(memory_and_faults_are_counted) {
+  struct rusage before, after;
+  EXPECT_OK(getrusage(RUSAGE_SELF, &before));
+  size_t size = 48 << 20;
+  char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT_TRUE(p != MAP_FAILED);
+  (void)madvise(p, size, MADV_NOHUGEPAGE);
+  for (size_t i = 0; i < size; i += 4096) p[i] = 1;
+  EXPECT_OK(getrusage(RUSAGE_SELF, &after));
+  EXPECT_GE(after.ru_minflt - before.ru_minflt, 10000);
+  EXPECT_GE(after.ru_maxrss, 48 << 10);
+  EXPECT_OK(munmap(p, size));
+  EXPECT_OK(getrusage(RUSAGE_SELF, &before));
+  EXPECT_GE(before.ru_maxrss, 48 << 10);
+  EXPECT_ERRNO(syscall(SYS_getrusage, RUSAGE_SELF, 8L), EFAULT);
+  const char *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT_TRUE(page != MAP_FAILED);
+  EXPECT_ERRNO(syscall(SYS_getrusage, RUSAGE_SELF, page), EFAULT);
+  EXPECT_ERRNO(syscall(SYS_getrusage, RUSAGE_THREAD, page), EFAULT);
+}
+
 TEST(cpu_times_never_go_back) {
   struct rusage last, now;
   EXPECT_OK(getrusage(RUSAGE_SELF, &last));
