@@ -12,7 +12,7 @@ import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
 import { warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
-import { launchSandbox, type Sandbox } from './sandbox.ts'
+import { build, launchSandbox, type Sandbox } from './sandbox.ts'
 import { OCI_VERSION, readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
 import { type ContainerState, isAlive, processStartTime, StateStore, statusOf } from './state.ts'
@@ -120,6 +120,7 @@ export async function runOnce(
       spec,
       overlay,
       warn: warner(options),
+      hookState: {},
       bundle: '/',
       globals: options,
       controlSocket: join(directory, 'control.sock'),
@@ -174,6 +175,7 @@ async function prepare(
       bundle,
       overlay: false,
       warn,
+      hookState: { ...hookState(state), status: 'created', pid: 1 },
       ...(hasCreateHooks(spec)
         ? { namespacesMade: (pid: number) => createHooks(spec, state, pid) }
         : {}),
@@ -226,8 +228,10 @@ async function createHooks(spec: Spec, state: ContainerState, pid: number): Prom
   const seen = { ...hookState(state), status: 'creating', pid }
   await runHooks('prestart', hooks.prestart, seen, hostPlace(state))
   await runHooks('createRuntime', hooks.createRuntime, seen, hostPlace(state))
-  // DIFFERS: runc runs these in the container's namespaces.
-  const place = { cwd: resolve(state.bundle, spec.root.path), enter: [] }
+  // DIFFERS: runc runs these in all of the container's namespaces; its mounts and pids are the sandbox's own business
+  // here, and what a hook mounts is not seen there.
+  const launcher = [join(build, 'launcher'), '--mount', '--join-net', `/proc/${pid}/ns/net`, '--']
+  const place = { cwd: resolve(state.bundle, spec.root.path), enter: launcher }
   await runHooks('createContainer', hooks.createContainer, seen, place)
 }
 

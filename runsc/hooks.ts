@@ -3,8 +3,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import type { HookConfig } from '../sentry/config.ts'
 import { CliError } from './errors.ts'
-import type { SpecHook } from './spec-schema.ts'
+import { latin1 } from './mounts.ts'
+import type { Spec, SpecHook } from './spec-schema.ts'
 
 /** What of a hook's output goes into a message. */
 const OUTPUT_MAX = 500
@@ -52,6 +54,16 @@ export async function tryHooks(
     const why = await runHook(hook, JSON.stringify(state), place)
     if (why !== null) warn(`hooks.${kind}.${i}: ${hook.path}: ${why}`)
   }
+}
+
+/** The hooks that run inside the sandbox. */
+export function startHooks({ hooks }: Spec): HookConfig[] {
+  return hooks.startContainer.map(({ path, args, env, timeout }) => ({
+    path: latin1(path),
+    args: args.map(latin1),
+    env: env.map(latin1),
+    timeout: timeout ?? null,
+  }))
 }
 
 /** Null, or why the hook failed. */

@@ -22,6 +22,7 @@ import { checkConsole, openConsole } from './console.ts'
 import { type Answer, request } from './control.ts'
 import { deviceConfigs, sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
+import { startHooks } from './hooks.ts'
 import { idMapConfig } from './id-maps.ts'
 import { openDebugFile } from './log.ts'
 import { type Attach, latin1, openTrees } from './mounts.ts'
@@ -66,6 +67,8 @@ export interface LaunchOptions {
   detached: boolean
   /** Told what is no reason to fail. */
   warn: Warn
+  /** What the container's own hooks read. */
+  hookState: Record<string, unknown>
   /** Called when the sandbox's namespaces exist and before its files are there; `pid` lives in them. */
   namespacesMade?: (pid: number) => Promise<void>
 }
@@ -299,6 +302,8 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     sysctls: sysctlConfigs(linux.sysctl),
     seccomp: seccompConfig(linux.seccomp),
     idMaps: idMapConfig(spec),
+    startHooks: startHooks(spec),
+    hookState: JSON.stringify(options.hookState),
     waitForStart: options.waitForStart,
     strace: globals.strace,
     debug: globals.debug,

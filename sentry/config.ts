@@ -46,6 +46,15 @@ export interface IdRangeConfig {
   count: number
 }
 
+/** A hook that runs inside the sandbox. */
+export interface HookConfig {
+  path: string
+  args: string[]
+  env: string[]
+  /** Seconds. */
+  timeout: number | null
+}
+
 /** process.scheduler. */
 export interface SchedulerConfig {
   policy: number
@@ -160,6 +169,9 @@ export interface SandboxConfig {
   seccomp: SeccompConfig | null
   /** The container's ids and the host's, where they differ. */
   idMaps: { uids: IdRangeConfig[]; gids: IdRangeConfig[] } | null
+  startHooks: HookConfig[]
+  /** What hooks read: the state as JSON. */
+  hookState: string
   /** Start at once, or when the control socket says so (create and start). */
   waitForStart: boolean
   strace: boolean

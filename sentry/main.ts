@@ -71,8 +71,10 @@ function main(): never {
     const gofer = new GoferClient(SENTRY_FDS.gofer)
     enterCgroups(config.cgroup?.join ?? [])
     const kernel = bootKernel(config, facts)
-    const sandbox = startSandbox(kernel, config, gofer)
-    reportOnce({ ok: true })
+    const sandbox = startSandbox(kernel, config, gofer, error => {
+      if (error !== null) throw error
+      reportOnce({ ok: true })
+    })
     run(kernel)
     sandbox.end()
     exitNow(exitStatus(kernel.init.exitStatus))

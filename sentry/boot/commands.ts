@@ -2,9 +2,10 @@
 // the sandbox's own number; without one it means the first process.
 
 import { ESRCH, errnoMessage } from '../../syscall-table/errno.ts'
-import { NSIG } from '../../syscall-table/flags.ts'
+import { NSIG, SIGKILL } from '../../syscall-table/flags.ts'
 import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from '../control.ts'
 import { groupCpu } from '../kernel/accounting.ts'
+import { groupExit } from '../kernel/exit.ts'
 import { applyLimits, parseLimits } from '../kernel/limits.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
@@ -20,11 +21,15 @@ type Command = (container: Container, request: ControlRequest, call: ControlCall
 type Answer = ControlAnswer | null
 
 const COMMANDS: Readonly<Record<string, Command>> = {
-  start(container) {
-    return attempt(() => {
-      container.start()
-      return {}
+  /** Answers when the program runs; its hooks come first. Without its program the sandbox is of no use. */
+  start(container, _request, call) {
+    const answer = call.later(() => {})
+    container.start(error => {
+      if (error === null) return answer({})
+      answer({ error: error.message, exitStatus: error.exitStatus })
+      groupExit(container.kernel.init, SIGKILL)
     })
+    return null
   },
 
   /** A signal to one process, or with `all` to each. */

@@ -8,16 +8,20 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { SeccompState } from '../kernel/seccomp-filter.ts'
 import type { Task } from '../kernel/task.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
+import type { BootError } from './boot-error.ts'
 import { createProcess, prepareProgram, startProgram } from './init.ts'
 import { StandIn } from './stand-in.ts'
 import { openStreams, openTerminal } from './streams.ts'
 import { traceTask } from './trace.ts'
 
+/** Told when the program runs, or why it does not. */
+export type Started = (error: BootError | null) => void
+
 export class Container {
   readonly kernel: Kernel
   readonly config: SandboxConfig
   /** Run the container's program, once. */
-  readonly start: () => void
+  readonly start: (done: Started) => void
   readonly #seccomp: SeccompState | null
   readonly #terminals = new Map<ThreadGroup, HostTerminal>()
   /** Who is told the wait(2) status when a process ends. */
@@ -27,7 +31,7 @@ export class Container {
     kernel: Kernel,
     config: SandboxConfig,
     seccomp: SeccompState | null,
-    start: () => void,
+    start: (done: Started) => void,
     terminal: HostTerminal | null,
   ) {
     this.kernel = kernel

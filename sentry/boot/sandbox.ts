@@ -21,7 +21,7 @@ import { mountFlags, mountRoot } from '../vfs/mounting.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { BootError } from './boot-error.ts'
 import { containerCommands } from './commands.ts'
-import { Container } from './container.ts'
+import { Container, type Started } from './container.ts'
 import { makeDevices } from './devices.ts'
 import { createInit, prepareProgram, startProgram } from './init.ts'
 import { mountConfigured } from './mounts.ts'
@@ -29,6 +29,7 @@ import { makePlace } from './places.ts'
 import { restrictPaths } from './restrict.ts'
 import { containerSeccomp } from './seccomp.ts'
 import { StandIn } from './stand-in.ts'
+import { runStartHooks } from './start-hooks.ts'
 import { openStreams, openTerminal } from './streams.ts'
 import { applySysctls } from './sysctls.ts'
 import { traceCalls } from './trace.ts'
@@ -49,6 +50,7 @@ export function startSandbox(
   kernel: Kernel,
   config: SandboxConfig,
   client: GoferClient,
+  ready: Started,
 ): RunningSandbox {
   const gofer = new GoferConnection(client)
   mountRoot(
@@ -76,14 +78,18 @@ export function startSandbox(
   standIn.terminal = terminal
   const file = prepareProgram(init, config.process, seccomp)
   let started = false
-  const start = () => {
-    if (started) return
+  const start = (done: Started) => {
+    if (started) return done(null)
     started = true
-    terminal?.followSize()
-    startProgram(init, config.process, file)
-    if (config.strace) traceCalls(kernel, init, SENTRY_FDS.log)
+    runStartHooks(kernel, config, seccomp, error => {
+      if (error !== null) return done(error)
+      terminal?.followSize()
+      done(attempt(() => startProgram(init, config.process, file)))
+      if (config.strace) traceCalls(kernel, init, SENTRY_FDS.log)
+    })
   }
-  if (!config.waitForStart) start()
+  if (config.waitForStart) ready(null)
+  else start(ready)
   const container = new Container(kernel, config, seccomp, start, terminal)
   new ControlServer(kernel, SENTRY_FDS.control, containerCommands(container))
   return {
@@ -91,6 +97,16 @@ export function startSandbox(
       terminal?.drain()
       standIn.end()
     },
+  }
+}
+
+function attempt(run: () => void): BootError | null {
+  try {
+    run()
+    return null
+  } catch (error) {
+    if (error instanceof BootError) return error
+    throw error
   }
 }
 
