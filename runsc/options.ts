@@ -8,6 +8,7 @@ export interface GlobalOptions {
   platform: 'systrap' | 'ptrace'
   /** Undefined: what the configuration can use. */
   network?: 'none' | 'host'
+  hostUds: 'none' | 'open'
   debug: boolean
   debugLog?: string
   log?: string
@@ -42,6 +43,12 @@ export function globalOptions(): Option[] {
       '--network <kind>',
       'loopback only (default of `do`), or sockets of the host in the network namespace of the container',
     ).choices(['none', 'host']),
+    new Option(
+      '--host-uds <kind>',
+      'whether programs may connect to Unix sockets of the host in their files',
+    )
+      .choices(['none', 'open'])
+      .default('none'),
     new Option('--log <file>', "where runsc's own errors go as well as to stderr"),
     new Option('--log-format <format>', 'form of --log').choices(['text', 'json']).default('text'),
     new Option('--debug', 'log what the sandbox does, to --debug-log').default(false),

@@ -6,6 +6,7 @@ import { cpus, constants as osConstants, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { ATTACH_HOST_UDS } from '../gofer/protocol.ts'
 import { listenUnix, socketpair } from '../native/index.ts'
 import {
   type BootReport,
@@ -112,6 +113,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     sentry.kill('SIGKILL')
     throw error
   }
+  if (globals.hostUds === 'open') for (const tree of attach) tree.flags |= ATTACH_HOST_UDS
   const gofer = startGofer(goferPair[0], attach, placement)
   const owned = [...attach.map(({ fd }) => fd), ...goferPair, ...linkPair, control, stub, log]
   if (terminal !== null) owned.push(terminal)

@@ -130,3 +130,15 @@ export function findByName(task: Task, type: number, name: string): UnixSocket |
   if ((inode.mode & S_IFMT) !== S_IFSOCK) return -ECONNREFUSED
   return inode.endpoint instanceof UnixSocket ? inode.endpoint : -ECONNREFUSED
 }
+
+/**
+ * A host descriptor of a connection to the socket that the host has at the path `name`, where findByName has found none:
+ * -ECONNREFUSED unless --host-uds allows it.
+ */
+export function connectOutside(task: Task, type: number, name: string): number {
+  if (name === '' || name.charCodeAt(0) === 0) return -ECONNREFUSED
+  const n = walkPath(task, AT_FDCWD, name, WALK_FOLLOW)
+  if (n < 0) return n
+  const inode = walk.dentry.inode!
+  return (inode.mode & S_IFMT) === S_IFSOCK ? inode.connectOutside(type) : -ECONNREFUSED
+}

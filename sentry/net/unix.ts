@@ -35,6 +35,7 @@ import type { NetNamespace } from '../kernel/nsproxy.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import type { Inode } from '../vfs/inode.ts'
+import { RemoteUnix } from './host/remote-unix.ts'
 import type { Message, Ucred } from './message.ts'
 import { SegmentQueue } from './segment-queue.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, Socket } from './socket.ts'
@@ -43,6 +44,7 @@ import { collectGarbage } from './unix-gc.ts'
 import {
   autobind,
   bindName,
+  connectOutside,
   findByName,
   parseName,
   rebindError,
@@ -62,6 +64,8 @@ const WRITABLE = POLLOUT | POLLWRNORM | POLLWRBAND
 const ANY_CHANGE = READABLE | WRITABLE | POLLHUP | POLLERR | POLLRDHUP
 /** net.unix.max_dgram_qlen. */
 const MAX_DATAGRAMS = 10
+/** SO_PEERCRED of a peer on the host, whom this kernel does not know. */
+const OUTSIDE: Ucred = { pid: null, uid: 65534, gid: 65534 }
 
 export class UnixSocket extends Socket {
   /** CLOSED, LISTENING or CONNECTED. */
@@ -87,6 +91,8 @@ export class UnixSocket extends Socket {
   /** Who listens here, or connected. */
   #identity: Ucred | null = null
   #peerIdentity: Ucred | null = null
+  /** The connection that this one is the program's end of, when the peer is a socket of the host. */
+  #remote: RemoteUnix | null = null
   /** Sockets to wake when a full queue here, of datagrams or connections, has room again. */
   readonly #waitingForRoom = new Set<UnixSocket>()
 
@@ -138,6 +144,7 @@ export class UnixSocket extends Socket {
     if (name === '') return -EINVAL
     if (this.passCredentials && this.name === '') autobind(this)
     const listener = findByName(task, this.type, name)
+    if (listener === -ECONNREFUSED) return this.#connectOutside(task, name)
     if (typeof listener === 'number') return listener
     if (listener.type !== this.type) return -EPROTOTYPE
     if (listener.state !== LISTENING || listener.noReceive) return -ECONNREFUSED
@@ -158,6 +165,16 @@ export class UnixSocket extends Socket {
     return 0
   }
 
+  #connectOutside(task: Task, name: string): number {
+    if (this.state !== CLOSED) return this.state === CONNECTED ? -EISCONN : -ECONNREFUSED
+    const fd = connectOutside(task, this.type, name)
+    if (fd < 0) return fd
+    this.#remote = new RemoteUnix(this, fd)
+    this.state = CONNECTED
+    this.#peerIdentity = OUTSIDE
+    return 0
+  }
+
   #connectDatagram(task: Task, address: Uint8Array, length: number): number {
     if (length >= 2 && (address[0]! | (address[1]! << 8)) === AF_UNSPEC) {
       this.#setPeer(null)
@@ -168,6 +185,7 @@ export class UnixSocket extends Socket {
     if (name === '') return -EINVAL
     if (this.passCredentials && this.name === '') autobind(this)
     const other = findByName(task, this.type, name)
+    if (other === -ECONNREFUSED && this.#remote === null) return this.#connectOutside(task, name)
     if (typeof other === 'number') return other
     if (other.type !== this.type) return -EPROTOTYPE
     if (!other.accepts(this)) return -EPERM
@@ -206,12 +224,14 @@ export class UnixSocket extends Socket {
   }
 
   override send(task: Task, message: Message): number {
+    if (this.#remote !== null) return this.#remote.send(task, message)
     return this.type === SOCK_STREAM
       ? sendStream(this, task, message)
       : sendDatagram(this, task, message)
   }
 
   override receive(task: Task, message: Message): number {
+    if (this.#remote !== null) return this.#remote.receive(task, message)
     return this.type === SOCK_STREAM
       ? receiveStream(this, task, message)
       : receiveDatagram(this, task, message)
@@ -219,6 +239,7 @@ export class UnixSocket extends Socket {
 
   override shutdown(how: number): number {
     if (how !== SHUT_RD && how !== SHUT_WR && how !== SHUT_RDWR) return -EINVAL
+    if (this.#remote !== null) return this.#remote.shutdown(how)
     if (how !== SHUT_WR) this.noReceive = true
     if (how !== SHUT_RD) this.noSend = true
     const { peer } = this
@@ -236,6 +257,7 @@ export class UnixSocket extends Socket {
   }
 
   override peerAddress(into: Uint8Array): number {
+    if (this.#remote !== null) return writeName('', into)
     return this.peer === null ? -ENOTCONN : writeName(this.peer.name, into)
   }
 
@@ -244,15 +266,18 @@ export class UnixSocket extends Socket {
   }
 
   override unread(): number {
+    if (this.#remote !== null) return this.#remote.unread()
     if (this.state === LISTENING) return -EINVAL
     return this.connectionOriented ? this.incoming.bytes : (this.incoming.head?.length ?? 0)
   }
 
   override unsent(): number {
+    if (this.#remote !== null) return this.#remote.unsent()
     return this.state === LISTENING ? -EINVAL : this.inFlight
   }
 
   override poll(_file: File | null): number {
+    if (this.#remote !== null) return this.#remote.poll()
     let events = 0
     if (this.error !== 0) events |= POLLERR
     if (this.noReceive && this.noSend) events |= POLLHUP
@@ -300,6 +325,7 @@ export class UnixSocket extends Socket {
     this.dead = true
     unixSockets(this.kernel).delete(this)
     unbindName(this)
+    this.#remote?.close()
     const { peer } = this
     if (peer !== null && this.connectionOriented) {
       peer.noReceive = peer.noSend = true

@@ -2,6 +2,7 @@
 // overrides what it supports; the defaults give the errors Linux gives for an absent operation.
 
 import {
+  ECONNREFUSED,
   EINVAL,
   EISDIR,
   ENODATA,
@@ -125,6 +126,11 @@ export abstract class Inode {
     this.sb = sb
     this.ino = ino
     this.mode = mode
+  }
+
+  /** A host descriptor of a socket that is connected to the one outside behind this inode; -errno. */
+  connectOutside(_type: number): number {
+    return -ECONNREFUSED
   }
 
   get isDir(): boolean {

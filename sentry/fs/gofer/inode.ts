@@ -236,6 +236,12 @@ export class GoferInode extends Inode {
     change[field] = value
   }
 
+  /** --host-uds: the gofer says whether it may be. */
+  override connectOutside(type: number): number {
+    const handle = this.needHandle()
+    return handle < 0 ? handle : this.sb.connection.client.connect(handle, type)
+  }
+
   override getxattr(name: string): Uint8Array | number {
     if (!SERVED_XATTRS.test(name)) return name.startsWith('trusted.') ? -ENODATA : -EOPNOTSUPP
     if (this.#knownWithout()) return -ENODATA

@@ -71,7 +71,8 @@ export interface HostSocketKind {
 export const hostError = (n: number): number => (n === -EMFILE ? -ENFILE : n)
 
 export class HostSocket extends Socket implements HostEventSource {
-  readonly network: HostNetwork
+  /** Null for a socket that is none of its network. */
+  readonly network: HostNetwork | null
   readonly hostFd: HostFd
   readonly uid: number
   override readonly rawControl = true
@@ -81,12 +82,17 @@ export class HostSocket extends Socket implements HostEventSource {
   #listening = false
   #peer: Uint8Array | null = null
 
-  constructor(network: HostNetwork, net: NetNamespace, kind: HostSocketKind, hostFd: HostFd) {
+  constructor(
+    network: HostNetwork | null,
+    net: NetNamespace,
+    kind: HostSocketKind,
+    hostFd: HostFd,
+  ) {
     super(net, kind.family, kind.type, kind.protocol || defaultProtocol(kind.type))
     this.network = network
     this.hostFd = hostFd
     this.uid = kind.uid
-    network.sockets.add(this)
+    network?.sockets.add(this)
   }
 
   /** Have the queue woken when something changes; call this before the last look. */
@@ -99,7 +105,12 @@ export class HostSocket extends Socket implements HostEventSource {
   onHostEvent(events: number): void {
     const all = complete(events)
     this.#known |= all
-    this.queue.wake((events & (POLLERR | POLLHUP)) !== 0 ? 0 : all)
+    this.wake((events & (POLLERR | POLLHUP)) !== 0 ? 0 : all)
+  }
+
+  /** Tell those who wait. */
+  protected wake(events: number): void {
+    this.queue.wake(events)
   }
 
   /** A call may have used up what was known. */
@@ -223,7 +234,7 @@ export class HostSocket extends Socket implements HostEventSource {
     return task.mm.copyResult(task, arg, scratch, 0, 4)
   }
 
-  override poll(_file: File): number {
+  override poll(_file?: File): number {
     this.watch()
     // Both directions are open still: nothing to ask.
     const both = POLLIN | POLLOUT
@@ -234,7 +245,7 @@ export class HostSocket extends Socket implements HostEventSource {
 
   override close(): void {
     if (this.#watching) this.kernel.hostEvents.unwatch(this.hostFd)
-    this.network.sockets.delete(this)
+    this.network?.sockets.delete(this)
     close(this.hostFd)
   }
 }
@@ -258,5 +269,5 @@ function isPrivileged(socket: HostSocket, address: Uint8Array, length: number): 
   if (length < 4 || socket.type === SOCK_RAW) return false
   if (socket.family !== AF_INET && socket.family !== AF_INET6) return false
   const port = (address[2]! << 8) | address[3]!
-  return port !== 0 && port < socket.network.facts.unprivilegedPorts
+  return port !== 0 && port < (socket.network?.facts.unprivilegedPorts ?? 0)
 }
