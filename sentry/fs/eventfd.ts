@@ -65,6 +65,10 @@ class EventFd extends FileOps {
     return 8
   }
 
+  override seek(): number {
+    return 0
+  }
+
   signal(): void {
     if (this.#high === MAX_WORD && this.#low === MAX_WORD) return
     this.#low = (this.#low + 1) >>> 0

@@ -56,6 +56,10 @@ export class SignalfdOps extends FileOps {
     return ((lo & ~this.#others.lo) | (hi & ~this.#others.hi)) !== 0 ? POLLIN | POLLRDNORM : 0
   }
 
+  override seek(): number {
+    return 0
+  }
+
   override fdinfo(): string {
     const hex = (word: number): string => (~word >>> 0).toString(16).padStart(8, '0')
     return `sigmask:\t${hex(this.#others.hi)}${hex(this.#others.lo)}\n`

@@ -87,6 +87,10 @@ export class TimerfdOps extends FileOps {
     return io.put(count, 0, 8) === 8 ? 8 : -EFAULT
   }
 
+  override seek(): number {
+    return 0
+  }
+
   override poll(): number {
     return this.#ticks > 0 ? POLLIN | POLLRDNORM : 0
   }

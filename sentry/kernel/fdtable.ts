@@ -1,6 +1,7 @@
 // File descriptor tables: struct files_struct. Shared by CLONE_FILES, copied by fork.
 
 import { EBADF, EMFILE } from '../../syscall-table/errno.ts'
+import { O_PATH } from '../../syscall-table/flags.ts'
 import type { File } from '../vfs/file.ts'
 
 /** Linux's default of fs.nr_open: no descriptor is ever above it, whatever RLIMIT_NOFILE says. */
@@ -15,6 +16,12 @@ export class FdTable {
 
   get(fd: number): File | undefined {
     return this.#files[fd]
+  }
+
+  /** As `get`, for uses that a descriptor opened with O_PATH is not good for: fdget. */
+  getReal(fd: number): File | undefined {
+    const file = this.#files[fd]
+    return file !== undefined && (file.flags & O_PATH) !== 0 ? undefined : file
   }
 
   /** Put `file` at the lowest free descriptor >= `from` and below `limit`; takes over the caller's reference. */

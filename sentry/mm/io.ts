@@ -7,6 +7,8 @@ import type { Task } from '../kernel/task.ts'
 
 /** Most bytes that one call transfers: Linux's MAX_RW_COUNT. */
 export const MAX_RW_COUNT = 0x7ffff000
+/** TASK_SIZE, which mm.ts cannot lend to what it imports. */
+const USER_END = 2 ** 47 - 4096
 /** Most segments of an iovec: UIO_MAXIOV. */
 export const UIO_MAXIOV = 1024
 
@@ -47,6 +49,14 @@ export class UserIo extends Io {
     this.#task = task
   }
 
+  /** The segments, as `vector` has loaded them. */
+  baseOf(segment: number): number {
+    return this.#base[segment]!
+  }
+  lengthOf(segment: number): number {
+    return this.#length[segment]!
+  }
+
   /** One buffer. Lengths above MAX_RW_COUNT are cut, as in Linux. */
   single(addr: number, length: number): this {
     this.#base[0] = addr
@@ -70,7 +80,10 @@ export class UserIo extends Io {
         scratchView.getUint32(i * 16 + 4, true) * 2 ** 32 + scratchView.getUint32(i * 16, true)
       const length =
         scratchView.getUint32(i * 16 + 12, true) * 2 ** 32 + scratchView.getUint32(i * 16 + 8, true)
-      if (length >= 2 ** 63) return -EINVAL
+      if (scratchView.getUint32(i * 16 + 12, true) >= 2 ** 31) return -EINVAL
+      // A lone segment is cut to what one call transfers before it is looked at.
+      const checked = count === 1 ? Math.min(length, MAX_RW_COUNT) : length
+      if (base + checked > USER_END) return -EFAULT
       this.#base[i] = base
       this.#length[i] = Math.min(length, MAX_RW_COUNT - total)
       total += this.#length[i]!

@@ -195,7 +195,13 @@ function adviseArea(
       to - from,
     )
   }
-  mm.platform.ops(task.thread).madvise(from, to - from, advice)
+  if ((advice === MADV_PAGEOUT || advice === MADV_COLD) && (vma.flags & VMA_LOCKED) !== 0)
+    return -EINVAL
+  // Which pages leave memory first is the host's business: what pushes them out would reach other processes.
+  if (advice === MADV_PAGEOUT) return 0
+  // The host does not know of the lock.
+  const onHost = advice === MADV_DONTNEED_LOCKED ? MADV_DONTNEED : advice
+  mm.platform.ops(task.thread).madvise(from, to - from, onHost)
   if (mm.users > 1) mm.pending.add(task, from, to)
   return 0
 }

@@ -104,8 +104,11 @@ import {
   sys_munlock,
   sys_munlockall,
   sys_munmap,
+  sys_process_madvise,
+  sys_process_mrelease,
   sys_process_vm_readv,
   sys_process_vm_writev,
+  sys_remap_file_pages,
   sys_set_mempolicy,
 } from './mm.ts'
 import {
@@ -211,6 +214,7 @@ import {
   sys_getsid,
   sys_gettid,
   sys_getuid,
+  sys_kcmp,
   sys_personality,
   sys_pidfd_getfd,
   sys_pidfd_open,
@@ -1337,6 +1341,12 @@ function call_epoll_create(task: Task): number {
   return sys_epoll_create(task, s[0]!)
 }
 
+function call_remap_file_pages(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_remap_file_pages(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
+}
+
 function call_getdents64(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -1809,6 +1819,12 @@ function call_process_vm_writev(task: Task): number {
   return sys_process_vm_writev(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, a[11]! * TWO32 + a[10]!)
 }
 
+function call_kcmp(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_kcmp(task, s[0]!, s[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
+}
+
 function call_sched_setattr(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -1974,6 +1990,12 @@ function call_faccessat2(task: Task): number {
   return sys_faccessat2(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, s[6]!)
 }
 
+function call_process_madvise(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_process_madvise(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, s[6]!, a[8]!)
+}
+
 function call_epoll_pwait2(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -1984,6 +2006,12 @@ function call_mount_setattr(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
   return sys_mount_setattr(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
+}
+
+function call_process_mrelease(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_process_mrelease(task, s[0]!, a[2]!)
 }
 
 function call_futex_waitv(task: Task): number {
@@ -2216,7 +2244,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_epoll_create, // 213 epoll_create
   notSupported, // 214 epoll_ctl_old
   notSupported, // 215 epoll_wait_old
-  notSupported, // 216 remap_file_pages
+  call_remap_file_pages, // 216 remap_file_pages
   call_getdents64, // 217 getdents64
   call_set_tid_address, // 218 set_tid_address
   call_restart_syscall, // 219 restart_syscall
@@ -2312,7 +2340,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_getcpu, // 309 getcpu
   call_process_vm_readv, // 310 process_vm_readv
   call_process_vm_writev, // 311 process_vm_writev
-  notSupported, // 312 kcmp
+  call_kcmp, // 312 kcmp
   notPermitted, // 313 finit_module
   call_sched_setattr, // 314 sched_setattr
   call_sched_getattr, // 315 sched_getattr
@@ -2440,7 +2468,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_openat2, // 437 openat2
   call_pidfd_getfd, // 438 pidfd_getfd
   call_faccessat2, // 439 faccessat2
-  notSupported, // 440 process_madvise
+  call_process_madvise, // 440 process_madvise
   call_epoll_pwait2, // 441 epoll_pwait2
   call_mount_setattr, // 442 mount_setattr
   notSupported, // 443 quotactl_fd
@@ -2448,7 +2476,7 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 445 landlock_add_rule
   notSupported, // 446 landlock_restrict_self
   notSupported, // 447 memfd_secret
-  notSupported, // 448 process_mrelease
+  call_process_mrelease, // 448 process_mrelease
   call_futex_waitv, // 449 futex_waitv
   notSupported, // 450 set_mempolicy_home_node
   notSupported, // 451 cachestat

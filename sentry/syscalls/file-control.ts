@@ -130,7 +130,7 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
     case F_GETPIPE_SZ:
       return pipeOf(file)?.capacity ?? -EBADF
     case F_SETPIPE_SZ:
-      return pipeOf(file)?.resize(arg) ?? -EBADF
+      return pipeOf(file)?.resize(arg >>> 0) ?? -EBADF
     case F_GETLEASE:
       // There are no leases, so nobody holds one.
       return F_UNLCK
@@ -144,7 +144,9 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
 }
 
 function setFlags(_task: Task, file: File, flags: number): number {
-  const wanted = (file.flags & ~SETTABLE) | (flags & SETTABLE)
+  let wanted = (file.flags & ~SETTABLE) | (flags & SETTABLE)
+  // Files that are always ready have no signal to give.
+  if (file.inode.isRegular || file.inode.isDir) wanted &= ~FASYNC
   if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(_task.creds, file.inode))
     return -EPERM
   const error = file.ops.setFlags(file, wanted)
@@ -277,7 +279,7 @@ export function sys_ioctl(task: Task, fd: number, request: number, arg: number):
         8,
       )
     case FIGETBSZ:
-      if (!file.inode.isRegular) break
+      if (!file.inode.isRegular && !file.inode.isDir) break
       return copyOutWords(task, arg, file.inode.blksize, 0, 4)
     case FIONREAD: {
       if (!file.inode.isRegular) break

@@ -1,6 +1,14 @@
 // read(2), write(2) and their relatives with positions and vectors: fs/read_write.c.
 
-import { EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE } from '../../syscall-table/errno.ts'
+import {
+  EBADF,
+  EFAULT,
+  EFBIG,
+  EINVAL,
+  EISDIR,
+  EOPNOTSUPP,
+  ESPIPE,
+} from '../../syscall-table/errno.ts'
 import {
   IN_ACCESS,
   IN_MODIFY,
@@ -21,6 +29,7 @@ import {
 import { sendSignal } from '../kernel/signal-send.ts'
 import { orBlock, type Task } from '../kernel/task.ts'
 import type { Io } from '../mm/io.ts'
+import { TASK_SIZE } from '../mm/mm.ts'
 import { removePrivileges, touchAccessed } from '../vfs/attributes.ts'
 import type { File } from '../vfs/file.ts'
 import { notifyMoved } from '../vfs/notify.ts'
@@ -29,6 +38,7 @@ import { notifyMoved } from '../vfs/notify.ts'
 export function sys_read(task: Task, fd: number, buf: number, count: number): number {
   const file = task.files.get(fd)
   if (file === undefined || !file.readable) return -EBADF
+  if (buf + count > TASK_SIZE) return -EFAULT
   return readAtPosition(task, file, task.io.single(buf, count))
 }
 
@@ -36,6 +46,7 @@ export function sys_read(task: Task, fd: number, buf: number, count: number): nu
 export function sys_write(task: Task, fd: number, buf: number, count: number): number {
   const file = task.files.get(fd)
   if (file === undefined || !file.writable) return -EBADF
+  if (buf + count > TASK_SIZE) return -EFAULT
   return writeAtPosition(task, file, task.io.single(buf, count))
 }
 
@@ -50,6 +61,8 @@ export function sys_pread64(
   if (offset < 0) return -EINVAL
   if (file === undefined || !file.readable) return -EBADF
   if (!file.ops.seekable) return -ESPIPE
+  if (buf + count > TASK_SIZE) return -EFAULT
+  if (offset + count >= 2 ** 63) return -EINVAL
   return readFile(task, file, task.io.single(buf, count), offset)
 }
 
@@ -65,6 +78,8 @@ export function sys_pwrite64(
   if (offset < 0) return -EINVAL
   if (file === undefined || !file.writable) return -EBADF
   if (!file.ops.seekable) return -ESPIPE
+  if (buf + count > TASK_SIZE) return -EFAULT
+  if (offset + count >= 2 ** 63) return -EINVAL
   return writeFile(task, file, task.io.single(buf, count), file.append ? endOfFile(file) : offset)
 }
 
@@ -141,7 +156,9 @@ function vectorRead(
   const file = task.files.get(fd)
   if (file === undefined || !file.readable) return -EBADF
   if (offset >= 0 && !file.ops.seekable) return -ESPIPE
-  if ((flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT)) !== 0) return -EOPNOTSUPP
+  // Those of writing mean nothing, and are allowed.
+  const known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND
+  if ((flags & ~known) !== 0) return -EOPNOTSUPP
   const n = task.io.vector(iov, iovcnt)
   if (n < 0) return n
   if ((flags & RWF_NOWAIT) !== 0) return readNow(task, file, offset)

@@ -6,6 +6,7 @@ import {
   CLOSE_RANGE_UNSHARE,
   IN_ACCESS,
   LOCK_EX,
+  LOCK_MAND,
   LOCK_NB,
   LOCK_SH,
   LOCK_UN,
@@ -202,6 +203,8 @@ export function sys_sync_file_range(
 
 export function sys_flock(task: Task, fd: number, operation: number): number {
   const file = task.files.get(fd)
+  // Mandatory locks are gone from Linux, which still says yes.
+  if ((operation & LOCK_MAND) !== 0) return 0
   const kind = operation & ~LOCK_NB
   if (kind !== LOCK_SH && kind !== LOCK_EX && kind !== LOCK_UN) return -EINVAL
   if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF

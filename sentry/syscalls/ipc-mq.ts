@@ -40,6 +40,7 @@ import { COOKIE_SIZE, type QueueInode, QueueOps } from '../fs/mqueue/queue.ts'
 import { ipcOf } from '../ipc/namespace.ts'
 import { deadlineOf } from '../kernel/clocks.ts'
 import type { Task } from '../kernel/task.ts'
+import { NetlinkSocket } from '../net/netlink/netlink-socket.ts'
 import { deleteDentry, instantiate, lookupDentry } from '../vfs/dcache.ts'
 import type { Dentry } from '../vfs/dentry.ts'
 import { File } from '../vfs/file.ts'
@@ -240,7 +241,7 @@ export function sys_mq_notify(task: Task, fd: number, eventAddr: number): number
     if (task.mm.copyIn(task, from, cookie, 0, COOKIE_SIZE) < 0) return -EFAULT
     socket = task.files.get(signo) ?? null
     if (socket === null) return -EBADF
-    if (!('deliverCookie' in socket.ops)) return -EINVAL
+    if (!(socket.ops instanceof NetlinkSocket)) return -EINVAL
   }
   const file = queueFile(task, fd)
   if (typeof file === 'number') return file

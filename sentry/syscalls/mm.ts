@@ -18,9 +18,11 @@ import { checkPolicy, getPolicy } from '../mm/mempolicy.ts'
 import { TASK_SIZE } from '../mm/mm.ts'
 import { advise, lock, lockAll, protect } from '../mm/protect.ts'
 import { remap, setBrk } from '../mm/remap.ts'
+import { remapFilePages } from '../mm/remap-pages.ts'
 import { PAGE_SIZE, pageCeil, VMA_LOCKED } from '../mm/vma.ts'
 
 export { sys_membarrier } from './mm-membarrier.ts'
+export { sys_process_madvise, sys_process_mrelease } from './mm-process-advise.ts'
 export { sys_process_vm_readv, sys_process_vm_writev } from './mm-process-vm.ts'
 
 /** mmap(2). The sandbox has no huge pages of its own to give. */
@@ -74,6 +76,18 @@ export function sys_mremap(
 /** madvise(2). */
 export function sys_madvise(task: Task, addr: number, length: number, advice: number): number {
   return advise(task, task.mm, addr, length, advice)
+}
+
+/** remap_file_pages(2). */
+export function sys_remap_file_pages(
+  task: Task,
+  addr: number,
+  size: number,
+  prot: number,
+  pageOffset: number,
+  flags: number,
+): number {
+  return remapFilePages(task, addr, size, prot, pageOffset, flags)
 }
 
 /** msync(2). Pages are shared with the host's page cache: only MS_SYNC has something to do. */

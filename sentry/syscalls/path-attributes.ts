@@ -109,6 +109,9 @@ export function sys_fchown(task: Task, fd: number, owner: number, group: number)
   return changeOwnerOf(task, file.mount, file.dentry, owner, group)
 }
 
+/** An id of -1: it stays as it is. */
+const KEEP_ID = 0xffffffff
+
 /** Ids of the caller's user namespace; those that it does not have are no owners. Both -1 change nothing, and nobody is told. */
 function changeOwnerOf(
   task: Task,
@@ -118,9 +121,9 @@ function changeOwnerOf(
   group: number,
 ): number {
   const { userNs } = task.creds
-  const uid = owner === -1 ? NO_ID : userNs.uid(owner >>> 0)
-  const gid = group === -1 ? NO_ID : userNs.gid(group >>> 0)
-  if ((uid === NO_ID && owner !== -1) || (gid === NO_ID && group !== -1)) return -EINVAL
+  const uid = owner === KEEP_ID ? NO_ID : userNs.uid(owner)
+  const gid = group === KEEP_ID ? NO_ID : userNs.gid(group)
+  if ((uid === NO_ID && owner !== KEEP_ID) || (gid === NO_ID && group !== KEEP_ID)) return -EINVAL
   const event = (owner & group) === -1 ? 0 : IN_ATTRIB
   return notifyChanged(dentry, event, changeOwner(task, mount, dentry.inode!, uid, gid))
 }
@@ -217,6 +220,8 @@ export function sys_utimensat(
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
   const n = readTimes(task, times, 1)
   if (n < 0) return n
+  // Nothing to do: Linux does not even look for the file.
+  if (atime.omit && mtime.omit) return 0
   if (path !== 0 || dfd === AT_FDCWD) return setTimesOfPath(task, dfd, path, flags)
   if (flags !== 0) return -EINVAL
   const file = realFile(task, dfd)

@@ -59,7 +59,7 @@ export function sys_epoll_ctl(
   const needsEvent = op !== EPOLL_CTL_DEL
   if (needsEvent && task.mm.copyIn(task, event, scratch, 0, EVENT_SIZE) < 0) return -EFAULT
   const epollFile = task.files.get(epfd)
-  const file = task.files.get(fd)
+  const file = task.files.getReal(fd)
   if (epollFile === undefined || file === undefined) return -EBADF
   const epoll = epollOf(epollFile)
   if (typeof epoll === 'number' || epollFile === file) return -EINVAL

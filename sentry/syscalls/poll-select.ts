@@ -3,6 +3,7 @@
 
 import { EBADF, EBLOCKED, EFAULT, EINVAL, ERESTARTNOHAND } from '../../syscall-table/errno.ts'
 import {
+  O_PATH,
   POLLERR,
   POLLHUP,
   POLLIN,
@@ -170,7 +171,8 @@ function check(task: Task, buffer: Uint8Array, bytes: number, count: number): nu
     if (sets === 0) continue
     const file = task.files.get(fd)
     if (file === undefined) return -EBADF
-    const events = file.ops.poll(file)
+    // POLLNVAL, which belongs to all three sets.
+    const events = (file.flags & O_PATH) !== 0 ? -1 : file.ops.poll(file)
     for (let set = 0; set < 3; set++) {
       if ((sets & (1 << set)) === 0 || (events & SET_EVENTS[set]!) === 0) continue
       buffer[(3 + set) * bytes + at]! |= 1 << (fd & 7)

@@ -98,7 +98,7 @@ function check(task: Task, view: DataView, count: number): number {
     const fd = view.getInt32(at, true)
     let events = 0
     if (fd >= 0) {
-      const file = files.get(fd)
+      const file = files.getReal(fd)
       if (file === undefined) events = POLLNVAL
       else events = file.ops.poll(file) & (view.getUint16(at + 4, true) | POLLERR | POLLHUP)
     }

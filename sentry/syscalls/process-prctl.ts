@@ -1,6 +1,6 @@
 // prctl(2), arch_prctl(2), personality(2), seccomp(2), rseq(2).
 
-import { EFAULT, EINVAL, ENODEV, ENOSYS, EPERM } from '../../syscall-table/errno.ts'
+import { EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, ENOSYS, EPERM } from '../../syscall-table/errno.ts'
 import {
   ARCH_GET_CPUID,
   ARCH_GET_FS,
@@ -29,6 +29,7 @@ import {
   PR_GET_TID_ADDRESS,
   PR_GET_TIMERSLACK,
   PR_GET_TIMING,
+  PR_GET_TSC,
   PR_MCE_KILL,
   PR_MCE_KILL_GET,
   PR_SET_CHILD_SUBREAPER,
@@ -43,8 +44,10 @@ import {
   PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
   PR_SET_TIMING,
+  PR_SET_TSC,
   PR_SET_VMA,
   PR_SET_VMA_ANON_NAME,
+  PR_TSC_ENABLE,
   SECBIT_KEEP_CAPS,
   SECBIT_KEEP_CAPS_LOCKED,
   SECBIT_NO_CAP_AMBIENT_RAISE,
@@ -59,7 +62,8 @@ import {
 import { type CapSet, capSet, NO_CAPS } from '../kernel/creds.ts'
 import { actionAvailable, addFilter, seccompMode, setStrict } from '../kernel/seccomp-filter.ts'
 import type { Task } from '../kernel/task.ts'
-import { TASK_SIZE } from '../mm/mm.ts'
+import { type Mm, TASK_SIZE } from '../mm/mm.ts'
+import { pageCeil } from '../mm/vma.ts'
 
 const MAX_SIGNAL = 64
 const DEFAULT_SLACK_NS = 50_000
@@ -103,6 +107,11 @@ export function sys_prctl(
       return 0
     case PR_SET_TIMING:
       return arg2 === 0 ? 0 : -EINVAL
+    case PR_GET_TSC:
+      return copyOutInt(task, arg2, PR_TSC_ENABLE)
+    case PR_SET_TSC:
+      // Faults for who reads the time stamp counter are not offered.
+      return arg2 === PR_TSC_ENABLE ? 0 : -EINVAL
     case PR_SET_TIMERSLACK:
       task.timerSlackNs = arg2 <= 0 ? DEFAULT_SLACK_NS : arg2
       return 0
@@ -272,13 +281,35 @@ function getName(task: Task, addr: number): number {
  */
 function setVmaName(task: Task, start: number, length: number, name: number): number {
   if (start < 0 || length < 0 || start % 4096 !== 0) return -EINVAL
+  let text = ''
   if (name !== 0) {
-    const text = task.mm.readString(task, name, VMA_NAME_MAX)
-    if (typeof text === 'number') return text === -EFAULT ? -EFAULT : -EINVAL
+    const given = task.mm.readString(task, name, VMA_NAME_MAX)
+    if (typeof given === 'number') return given === -EFAULT ? -EFAULT : -EINVAL
+    text = given
     // Printable, without what would garble the maps file.
     for (const char of text) if (char < ' ' || char > '~' || '\\`$[]'.includes(char)) return -EINVAL
   }
-  return start + length > TASK_SIZE ? -EINVAL : 0
+  const end = start + pageCeil(length)
+  if (end > TASK_SIZE) return -EINVAL
+  return end === start ? 0 : nameAreas(task.mm, start, end, text === '' ? '' : `[anon:${text}]`)
+}
+
+/** Linux goes on after a hole, and stops at the mapping of a file. */
+function nameAreas(mm: Mm, start: number, end: number, name: string): number {
+  let error = 0
+  for (let next = start; next < end; ) {
+    const vma = mm.vmas.firstIn(next, end)
+    if (vma === undefined) return -ENOMEM
+    if (vma.start > next) error = -ENOMEM
+    if (vma.file !== null) return -EBADF
+    next = vma.end
+    const own = vma.name === '' || vma.name.startsWith('[anon:')
+    if (!own) continue
+    mm.vmas.change(Math.max(vma.start, start), Math.min(vma.end, end), area => {
+      area.name = name
+    })
+  }
+  return error
 }
 
 function copyOutInt(task: Task, addr: number, value: number): number {

@@ -1,7 +1,9 @@
 // Processes and their identity. The larger families have files of their own.
 
 import { ESRCH } from '../../syscall-table/errno.ts'
+import { compareObjects } from '../kernel/kcmp.ts'
 import { setProcessGroup, setSession } from '../kernel/pid.ts'
+import { BY_REALCREDS, ptraceAccess } from '../kernel/ptrace-access.ts'
 import type { Task } from '../kernel/task.ts'
 
 export {
@@ -86,9 +88,25 @@ export function sys_getegid(task: Task): number {
   return task.creds.userNs.showGid(task.creds.egid)
 }
 
+/** kcmp(2). */
+export function sys_kcmp(
+  task: Task,
+  pid1: number,
+  pid2: number,
+  type: number,
+  index1: number,
+  index2: number,
+): number {
+  const one = task.pidNs.task(pid1)
+  const other = task.pidNs.task(pid2)
+  if (one === undefined || other === undefined) return -ESRCH
+  const denied = ptraceAccess(task, one, BY_REALCREDS) || ptraceAccess(task, other, BY_REALCREDS)
+  return denied < 0 ? denied : compareObjects(one, other, type, index1, index2)
+}
+
 /** setpgid(2). */
 export function sys_setpgid(task: Task, pid: number, pgid: number): number {
-  return pid < 0 ? -ESRCH : setProcessGroup(task, pid, pgid)
+  return setProcessGroup(task, pid, pgid)
 }
 
 /** getpgid(2). */

@@ -171,7 +171,8 @@ function sleepUntil(task: Task): number {
  * for its own clock, which stands still meanwhile.
  */
 function sleepOnCpuClock(task: Task, clock: number, absolute: boolean, request: number): number {
-  if (clock === CLOCK_THREAD_CPUTIME_ID || !readClock(task, clock, now)) return -EINVAL
+  if (clock === CLOCK_THREAD_CPUTIME_ID) return -EOPNOTSUPP
+  if (!readClock(task, clock, now)) return -EINVAL
   const { restart, kernel } = task
   const used = now.sec * NS_PER_SEC + now.nsec
   if (restart.data === null) {

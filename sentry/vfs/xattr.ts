@@ -1,6 +1,6 @@
 // Extended attributes: fs/xattr.c, xattr(7). The rules of the name spaces; inodes only store.
 
-import { ENODATA, EOPNOTSUPP, EPERM, ERANGE } from '../../syscall-table/errno.ts'
+import { EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE } from '../../syscall-table/errno.ts'
 import { CAP_SETFCAP, CAP_SYS_ADMIN, S_ISVTX, XATTR_LIST_MAX } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Inode } from './inode.ts'
@@ -10,6 +10,8 @@ import { MAY_READ, MAY_WRITE, mountWritable, ownerOrCapable, permission } from '
 /** Whether the task may read (or write) attribute `name`: 0 or -errno. */
 function xattrPermission(task: Task, inode: Inode, name: string, mask: number): number {
   const { creds } = task
+  // A prefix alone is no name.
+  if (name.indexOf('.') === name.length - 1) return -EINVAL
   if (name.startsWith('security.')) {
     if (mask === MAY_READ) return 0
     const cap = name === 'security.capability' ? CAP_SETFCAP : CAP_SYS_ADMIN

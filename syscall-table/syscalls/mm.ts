@@ -59,7 +59,6 @@ export const mmCalls = inArea('mm', {
   remap_file_pages: {
     nr: 216,
     args: { addr, size, prot: flags('PROT'), pgoff: size, flags: flags('MAP') },
-    todo: ENOSYS,
   },
   mbind: {
     nr: 237,
@@ -124,9 +123,8 @@ export const mmCalls = inArea('mm', {
   process_madvise: {
     nr: 440,
     args: { pidfd: fd, iov: addr, iovcnt: size, advice: flags('MADV'), flags: hex },
-    todo: ENOSYS,
   },
-  process_mrelease: { nr: 448, args: { pidfd: fd, flags: hex }, todo: ENOSYS },
+  process_mrelease: { nr: 448, args: { pidfd: fd, flags: hex } },
   set_mempolicy_home_node: {
     nr: 450,
     args: { start: addr, len: size, homeNode: size, flags: size },

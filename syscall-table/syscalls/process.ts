@@ -126,8 +126,7 @@ export const processCalls = inArea('process', {
   kcmp: {
     nr: 312,
     args: { pid1: pid, pid2: pid, type: flags('KCMP'), idx1: size, idx2: size },
-    todo: ENOSYS,
-    note: 'as without CONFIG_KCMP',
+    partial: 'KCMP_EPOLL_TFD is EOPNOTSUPP',
   },
   seccomp: {
     nr: 317,

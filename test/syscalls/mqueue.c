@@ -249,6 +249,22 @@ TEST(notification_by_signal) {
   EXPECT_ERRNO(mq_notify(0, NULL), EBADF);
 }
 
+static volatile int threaded;
+static void in_thread(union sigval v) { __atomic_store_n(&threaded, v.sival_int, __ATOMIC_SEQ_CST); }
+
+TEST(notification_by_thread) {
+  mqd_t q = new_queue(0);
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = in_thread};
+  event.sigev_value.sival_int = 42;
+  EXPECT_OK(mq_notify(q, &event));
+  EXPECT_ERRNO(mq_notify(q, &event), EBUSY);
+  EXPECT_OK(mq_send(q, "x", 1, 0));
+  for (int i = 0; i < 5000 && !threaded; i++) sleep_ms(1);
+  EXPECT_EQ(threaded, 42);
+  EXPECT_OK(mq_notify(q, &event));
+  EXPECT_OK(mq_notify(q, NULL));
+}
+
 TEST(limits) {
   snprintf(name, sizeof name, "/portcullis-%d", getpid());
   IN_CHILD({

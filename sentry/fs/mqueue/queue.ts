@@ -17,6 +17,7 @@ import type { Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
 import { WaitQueue } from '../../kernel/wait-queue.ts'
 import type { Io } from '../../mm/io.ts'
+import { NetlinkSocket } from '../../net/netlink/netlink-socket.ts'
 import { touchAccessed } from '../../vfs/attributes.ts'
 import { type File, FileOps } from '../../vfs/file.ts'
 import type { SetAttr } from '../../vfs/inode.ts'
@@ -31,11 +32,6 @@ export const COOKIE_SIZE = 32
 const NOTIFY_WOKENUP = 1
 const NOTIFY_REMOVED = 2
 
-/** A socket that takes the cookies of SIGEV_THREAD: a netlink socket. */
-export interface CookieSink {
-  deliverCookie(cookie: Uint8Array): void
-}
-
 /** Who is to be told that the empty queue has got a message, once. */
 export interface Notification {
   readonly owner: ThreadGroup
@@ -43,7 +39,7 @@ export interface Notification {
   readonly signo: number
   readonly valueLo: number
   readonly valueHi: number
-  /** SIGEV_THREAD: the socket, of which this holds a reference, and what is sent to it. */
+  /** SIGEV_THREAD: the netlink socket, of which this holds a reference, and what is sent to it. */
   readonly socket: File | null
   readonly cookie: Uint8Array | null
 }
@@ -172,7 +168,7 @@ export class QueueInode extends MemoryInode {
     const { socket, cookie } = this.notification!
     if (socket === null || cookie === null) return
     cookie[COOKIE_SIZE - 1] = why
-    ;(socket.ops as unknown as CookieSink).deliverCookie(cookie)
+    if (socket.ops instanceof NetlinkSocket) socket.ops.reply(cookie.slice())
   }
 
   #forgetNotification(): void {
