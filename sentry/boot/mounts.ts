@@ -1,7 +1,7 @@
 // The sandbox's first mount tree: the root, and the mounts of the configuration in their order.
 
 import { errnoMessage } from '../../syscall-table/errno.ts'
-import { MS_RDONLY } from '../../syscall-table/flags.ts'
+import { MS_RDONLY, MS_REC } from '../../syscall-table/flags.ts'
 import type { MountConfig, SandboxConfig } from '../config.ts'
 import { cgroupMounts, containerCgroups } from '../fs/cgroup/cgroup-fs.ts'
 import type { Task } from '../kernel/task.ts'
@@ -9,6 +9,7 @@ import type { SuperBlock } from '../vfs/inode.ts'
 import type { Mount } from '../vfs/mount.ts'
 import { mountFlags, mountOn } from '../vfs/mounting.ts'
 import { walksChanged } from '../vfs/path-cache.ts'
+import { changePropagation } from '../vfs/propagation.ts'
 import { fileSystemType } from '../vfs/super.ts'
 import { copyUp } from './copy-up.ts'
 import { makePlace } from './places.ts'
@@ -20,6 +21,8 @@ export type BindSource = (mount: MountConfig) => SuperBlock | number
 interface Made {
   mount: Mount
   readonly: boolean
+  /** MS_SHARED and the like, or 0. */
+  propagation: number
 }
 
 /**
@@ -34,7 +37,12 @@ export function mountConfigured(
   const made = config.mounts.map(mount => mountOne(task, mount, bind))
   return {
     seal() {
-      for (const { mount, readonly } of made) if (readonly) mount.flags |= MS_RDONLY
+      for (const { mount, readonly, propagation } of made) {
+        if (readonly) mount.flags |= MS_RDONLY
+        if (propagation === 0) continue
+        const mounts = (propagation & MS_REC) !== 0 ? mount.tree() : [mount]
+        for (const one of mounts) changePropagation(one, propagation & ~MS_REC)
+      }
       walksChanged()
     },
   }
@@ -55,7 +63,8 @@ function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
     const n = fillTmpfs(task, config, mount, at, config.fresh || at.fresh ? null : mode)
     if (n < 0) throw failure(config, 'copy up', n)
   }
-  return { mount, readonly: later && (config.flags & MS_RDONLY) !== 0 }
+  const readonly = later && (config.flags & MS_RDONLY) !== 0
+  return { mount, readonly, propagation: config.propagation }
 }
 
 /** The tmpfs that holds the hierarchies of version 1 is none of them. */

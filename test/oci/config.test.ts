@@ -82,6 +82,35 @@ const SAME: Case[] = [
     "mount | grep '^t ' | cut -d' ' -f3; ls -d /var/run/x /tmp/y /nowhere/yet; wc -l </bin/probe",
   ],
   [
+    'propagation',
+    mounts(
+      tmpfs('/t1', 'shared'),
+      tmpfs('/t2', 'rslave'),
+      tmpfs('/t3', 'unbindable'),
+      tmpfs('/t4', 'rprivate'),
+    ),
+    "grep ' /t[1-4] ' /proc/self/mountinfo | cut -d' ' -f5-8 | sed 's/:[0-9]*//'",
+  ],
+  [
+    'message queues and tunables of IPC',
+    c => {
+      c.mounts.push({
+        destination: '/dev/mqueue',
+        type: 'mqueue',
+        source: 'mqueue',
+        options: ['nosuid', 'noexec', 'nodev'],
+      })
+      c.linux.sysctl = {
+        'kernel.msgmax': '9000',
+        'kernel.shmmax': '1234567',
+        'kernel.sem': '250 32000 100 128',
+        'fs.mqueue.msg_max': '20',
+        'kernel.domainname': 'somewhere',
+      }
+    },
+    `${options('/dev/mqueue')}; cd /proc/sys; cat kernel/msgmax kernel/shmmax kernel/sem fs/mqueue/msg_max kernel/domainname`,
+  ],
+  [
     'options of devpts',
     mounts({
       destination: '/dev/pts',
