@@ -2,7 +2,16 @@
 // stores the bytecode of each beside it for load.cjs.
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Script } from 'node:vm'
@@ -51,12 +60,43 @@ function storeBytecode(): void {
     const script = new Script(readFileSync(file, 'latin1'), { filename: file })
     writeFileSync(`${file}.recorded`, script.createCachedData())
   }
-  spawnSync(process.execPath, [join(out, 'load.cjs'), 'runsc', 'do', '/bin/sh', '-c', WORKLOAD], {
+  record('do', '/bin/sh', '-c', WORKLOAD)
+  recordBundle()
+  for (const file of files) {
+    if (existsSync(`${file}.recorded`)) renameSync(`${file}.recorded`, `${file}.code`)
+  }
+}
+
+/** Runs a command that adds what it uses to the recorded bytecode. */
+function record(...args: string[]): void {
+  spawnSync(process.execPath, [join(out, 'load.cjs'), 'runsc', ...args], {
     stdio: 'ignore',
     timeout: WORKLOAD_TIMEOUT_MS,
     env: { PATH: '/usr/bin:/bin', PORTCULLIS_RECORD_CODE: '1' },
   })
-  for (const file of files) {
-    if (existsSync(`${file}.recorded`)) renameSync(`${file}.recorded`, `${file}.code`)
+}
+
+/** The same from a bundle, as engines do, on this machine's own files. */
+function recordBundle(): void {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-build-'))
+  const id = `build-${process.pid}`
+  try {
+    record('spec', '--bundle', folder)
+    const file = join(folder, 'config.json')
+    const config = JSON.parse(readFileSync(file, 'utf8'))
+    config.root = { path: '/', readonly: true }
+    config.process.terminal = false
+    config.process.args = ['/bin/sh', '-c', WORKLOAD]
+    config.mounts.push({ destination: '/mnt', type: 'bind', source: folder, options: ['rbind'] })
+    writeFileSync(file, JSON.stringify(config))
+    const state = join(folder, 'state')
+    record(`--root=${state}`, 'run', '--bundle', folder, id)
+    record(`--root=${state}`, 'create', '--bundle', folder, id)
+    record(`--root=${state}`, 'start', id)
+    record(`--root=${state}`, 'delete', '--force', id)
+  } catch {
+    // Without it the programs start all the same.
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
   }
 }

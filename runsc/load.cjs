@@ -3,7 +3,7 @@
 // bytecode is its own, and compiles when it is not.
 
 'use strict'
-const { openSync, readFileSync, writeSync } = require('node:fs')
+const { ftruncateSync, openSync, readFileSync, writeSync } = require('node:fs')
 const { Script } = require('node:vm')
 
 const file = `${__dirname}/${process.argv[2]}.cjs`
@@ -11,7 +11,7 @@ process.argv.splice(1, 2, file)
 
 function bytecode() {
   try {
-    return readFileSync(`${file}.code`)
+    return readFileSync(process.env.PORTCULLIS_RECORD_CODE ? `${file}.recorded` : `${file}.code`)
   } catch {
     return undefined
   }
@@ -23,8 +23,13 @@ const script = new Script(source, { filename: file, ...(cachedData && { cachedDa
 
 /** When building, keep the bytecode of what a first run has compiled. See bundle.ts. */
 function record() {
-  const fd = openSync(`${file}.recorded`, 'w')
-  const save = () => writeSync(fd, script.createCachedData())
+  const fd = openSync(`${file}.recorded`, 'r+')
+  // What is killed before it gets here leaves the earlier recording.
+  const save = () => {
+    const data = script.createCachedData()
+    ftruncateSync(fd, 0)
+    writeSync(fd, data, 0, data.length, 0)
+  }
   // Confined processes end without Node's knowledge.
   const addon = require('./portcullis.node')
   const { exitNow } = addon

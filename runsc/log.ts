@@ -1,7 +1,7 @@
 // Where runsc's failures go: one line on stderr, and, in the form that engines parse, to --log.
 
 import { closeSync, openSync, writeSync } from 'node:fs'
-import pino from 'pino'
+import type { Logger } from 'pino'
 import type { GlobalOptions } from './options.ts'
 
 /** What wrong input can put into a message is without bounds. */
@@ -50,7 +50,9 @@ function appendLog(
 }
 
 /** The debug log of one command; silent without --debug and --debug-log. */
-export function openDebugLog(options: GlobalOptions, command: string): pino.Logger {
+export async function openDebugLog(options: GlobalOptions, command: string): Promise<Logger> {
+  // Loading it takes longer than many a command does.
+  const { default: pino } = await import('pino')
   if (!options.debug || options.debugLog === undefined) return pino({ level: 'silent' })
   return pino(
     { level: 'debug', base: { command } },
