@@ -37,6 +37,8 @@ interface Options {
   platform?: string
   flags?: string[]
   change?: (config: Config) => void
+  /** Limit of descriptors of runsc and all that it starts. */
+  descriptors?: number
 }
 
 /** Runs a program from a bundle over the host's files, read-only, with a network namespace of its own. */
@@ -51,7 +53,19 @@ function inSandbox(args: string[], options: Options = {}): Result {
   })
   const flags = [`--root=${join(box.path, 'state')}`, ...(options.flags ?? ['--network=host'])]
   if (options.platform !== undefined) flags.push(`--platform=${options.platform}`)
-  return run(runsc, [...flags, 'run', '--bundle', bundle, id], { seconds: 120 })
+  const limit = options.descriptors === undefined ? ':' : `ulimit -n ${options.descriptors}`
+  const command = [
+    '-c',
+    `${limit}; exec "$@"`,
+    'sh',
+    runsc,
+    ...flags,
+    'run',
+    '--bundle',
+    bundle,
+    id,
+  ]
+  return run('sh', command, { seconds: 120 })
 }
 
 const failures = ({ stdout, stderr, status }: Result) => {
@@ -148,6 +162,26 @@ describe.skipIf(!possible)('the network namespace of a container', { timeout: 12
       },
     )
     expect(stdout).toMatch(/^1\n1: lo: .*\n(?:.*\n)?1\n$/)
+  })
+
+  it('gives sockets only as long as the kernel has descriptors left for files', () => {
+    const exhaust = `
+import errno, resource, socket, subprocess
+resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 20, 1 << 20))
+sockets = []
+try:
+    for i in range(1 << 20): sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+except OSError as e: print(e.errno == errno.ENFILE)
+print(subprocess.run(['cat', '/proc/sys/kernel/ostype'], capture_output=True).stdout)
+sockets = sockets[:1]
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM)`
+    const { stdout, stderr } = inSandbox(['python3', '-c', exhaust], {
+      descriptors: 4000,
+      change: config => {
+        config.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 1024, hard: 1 << 20 }]
+      },
+    })
+    expect({ stdout, stderr }).toEqual({ stdout: "True\nb'Linux\\n'\n", stderr: '' })
   })
 
   describe('that exists', () => {

@@ -75,6 +75,9 @@ const NET_TABLES =
   )
 const UNPRIVILEGED_PORTS = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
 const DEFAULT_UNPRIVILEGED_PORTS = 1024
+const DEFAULT_DESCRIPTORS = 1024
+/** Of the sentry's descriptors, sockets of the host may take so many. */
+const SOCKET_SHARE = 0.75
 
 /** What sockets of the host need to know, with the tables of this process's network namespace. */
 export function hostNetworkFacts(): HostNetworkFacts {
@@ -85,7 +88,14 @@ export function hostNetworkFacts(): HostNetworkFacts {
     if (fd !== undefined) tables.set(name, fd)
   }
   const ports = tryTo(() => Number(readFileSync(UNPRIVILEGED_PORTS, 'latin1')))
-  return { tables, unprivilegedPorts: ports ?? DEFAULT_UNPRIVILEGED_PORTS }
+  const limits = readFileSync('/proc/self/limits', 'latin1')
+  // Node.js has raised the soft limit to the hard one.
+  const descriptors = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? DEFAULT_DESCRIPTORS)
+  return {
+    tables,
+    unprivilegedPorts: ports ?? DEFAULT_UNPRIVILEGED_PORTS,
+    maxSockets: Math.floor(descriptors * SOCKET_SHARE),
+  }
 }
 
 function tryTo<T>(step: () => T): T | undefined {

@@ -3,7 +3,7 @@
 // belong to whatever else lives in the namespace.
 
 import { type HostFd, socketBind, socketName, socketOpen } from '../../../native/index.ts'
-import { EAGAIN, EINVAL, ENODATA, EPERM } from '../../../syscall-table/errno.ts'
+import { EAGAIN, EINVAL, ENFILE, ENODATA, EPERM } from '../../../syscall-table/errno.ts'
 import { AF_NETLINK } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
@@ -31,6 +31,7 @@ export function makeHostNetlink(
   type: number,
   protocol: number,
 ): Socket | number {
+  if (network.full) return -ENFILE
   const fd = socketOpen(AF_NETLINK, type, protocol)
   if (fd < 0) return hostError(fd)
   return new HostNetlinkSocket(network, task, type, protocol, fd)

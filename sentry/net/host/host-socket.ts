@@ -142,6 +142,7 @@ export class HostSocket extends Socket implements HostEventSource {
   }
 
   override accept(_task: Task): Socket | number {
+    if (this.network?.full) return -ENFILE
     const from = new Uint8Array(MAX_ADDRESS)
     this.#known = 0
     const fd = socketAccept(this.hostFd, from, lengths)

@@ -10,7 +10,7 @@ import {
   pread,
   socketOpen,
 } from '../../../native/index.ts'
-import { EFAULT, EINVAL, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
+import { EFAULT, EINVAL, ENFILE, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
 import {
   AF_INET,
   CAP_NET_RAW,
@@ -48,6 +48,8 @@ const ifreqView = new DataView(ifreq.buffer)
 export interface HostNetworkFacts {
   /** net.ipv4.ip_unprivileged_port_start. */
   unprivilegedPorts: number
+  /** Most sockets: the sentry needs descriptors for the program's files, too. */
+  maxSockets: number
   /** Open files of /proc/net, by name: each is read anew from its start. */
   tables: ReadonlyMap<string, HostFd>
 }
@@ -63,6 +65,10 @@ export class HostNetwork {
   constructor(facts: HostNetworkFacts) {
     this.facts = facts
     this.#control = socketOpen(AF_INET, SOCK_DGRAM, 0)
+  }
+
+  get full(): boolean {
+    return this.sockets.size >= this.facts.maxSockets
   }
 
   /** The requests of netdevice(7) that any socket takes; -ENOTTY for others. */
@@ -140,6 +146,7 @@ export function makeHostSocket(
   if (protocol < 0) return -EINVAL
   if (protocol > MAX_PROTOCOL) return NO_PROTOCOL
   if (type === SOCK_RAW && !task.creds.capable(CAP_NET_RAW)) return -EPERM
+  if (network.full) return -ENFILE
   const fd = socketOpen(family, type, protocol)
   if (fd < 0) return hostError(fd)
   return new HostSocket(
