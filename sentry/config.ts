@@ -148,13 +148,11 @@ export interface CgroupConfig {
   limits: SandboxLimits
 }
 
-export interface SandboxConfig {
+/** One container: the first of a sandbox, or a further one of a pod. */
+export interface ContainerConfig {
   id: string
-  platform: 'systrap' | 'ptrace'
   /** Loopback only, or sockets of the host in the sentry's own network namespace. */
   network: 'none' | 'host'
-  /** Low word of the capabilities that the sentry keeps for that, as far as the program has them. */
-  networkCapabilities: number
   hostname: string
   domainname: string
   process: ProcessConfig
@@ -167,14 +165,20 @@ export interface SandboxConfig {
   /** Paths below /proc/sys and values. */
   sysctls: [path: string, value: string][]
   seccomp: SeccompConfig | null
-  /** The container's ids and the host's, where they differ. */
-  idMaps: { uids: IdRangeConfig[]; gids: IdRangeConfig[] } | null
   startHooks: HookConfig[]
   /** What hooks read: the state as JSON. */
   hookState: string
   /** Start at once, or when the control socket says so (create and start). */
   waitForStart: boolean
   strace: boolean
+}
+
+export interface SandboxConfig extends ContainerConfig {
+  /** The container's ids and the host's, where they differ. */
+  idMaps: { uids: IdRangeConfig[]; gids: IdRangeConfig[] } | null
+  platform: 'systrap' | 'ptrace'
+  /** Low word of the capabilities that the sentry keeps for the host's network, as far as the program has them. */
+  networkCapabilities: number
   debug: boolean
   cgroup: CgroupConfig | null
   /** oom_score_adj of the processes that run program code. */

@@ -30,7 +30,7 @@ import {
 import { enterCgroups, OomScoreFile, openCgroupFiles } from './boot/host-cgroup.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
-import { GoferClient } from './fs/gofer/client.ts'
+import { sizeGoferSocket } from './fs/gofer/client.ts'
 import { type CpuModel, describeCpu, parseCpuModel } from './fs/proc/cpuinfo.ts'
 import { CgroupSystem, type HostValue } from './kernel/cgroup.ts'
 import { Kernel } from './kernel/kernel.ts'
@@ -67,11 +67,10 @@ function main(): never {
     const config = JSON.parse(readFileSync(SENTRY_FDS.config, 'utf8')) as SandboxConfig
     close(SENTRY_FDS.config)
     const facts = hostFacts(config)
-    // Sizes the socket, which the filter forbids later.
-    const gofer = new GoferClient(SENTRY_FDS.gofer)
+    sizeGoferSocket(SENTRY_FDS.gofer)
     enterCgroups(config.cgroup?.join ?? [])
     const kernel = bootKernel(config, facts)
-    const sandbox = startSandbox(kernel, config, gofer, error => {
+    const sandbox = startSandbox(kernel, config, error => {
       if (error !== null) throw error
       reportOnce({ ok: true })
     })

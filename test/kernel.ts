@@ -172,7 +172,7 @@ export function boot(options: BootOptions = {}): TestTask & { clock: TestClock }
   kernel.memoryBytes = 1 << 30
   const made = options.root?.(kernel) ?? mountTmpfs(kernel, 'mode=755')
   if (typeof made === 'number') throw new Error(`root file system: ${made}`)
-  const mount = mountRoot(kernel, made, 0, 'root')
+  const mount = mountRoot(kernel.mounts, made, 0, 'root')
   const at = { mount, dentry: mount.root }
   const creds = new Creds()
   creds.permitted = creds.effective = FULL_CAPS

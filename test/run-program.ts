@@ -53,8 +53,9 @@ kernel.memoryBytes = 1 << 30
 Object.assign(kernel.cpuFeatures, features)
 const root = mountTmpfs(kernel, 'mode=755')
 if (typeof root === 'number') throw new Error(`tmpfs: ${root}`)
-mountRoot(kernel, root, 0, 'none')
-const init = createInit(kernel)
+mountRoot(kernel.mounts, root, 0, 'none')
+const init = createInit(kernel, kernel.namespaces, '')
+kernel.init = init.group
 const path = `/test/${basename(program)}`
 makeParents(init, path)
 writeFile(init, path, image)

@@ -11,13 +11,20 @@ import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
 import { BootError } from './boot-error.ts'
 import type { Container } from './container.ts'
+import { parseContainer } from './container-request.ts'
+import type { Pod } from './pod.ts'
 import { isWhole, parseProcess } from './process-request.ts'
 
 const MAX_SIZE = 65535
 const PID_MAX = 2 ** 22
 const NS_PER_S = 1e9
 
-type Command = (container: Container, request: ControlRequest, call: ControlCall) => Answer
+type Command = (
+  container: Container,
+  request: ControlRequest,
+  call: ControlCall,
+  pod: Pod,
+) => Answer
 type Answer = ControlAnswer | null
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -27,7 +34,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     container.start(error => {
       if (error === null) return answer({})
       answer({ error: error.message, exitStatus: error.exitStatus })
-      groupExit(container.kernel.init, SIGKILL)
+      groupExit(container.init, SIGKILL)
     })
     return null
   },
@@ -35,9 +42,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   /** A signal to one process, or with `all` to each. */
   signal(container, { pid, signal, all }) {
     if (!isWhole(signal, 0, NSIG)) return { error: `${String(signal)} is no signal` }
-    const { groups } = container.kernel
     if (all === true) {
-      for (const group of [...groups]) signalFromOutside(group, signal)
+      for (const group of container.processes) signalFromOutside(group, signal)
       return {}
     }
     const group = processOf(container, pid)
@@ -73,19 +79,20 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 
   ps: container => ({
-    processes: [...container.kernel.groups]
-      .filter(group => !group.zombie)
-      .map(group => describe(container, group)),
+    processes: container.processes.map(group => describe(container, group)),
   }),
 
-  limits(container, request) {
+  /** The sandbox has those of its first container. */
+  limits(container, request, _call, pod) {
     const limits = parseLimits(request)
     if (limits === null) return { error: 'the limits are out of range' }
-    applyLimits(container.kernel, limits, container.config.host.memoryBytes)
+    if (container === pod.root) applyLimits(container.kernel, limits, pod.config.host.memoryBytes)
     return {}
   },
 
-  usage: container => ({ tasks: container.kernel.tasks.size }),
+  usage: container => ({
+    tasks: container.processes.reduce((sum, group) => sum + group.tasks.length, 0),
+  }),
 
   /** The window of a process's terminal has another size. */
   resize(container, { pid, rows, columns }) {
@@ -98,25 +105,39 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 }
 
-/** The commands, for the one container of a sandbox. */
-export function containerCommands(container: Container): Record<string, ControlCommand> {
+/** The commands, for the containers of a sandbox. */
+export function containerCommands(pod: Pod): Record<string, ControlCommand> {
   const bound = (command: Command): ControlCommand => {
     return (request, call) => {
       const { container: id } = request
-      if (id !== undefined && id !== container.config.id)
+      const container = pod.container(id)
+      if (container === undefined)
         return { error: `container "${String(id)}" is not in this sandbox` }
-      return command(container, request, call)
+      return command(container, request, call, pod)
     }
   }
-  return Object.fromEntries(
+  const commands = Object.fromEntries(
     Object.entries(COMMANDS).map(([name, command]) => [name, bound(command)]),
   )
+  return { ...commands, create: (request, call) => createContainer(pod, request, call) }
 }
 
-function processOf({ kernel }: Container, pid: unknown): ThreadGroup | string {
-  if (pid === undefined) return kernel.init
-  const group = isWhole(pid, 1, PID_MAX) ? kernel.init.pid.ns.group(pid) : undefined
-  return group === undefined || group.zombie
+/** A further container of a pod. Descriptors: the stand-in's socket, the gofer's, the terminal or the streams. */
+function createContainer(pod: Pod, request: ControlRequest, call: ControlCall): ControlAnswer {
+  const wanted = parseContainer(request)
+  if (typeof wanted === 'string') return { error: `create: ${wanted} is missing or wrong` }
+  const needed = wanted.config.process.terminal ? 3 : 5
+  if (call.fds.length !== needed) return { error: 'create: descriptors are missing' }
+  return attempt(() => {
+    pod.create(wanted.config, wanted.shares, call.fds)
+    return {}
+  })
+}
+
+function processOf({ init, config }: Container, pid: unknown): ThreadGroup | string {
+  if (pid === undefined) return init
+  const group = isWhole(pid, 1, PID_MAX) ? init.pid.ns.group(pid) : undefined
+  return group === undefined || group.zombie || group.container !== config.id
     ? `process ${String(pid)}: ${errnoMessage(ESRCH)}`
     : group
 }
@@ -125,8 +146,10 @@ function attempt(run: () => ControlAnswer): ControlAnswer {
   try {
     return run()
   } catch (error) {
-    if (!(error instanceof BootError)) throw error
-    return { error: error.message, exitStatus: error.exitStatus }
+    // Steps of setting up throw plain errors with a line for people; anything else is a bug.
+    if (error instanceof BootError) return { error: error.message, exitStatus: error.exitStatus }
+    if ((error as object).constructor !== Error) throw error
+    return { error: (error as Error).message }
   }
 }
 
@@ -135,8 +158,8 @@ function describe(container: Container, group: ThreadGroup) {
   const { userNs, systemNs } = groupCpu(group)
   return {
     container: container.config.id,
-    pid: group.tgid,
-    parent: parent?.tgid ?? 0,
+    pid: group.pid.numberIn(container.init.pid.ns),
+    parent: parent?.pid.numberIn(container.init.pid.ns) ?? 0,
     uid: leader.creds.uid,
     threads: group.tasks.length,
     command: leader.comm,

@@ -1,10 +1,12 @@
 // A container as its commands see it: the processes that were made from outside, and their terminals.
 
 import type { HostFd } from '../../native/index.ts'
-import type { ProcessConfig, SandboxConfig } from '../config.ts'
+import { ESRCH } from '../../syscall-table/errno.ts'
+import type { ContainerConfig, ProcessConfig } from '../config.ts'
 import type { HostTerminal } from '../fs/host/terminal.ts'
 import { discard } from '../kernel/clone.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { NsProxy } from '../kernel/nsproxy.ts'
 import type { SeccompState } from '../kernel/seccomp-filter.ts'
 import type { Task } from '../kernel/task.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
@@ -19,7 +21,11 @@ export type Started = (error: BootError | null) => void
 
 export class Container {
   readonly kernel: Kernel
-  readonly config: SandboxConfig
+  readonly config: ContainerConfig
+  /** Its first process: the container is as long as that. */
+  readonly init: ThreadGroup
+  /** Where its processes live. */
+  readonly namespaces: NsProxy
   /** Run the container's program, once. */
   readonly start: (done: Started) => void
   readonly #seccomp: SeccompState | null
@@ -28,17 +34,26 @@ export class Container {
   readonly #waiters = new Map<ThreadGroup, Set<(status: number) => void>>()
 
   constructor(
-    kernel: Kernel,
-    config: SandboxConfig,
+    init: Task,
+    config: ContainerConfig,
     seccomp: SeccompState | null,
     start: (done: Started) => void,
     terminal: HostTerminal | null,
   ) {
-    this.kernel = kernel
+    this.kernel = init.kernel
+    this.init = init.group
+    this.namespaces = init.nsproxy
     this.config = config
     this.start = start
     this.#seccomp = seccomp
-    if (terminal !== null) this.#terminals.set(kernel.init, terminal)
+    if (terminal !== null) this.#terminals.set(init.group, terminal)
+  }
+
+  /** Those of its processes that are alive. */
+  get processes(): ThreadGroup[] {
+    return [...this.kernel.groups].filter(
+      group => group.container === this.config.id && !group.zombie,
+    )
   }
 
   /** The terminal that a process was made with. */
@@ -51,7 +66,8 @@ export class Container {
    * terminal's other side, then its own from 0 on (or from 3). Throws BootError when it cannot run.
    */
   exec(process: ProcessConfig, fds: HostFd[]): ThreadGroup | number {
-    const task = createProcess(this.kernel)
+    if (this.init.exiting) return -ESRCH
+    const task = createProcess(this.kernel, this.namespaces, this.config.id)
     if (typeof task === 'number') return task
     const standIn = new StandIn(task.group, fds.shift()!)
     try {

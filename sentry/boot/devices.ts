@@ -3,7 +3,7 @@
 
 import { EEXIST, EPERM, errnoMessage } from '../../syscall-table/errno.ts'
 import { AT_FDCWD, S_IFCHR } from '../../syscall-table/flags.ts'
-import type { DeviceConfig, SandboxConfig } from '../config.ts'
+import type { ContainerConfig, DeviceConfig } from '../config.ts'
 import { DEVICE_LINKS, DEVICE_NODES } from '../fs/dev/devtmpfs.ts'
 import { makeDev } from '../fs/dev/registry.ts'
 import { mountMemoryRoot } from '../fs/tmpfs/mount.ts'
@@ -16,7 +16,7 @@ import { WALK_CREATE, walk, walkPath } from '../vfs/path-walk.ts'
 import { makePlace } from './places.ts'
 
 /** Make devices and links, unless the configuration brings a /dev of its own. */
-export function makeDevices(task: Task, config: SandboxConfig): void {
+export function makeDevices(task: Task, config: ContainerConfig): void {
   const own = config.mounts.some(({ type, destination }) => type === 'bind' && isDev(destination))
   if (own) return
   const given = new Set(config.devices.map(({ path }) => path))

@@ -10,6 +10,7 @@ import { bootProgram } from '../kernel/exec.ts'
 import { FdTable } from '../kernel/fdtable.ts'
 import { watchCpuLimit } from '../kernel/itimer.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { NsProxy } from '../kernel/nsproxy.ts'
 import { newSession } from '../kernel/pid.ts'
 import { defaultRlimits } from '../kernel/rlimit.ts'
 import type { SeccompState } from '../kernel/seccomp-filter.ts'
@@ -19,6 +20,7 @@ import { ThreadGroup } from '../kernel/thread-group.ts'
 import { readPart } from '../loader/read-file.ts'
 import { Mm } from '../mm/mm.ts'
 import { FsContext } from '../vfs/fs-context.ts'
+import { topOf } from '../vfs/mount.ts'
 import { openPath } from '../vfs/open.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { BootError } from './boot-error.ts'
@@ -29,25 +31,30 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 const EXIT_NOT_FOUND = 127
 const EXIT_NOT_EXECUTABLE = 126
 
-/** Make process 1 as root with all capabilities, for setting up; `prepareProgram` makes it the program's user. */
-export function createInit(kernel: Kernel): Task {
-  const task = createProcess(kernel)
+/** Make a container's first process as root with all capabilities; `prepareProgram` makes it the program's user. */
+export function createInit(kernel: Kernel, namespaces: NsProxy, container: string): Task {
+  const task = createProcess(kernel, namespaces, container)
   if (typeof task === 'number') throw new BootError(`make the first thread: ${errnoMessage(-task)}`)
-  kernel.init = task.group
   becomeReaper(task.group)
   return task
 }
 
 /** A process without a parent, in the root directory of the container and a session of its own. */
-export function createProcess(kernel: Kernel): Task | number {
+export function createProcess(
+  kernel: Kernel,
+  namespaces: NsProxy,
+  container: string,
+): Task | number {
   const thread = kernel.platform.newThread()
   if (typeof thread === 'number') return thread
-  const { namespaces } = kernel
   const pid = namespaces.pidForChildren.newPid([])
-  if (typeof pid === 'number') return pid
+  if (typeof pid === 'number') {
+    kernel.platform.release(thread)
+    return pid
+  }
   const pgrp = newSession(pid)
   const group = new ThreadGroup(kernel, pid, null, pgrp, new SigHandlers(), defaultRlimits())
-  const root = { mount: kernel.mounts.root, dentry: kernel.mounts.root.root }
+  const root = topOf({ mount: namespaces.mnt.root, dentry: namespaces.mnt.root.root })
   const fs = new FsContext({ ...root }, { ...root })
   const task = new Task(
     kernel,
@@ -60,6 +67,7 @@ export function createProcess(kernel: Kernel): Task | number {
     new Creds(),
     namespaces,
   )
+  group.container = container
   group.leader = task
   group.tasks.push(task)
   pgrp.session.leader = group

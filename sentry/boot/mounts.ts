@@ -2,7 +2,7 @@
 
 import { errnoMessage } from '../../syscall-table/errno.ts'
 import { MS_RDONLY, MS_REC } from '../../syscall-table/flags.ts'
-import type { MountConfig, SandboxConfig } from '../config.ts'
+import type { ContainerConfig, MountConfig } from '../config.ts'
 import { cgroupMounts, containerCgroups } from '../fs/cgroup/cgroup-fs.ts'
 import type { Task } from '../kernel/task.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
@@ -31,7 +31,7 @@ interface Made {
  */
 export function mountConfigured(
   task: Task,
-  config: SandboxConfig,
+  config: ContainerConfig,
   bind: BindSource,
 ): { seal(): void } {
   const made = config.mounts.map(mount => mountOne(task, mount, bind))

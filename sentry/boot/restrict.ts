@@ -2,7 +2,7 @@
 
 import { ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
 import { MS_RDONLY, MS_REC, S_IFCHR } from '../../syscall-table/flags.ts'
-import type { SandboxConfig } from '../config.ts'
+import type { ContainerConfig } from '../config.ts'
 import { mountTmpfs } from '../fs/tmpfs/mount.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Path } from '../vfs/mount.ts'
@@ -14,7 +14,7 @@ import { findPlace } from './places.ts'
 const NULL_DEVICE = { mode: S_IFCHR | 0o666, major: 1, minor: 3, uid: 0, gid: 0 }
 
 /** Read-only first, then masked, as runc does. Paths that do not exist need no protection. */
-export function restrictPaths(task: Task, config: SandboxConfig): void {
+export function restrictPaths(task: Task, config: ContainerConfig): void {
   each(task, config.readonlyPaths, 'readonlyPaths', makeReadonly)
   each(task, config.maskedPaths, 'maskedPaths', mask)
   walksChanged()

@@ -4,10 +4,9 @@
 
 import { errnoMessage } from '../../syscall-table/errno.ts'
 import { O_RDONLY, O_WRONLY, SIGKILL } from '../../syscall-table/flags.ts'
-import type { HookConfig, ProcessConfig, SandboxConfig } from '../config.ts'
+import type { ContainerConfig, HookConfig, ProcessConfig } from '../config.ts'
 import { unnamedFile } from '../fs/tmpfs/mount.ts'
 import { discard } from '../kernel/clone.ts'
-import type { Kernel } from '../kernel/kernel.ts'
 import type { SeccompState } from '../kernel/seccomp-filter.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
@@ -28,8 +27,8 @@ const NS_PER_S = 1e9
 
 /** Run the hooks; `done` is told once, with the failure of the first that failed or null. */
 export function runStartHooks(
-  kernel: Kernel,
-  config: SandboxConfig,
+  init: Task,
+  config: ContainerConfig,
   seccomp: SeccompState | null,
   done: (error: BootError | null) => void,
 ): void {
@@ -39,7 +38,7 @@ export function runStartHooks(
     const failed = (why: string) =>
       done(new BootError(`hooks.startContainer.${i}: ${hook.path}: ${why}`))
     try {
-      new RunningHook(kernel, hook, config, seccomp, why =>
+      new RunningHook(init, hook, config, seccomp, why =>
         why === null ? next(i + 1) : failed(why),
       )
     } catch (error) {
@@ -58,14 +57,14 @@ class RunningHook extends Timer {
   #late = false
 
   constructor(
-    kernel: Kernel,
+    { kernel, nsproxy }: Task,
     hook: HookConfig,
-    config: SandboxConfig,
+    config: ContainerConfig,
     seccomp: SeccompState | null,
     ended: (why: string | null) => void,
   ) {
     super()
-    const task = createProcess(kernel)
+    const task = createProcess(kernel, nsproxy, config.id)
     if (typeof task === 'number') throw new BootError(`make a process: ${errnoMessage(-task)}`)
     this.#group = task.group
     this.#seconds = hook.timeout

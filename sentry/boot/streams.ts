@@ -31,7 +31,15 @@ export function openStreams(
 /** A new terminal of the sandbox, whose other side is `hostFd`; it controls the session of the task. */
 export function openTerminal(task: Task, process: ProcessConfig, hostFd: HostFd): HostTerminal {
   const { uid, gid, rows, columns } = process
-  const terminal = attachHostTerminal(task.kernel, hostFd, uid, gid, rows, columns)
+  const terminal = attachHostTerminal(
+    task.kernel,
+    task.nsproxy.mnt,
+    hostFd,
+    uid,
+    gid,
+    rows,
+    columns,
+  )
   if (typeof terminal === 'number')
     throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
   for (let fd = 0; fd < 3; fd++)

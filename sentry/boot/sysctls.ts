@@ -1,7 +1,7 @@
 // linux.sysctl: tunables that the container starts with.
 
 import { EACCES, EINVAL, ENOENT, errnoMessage } from '../../syscall-table/errno.ts'
-import type { SandboxConfig } from '../config.ts'
+import type { ContainerConfig } from '../config.ts'
 import { setSysctl } from '../fs/proc/sysctl.ts'
 import type { Task } from '../kernel/task.ts'
 
@@ -12,7 +12,7 @@ const WHY: Readonly<Record<number, string>> = {
 }
 
 /** Set them all. Throws with the key. */
-export function applySysctls(init: Task, config: SandboxConfig): void {
+export function applySysctls(init: Task, config: ContainerConfig): void {
   for (const [path, value] of config.sysctls) {
     const n = setSysctl(init, path, value)
     // Those of the host's network hold already, whether or not they are told here.

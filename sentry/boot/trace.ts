@@ -23,13 +23,12 @@ function viewOf(task: Task): TracedTask {
   return view
 }
 
-/** Trace `init` and all that it starts, to `fd`. */
-export function traceCalls(kernel: Kernel, init: Task, fd: HostFd): void {
+/** Write what the tasks do that are traced to `fd`. */
+export function traceCalls(kernel: Kernel, fd: HostFd): void {
   const strace = new Strace(line => {
     const bytes = Buffer.from(`${line}\n`, 'latin1')
     write(fd, bytes, 0, bytes.length)
   })
-  traceTask(init)
   const { syscallEntry } = kernel
   kernel.syscallEntry = (task, nr) => {
     strace.enter(viewOf(task), nr, task.thread.args)

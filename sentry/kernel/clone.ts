@@ -175,6 +175,7 @@ function newGroup(task: Task, args: CloneArgs, pid: Pid): ThreadGroup {
   child.exitSignal = (args.flags & CLONE_PARENT) !== 0 ? group.exitSignal : args.exitSignal
   child.dumpable = group.dumpable
   child.oomScoreAdj = group.oomScoreAdj
+  child.container = group.container
   if (Number.isFinite(rlimits[RLIMIT_CPU]!.cur)) watchCpuLimit(child)
   child.cgroups = group.cgroups
   return child

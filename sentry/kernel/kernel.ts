@@ -102,7 +102,7 @@ export class Kernel {
     this.namespaces = initialNamespaces(
       this,
       new MountNamespace(INITIAL_USER_NAMESPACE, INITIAL_INO.mnt),
-      new PidNamespace(null, INITIAL_USER_NAMESPACE),
+      new PidNamespace(null, INITIAL_USER_NAMESPACE, INITIAL_INO.pid),
       system.nodename,
       system.domainname,
     )

@@ -2,7 +2,7 @@
 // it has a number in the namespace where it was made and one in each namespace above.
 
 import { EAGAIN, EEXIST, ENOMEM } from '../../syscall-table/errno.ts'
-import { INITIAL_INO, Namespace, newNamespaceIno } from './namespace.ts'
+import { Namespace, newNamespaceIno } from './namespace.ts'
 import type { Task } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
 import type { UserNamespace } from './user-namespace.ts'
@@ -65,8 +65,9 @@ export class PidNamespace extends Namespace {
   /** Most recently given number, for /proc/loadavg. */
   lastPid = 0
 
-  constructor(parent: PidNamespace | null, owner: UserNamespace) {
-    super('pid', parent === null ? INITIAL_INO.pid : newNamespaceIno(), owner)
+  /** Without a parent it is a first one: each container begins with one of those. */
+  constructor(parent: PidNamespace | null, owner: UserNamespace, ino = newNamespaceIno()) {
+    super('pid', ino, owner)
     this.parent = parent?.ref() ?? null
     this.level = parent === null ? 0 : parent.level + 1
   }

@@ -106,6 +106,8 @@ export class ThreadGroup {
   unkillable = false
   /** Init took a fault it does not handle: it dies of that although kill(2) could not end it. */
   faulted = false
+  /** Id of the container that it belongs to: a pod has several in one sandbox. */
+  container = ''
   /** Told once when the process ends: processes that were started from outside of the sandbox. */
   onExit: ((group: ThreadGroup) => void) | null = null
 

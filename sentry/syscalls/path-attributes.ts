@@ -124,7 +124,7 @@ function changeOwnerOf(
   const uid = owner === KEEP_ID ? NO_ID : userNs.uid(owner)
   const gid = group === KEEP_ID ? NO_ID : userNs.gid(group)
   if ((uid === NO_ID && owner !== KEEP_ID) || (gid === NO_ID && group !== KEEP_ID)) return -EINVAL
-  const event = (owner & group) === -1 ? 0 : IN_ATTRIB
+  const event = uid === NO_ID && gid === NO_ID ? 0 : IN_ATTRIB
   return notifyChanged(dentry, event, changeOwner(task, mount, dentry.inode!, uid, gid))
 }
 

@@ -75,9 +75,13 @@ export function rootDentry(sb: SuperBlock): Dentry {
   return sb.rootDentry
 }
 
-/** Make the first mount: the root of everything. */
-export function mountRoot(kernel: Kernel, sb: SuperBlock, flags: number, source: string): Mount {
-  const namespace = kernel.mounts
+/** Make the first mount of a namespace: the root of everything in it. */
+export function mountRoot(
+  namespace: MountNamespace,
+  sb: SuperBlock,
+  flags: number,
+  source: string,
+): Mount {
   namespace.onReleased = unmountAll
   const mount = new Mount(sb, rootDentry(sb), flags, source)
   namespace.root = mount

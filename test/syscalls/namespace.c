@@ -461,6 +461,8 @@ TEST(user_namespace_of_nobody) {
   EXPECT_EQ(st.st_uid, 0);
   EXPECT_ERRNO(chown("/tmp/mine", 5, -1), EINVAL);
   EXPECT_OK(chown("/tmp/mine", 0, 0));
+  EXPECT_OK(chown("/tmp/mine", -1, 0));
+  EXPECT_OK(chown("/tmp/mine", 0, -1));
   EXPECT_ERRNO(mknod("/tmp/device", S_IFCHR | 0666, 0x103), EPERM);
   EXPECT_OK(mknod("/tmp/fifo", S_IFIFO | 0666, 0));
 }

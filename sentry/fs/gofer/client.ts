@@ -54,6 +54,11 @@ import { EIO, ENAMETOOLONG, ERANGE } from '../../../syscall-table/errno.ts'
 import type { DirPage } from './dir-page.ts'
 import { type AttrChange, isSane, type NewFile, type WalkResult } from './results.ts'
 
+/** Make the socket take the largest message; the sentry may not do that itself any more once it is confined. */
+export function sizeGoferSocket(socket: HostFd): void {
+  setSendBuffer(socket, 2 * MESSAGE_MAX)
+}
+
 export class GoferClient {
   readonly socket: HostFd
   readonly #out = new MessageWriter()
@@ -65,10 +70,9 @@ export class GoferClient {
   #tag = 0
   #broken = false
 
-  /** `socket`: this end of a SOCK_SEQPACKET pair, in blocking mode. */
+  /** `socket`: this end of a SOCK_SEQPACKET pair, in blocking mode, large enough for our messages. */
   constructor(socket: HostFd) {
     this.socket = socket
-    setSendBuffer(socket, 2 * MESSAGE_MAX)
   }
 
   /** The root of attach point `index`: its handle. */

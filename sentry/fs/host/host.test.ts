@@ -169,7 +169,7 @@ describe('terminals over host descriptors', () => {
     expect(mountOn(k, 'devtmpfs', '/dev')).toBe(0)
     expect(mountOn(k, 'devpts', '/dev/pts', 'mode=620')).toBe(0)
     expect(mountOn(k, 'proc', '/proc')).toBe(0)
-    const terminal = attachHostTerminal(k.kernel, fds[0]!, 0, 0, 24, 80)
+    const terminal = attachHostTerminal(k.kernel, k.kernel.mounts, fds[0]!, 0, 0, 24, 80)
     if (typeof terminal === 'number') throw new Error(`attach: ${terminal}`)
     const fd = k.task.files.install(terminal.file, false, 100)
     return { outside: fds[1]!, fd, terminal }

@@ -16,7 +16,7 @@ import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 import { Dentry } from '../../vfs/dentry.ts'
 import type { File, FileOps } from '../../vfs/file.ts'
-import { Mount } from '../../vfs/mount.ts'
+import { Mount, type MountNamespace } from '../../vfs/mount.ts'
 import { acquireTerminal } from '../dev/tty/job-control.ts'
 import type { Tty, TtyPeer } from '../dev/tty/tty.ts'
 import { openTty, TtyFileOps } from '../dev/tty/tty-file.ts'
@@ -170,8 +170,8 @@ class HostPeer implements TtyPeer, HostEventSource {
 /** The devpts that terminals of the host go to: the one the sandbox has mounted first, or one of their own. */
 const unmounted = new WeakMap<Kernel, { fs: DevptsFs; mount: Mount }>()
 
-function hostDevpts(kernel: Kernel): { fs: DevptsFs; mount: Mount } {
-  const mount = [...kernel.mounts.mounts].find(m => m.sb instanceof DevptsFs)
+function hostDevpts(kernel: Kernel, mounts: MountNamespace): { fs: DevptsFs; mount: Mount } {
+  const mount = [...mounts.mounts].find(m => m.sb instanceof DevptsFs)
   if (mount !== undefined) return { fs: mount.sb as DevptsFs, mount }
   const known = unmounted.get(kernel)
   if (known !== undefined) return known
@@ -190,13 +190,14 @@ function hostDevpts(kernel: Kernel): { fs: DevptsFs; mount: Mount } {
  */
 export function attachHostTerminal(
   kernel: Kernel,
+  mounts: MountNamespace,
   fd: HostFd,
   uid: number,
   gid: number,
   rows: number,
   columns: number,
 ): HostTerminal | number {
-  const { fs, mount } = hostDevpts(kernel)
+  const { fs, mount } = hostDevpts(kernel, mounts)
   let peer!: HostPeer
   const slave = fs.newSlave(uid, gid, index => {
     peer = new HostPeer(kernel, fd, () => fs.slaves.delete(index))

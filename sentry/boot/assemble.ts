@@ -1,0 +1,164 @@
+// Puts a container together in its namespaces: file systems, the first process with its standard streams.
+
+import { close, type HostFd } from '../../native/index.ts'
+import { errnoMessage } from '../../syscall-table/errno.ts'
+import { AT_FDCWD, MS_RDONLY, POLLRDHUP, S_IFCHR, SIGKILL } from '../../syscall-table/flags.ts'
+import type { ContainerConfig, MountConfig } from '../config.ts'
+import { makeDev } from '../fs/dev/registry.ts'
+import { GoferClient } from '../fs/gofer/client.ts'
+import { GoferConnection } from '../fs/gofer/connection.ts'
+import { mountGofer } from '../fs/gofer/super.ts'
+import type { HostTerminal } from '../fs/host/terminal.ts'
+import { mountOverlay } from '../fs/overlay/mount.ts'
+import { discard } from '../kernel/clone.ts'
+import { groupExit } from '../kernel/exit.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { NsProxy } from '../kernel/nsproxy.ts'
+import type { Task } from '../kernel/task.ts'
+import type { SuperBlock } from '../vfs/inode.ts'
+import { mountFlags, mountRoot } from '../vfs/mounting.ts'
+import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
+import { BootError } from './boot-error.ts'
+import { Container, type Started } from './container.ts'
+import { makeDevices } from './devices.ts'
+import { createInit, prepareProgram, startProgram } from './init.ts'
+import { mountConfigured } from './mounts.ts'
+import { makePlace } from './places.ts'
+import { restrictPaths } from './restrict.ts'
+import { containerSeccomp } from './seccomp.ts'
+import { StandIn } from './stand-in.ts'
+import { runStartHooks } from './start-hooks.ts'
+import { openStreams, openTerminal } from './streams.ts'
+import { applySysctls } from './sysctls.ts'
+import { traceTask } from './trace.ts'
+
+/** The root file system's attach point. */
+const ROOT_ATTACH = 0
+/** Device 5:1. */
+const CONSOLE_DEV = makeDev(5, 1)
+
+/** What a container takes over of the host. */
+export interface ContainerFds {
+  /** SOCK_SEQPACKET to its gofer, with buffers of the right size. */
+  gofer: HostFd
+  standIn: HostFd
+  /** The other side of its terminal, or 0, 1 and 2. */
+  streams: HostFd[]
+}
+
+export interface Assembled {
+  container: Container
+  standIn: StandIn
+  terminal: HostTerminal | null
+}
+
+/** Make what `config` asks for. The program waits for `Container.start`. Throws BootError, or Error with a line for people. */
+export function assemble(
+  kernel: Kernel,
+  config: ContainerConfig,
+  namespaces: NsProxy,
+  fds: ContainerFds,
+): Assembled {
+  const gofer = new GoferConnection(new GoferClient(fds.gofer))
+  const flags = mountFlags(config.root.readonly ? MS_RDONLY : 0)
+  mountRoot(namespaces.mnt, rootFileSystem(kernel, config, gofer), flags, 'none')
+  const init = createInit(kernel, namespaces, config.id)
+  // The first one of all is the sandbox's.
+  kernel.init ??= init.group
+  const standIn = new StandIn(init.group, fds.standIn)
+  try {
+    return furnish(init, config, gofer, fds, standIn)
+  } catch (error) {
+    kernel.hostEvents.unwatch(fds.gofer)
+    standIn.close()
+    discard(init)
+    throw error
+  }
+}
+
+function furnish(
+  init: Task,
+  config: ContainerConfig,
+  gofer: GoferConnection,
+  fds: ContainerFds,
+  standIn: StandIn,
+): Assembled {
+  const { kernel, group } = init
+  const mounts = mountConfigured(init, config, mount => attachPoint(kernel, gofer, mount))
+  makeDevices(init, config)
+  // runc: the working directory is made while that is still possible.
+  makePlace(init, config.process.cwd, 'directory')
+  mounts.seal()
+  applySysctls(init, config)
+  restrictPaths(init, config)
+  const seccomp = containerSeccomp(config.seccomp)
+  // Without its files the container is of no use, and must not stay behind as a ruin.
+  kernel.hostEvents.watch(fds.gofer, POLLRDHUP, { onHostEvent: () => groupExit(group, SIGKILL) })
+  const { process } = config
+  const terminal = process.terminal
+    ? openTerminal(init, process, fds.streams.shift()!)
+    : openStreams(init, process, fds.streams.splice(0), 0)
+  if (terminal !== null) makeConsole(init)
+  standIn.terminal = terminal
+  const file = prepareProgram(init, process, seccomp)
+  let started = false
+  const start = (done: Started) => {
+    if (started) return done(null)
+    started = true
+    runStartHooks(init, config, seccomp, error => {
+      if (error !== null) return done(error)
+      terminal?.followSize()
+      done(attempt(() => startProgram(init, process, file)))
+      if (config.strace) traceTask(init)
+    })
+  }
+  return { container: new Container(init, config, seccomp, start, terminal), standIn, terminal }
+}
+
+function attempt(run: () => void): BootError | null {
+  try {
+    run()
+    return null
+  } catch (error) {
+    if (error instanceof BootError) return error
+    throw error
+  }
+}
+
+/** The container has ended: nothing is asked of its gofer any more. */
+export function releaseGofer(kernel: Kernel, gofer: HostFd): void {
+  kernel.hostEvents.unwatch(gofer)
+  close(gofer)
+}
+
+function rootFileSystem(
+  kernel: Kernel,
+  config: ContainerConfig,
+  gofer: GoferConnection,
+): SuperBlock {
+  const lower = mountGofer(kernel, gofer, ROOT_ATTACH, {
+    shared: false,
+    readonly: config.root.readonly,
+  })
+  if (typeof lower === 'number')
+    throw new BootError(`attach the root file system: ${errnoMessage(-lower)}`)
+  return config.root.overlay ? mountOverlay(kernel, lower) : lower
+}
+
+function attachPoint(
+  kernel: Kernel,
+  gofer: GoferConnection,
+  mount: MountConfig,
+): SuperBlock | number {
+  return mountGofer(kernel, gofer, mount.attach!, {
+    shared: true,
+    readonly: (mount.flags & MS_RDONLY) !== 0,
+  })
+}
+
+/** /dev/console is the container's terminal. */
+function makeConsole(init: Task): void {
+  const n = walkPath(init, AT_FDCWD, '/dev', WALK_FOLLOW | WALK_DIRECTORY)
+  if (n < 0) return
+  walk.dentry.inode!.mknod('console', S_IFCHR | 0o620, CONSOLE_DEV, init.creds)
+}

@@ -1,0 +1,99 @@
+// The containers of a sandbox. Most have one; that of a pod has the pod's own and those that are made in it later,
+// each with a gofer, a mount tree and (mostly) a pid namespace of its own.
+
+import { close, type HostFd } from '../../native/index.ts'
+import { SIGKILL } from '../../syscall-table/flags.ts'
+import type { ContainerConfig, SandboxConfig } from '../config.ts'
+import { IpcNamespace } from '../ipc/namespace.ts'
+import { groupExit } from '../kernel/exit.ts'
+import { type Namespaces, NetNamespace, UtsNamespace } from '../kernel/nsproxy.ts'
+import { PidNamespace } from '../kernel/pid-namespace.ts'
+import { INITIAL_USER_NAMESPACE } from '../kernel/user-namespace.ts'
+import { MountNamespace } from '../vfs/mount.ts'
+import { assemble, releaseGofer } from './assemble.ts'
+import { BootError } from './boot-error.ts'
+import type { Container } from './container.ts'
+
+/** Containers of one pod: each costs a gofer. */
+const CONTAINERS_MAX = 256
+
+/** Which of the pod's namespaces a container lives in; it has its own of the others. */
+export interface Shares {
+  pid: boolean
+  ipc: boolean
+  uts: boolean
+  network: boolean
+}
+
+export class Pod {
+  /** The first one: the sandbox is as long as that. */
+  readonly root: Container
+  readonly config: SandboxConfig
+  readonly #containers = new Map<string, Container>()
+
+  constructor(root: Container, config: SandboxConfig) {
+    this.root = root
+    this.config = config
+    this.#containers.set(config.id, root)
+  }
+
+  /** The container of that id; without one the first. */
+  container(id: unknown): Container | undefined {
+    return id === undefined ? this.root : this.#containers.get(String(id))
+  }
+
+  /**
+   * Make a further container. `fds` are taken over: the stand-in's socket, the gofer's, then the other side of the
+   * terminal or the streams. Throws with one line for people.
+   */
+  create(config: ContainerConfig, shares: Shares, fds: HostFd[]): void {
+    const { kernel, init } = this.root
+    if (this.#containers.has(config.id))
+      throw new BootError(`container "${config.id}" exists already`)
+    if (this.#containers.size >= CONTAINERS_MAX)
+      throw new BootError('the pod has too many containers')
+    if (init.exiting) throw new BootError('the pod is at its end')
+    this.#checkSeccomp(config)
+    const [link, gofer, ...streams] = fds.splice(0)
+    try {
+      const made = assemble(kernel, config, this.#namespaces(config, shares), {
+        gofer: gofer!,
+        standIn: link!,
+        streams,
+      })
+      this.#containers.set(config.id, made.container)
+      made.container.init.onExit = () => {
+        this.#containers.delete(config.id)
+        releaseGofer(kernel, gofer!)
+        // In the pod's pid namespace nobody else ends them.
+        for (const group of made.container.processes) groupExit(group, SIGKILL)
+        if (made.terminal === null) made.standIn.end()
+        else made.terminal.whenFlushed(() => made.standIn.end())
+      }
+    } catch (error) {
+      for (const fd of [gofer!, ...streams]) close(fd)
+      throw error
+    }
+  }
+
+  /** What the stubs do without asking was settled when the sandbox started. */
+  #checkSeccomp({ seccomp }: ContainerConfig): void {
+    const settled = new Set(this.config.seccomp?.trapped)
+    const missing = seccomp?.trapped.filter(nr => !settled.has(nr)) ?? []
+    if (missing.length > 0)
+      throw new BootError(
+        `linux.seccomp: the profile restricts system call ${missing[0]}, which the pod's own profile does not: a container of a pod cannot`,
+      )
+  }
+
+  #namespaces(config: ContainerConfig, shares: Shares) {
+    const { kernel, namespaces } = this.root
+    const owner = INITIAL_USER_NAMESPACE
+    const own: Partial<Namespaces> = { mnt: new MountNamespace(owner) }
+    if (!shares.pid) own.pidForChildren = new PidNamespace(null, owner)
+    if (!shares.ipc) own.ipc = new IpcNamespace(owner)
+    if (!shares.uts) own.uts = new UtsNamespace(owner, config.hostname, config.domainname)
+    if (!shares.network) own.net = new NetNamespace(kernel, owner)
+    return namespaces.with(own)
+  }
+}
