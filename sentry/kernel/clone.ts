@@ -1,7 +1,7 @@
 // New tasks: clone(2), kernel/fork.c copy_process. The host makes the thread or process when the caller goes
 // on; until it reports, the child is STARTING.
 
-import { EAGAIN, EINVAL } from '../../syscall-table/errno.ts'
+import { EAGAIN, EBLOCKED, EINVAL } from '../../syscall-table/errno.ts'
 import {
   CAP_SYS_ADMIN,
   CAP_SYS_RESOURCE,
@@ -39,6 +39,7 @@ import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
 import { leaveProcessGroup } from './pid.ts'
 import type { Pid } from './pid-namespace.ts'
 import { installPidfd } from './pidfd.ts'
+import { forgetClone, traceClone, traceVfork } from './ptrace.ts'
 import { inheritSeccomp } from './seccomp-filter.ts'
 import { DEAD, type OpsFailure, Task, type TaskStart } from './task.ts'
 import { ThreadGroup } from './thread-group.ts'
@@ -150,6 +151,7 @@ function newTask(task: Task, args: CloneArgs, thread: ThreadContext): Task | num
   pid.task = child
   kernel.tasks.add(child)
   kernel.taskOfThread[thread.id] = child
+  traceClone(task, child, flags, args.exitSignal)
   return child
 }
 
@@ -234,6 +236,11 @@ function start(task: Task, child: Task, args: CloneArgs): number {
     child.onStart = new CloneStart(args.stack, setTid, tls, task.syscallNr)
   }
   if ((flags & CLONE_VFORK) === 0) {
+    if (task.tracee !== null && task.tracee.pendingEvent !== 0) {
+      // The tracer may wait for the child before it lets the parent go on.
+      stopAfterOps(task, new TracedClone(child, child.pid.numberIn(task.pidNs)))
+      return 0
+    }
     task.opsFailure = new CloneFailure(child)
     return child.pid.numberIn(task.pidNs)
   }
@@ -296,6 +303,27 @@ class CloneFailure implements OpsFailure {
   }
 }
 
+/** The child is there before its parent stops for the tracer. */
+class TracedClone implements OpsContinuation {
+  readonly #child: Task
+  readonly #tid: number
+
+  constructor(child: Task, tid: number) {
+    this.#child = child
+    this.#tid = tid
+  }
+
+  afterOps(): number {
+    return this.#tid
+  }
+
+  opsFailed(task: Task, errno: number): number {
+    forgetClone(task, this.#child)
+    discard(this.#child)
+    return -errno
+  }
+}
+
 /** vfork: the parent sleeps until its child has memory of its own, or is gone. */
 class VforkWait implements OpsContinuation {
   readonly child: Task
@@ -309,11 +337,12 @@ class VforkWait implements OpsContinuation {
 
   afterOps(task: Task): number {
     task.restart.data = this
-    return resumeVfork(task)
+    return traceVfork(task) ? -EBLOCKED : resumeVfork(task)
   }
 
   opsFailed(task: Task, errno: number): number {
     task.unsignalable = false
+    forgetClone(task, this.child)
     this.child.vforkParent = null
     discard(this.child)
     return -errno

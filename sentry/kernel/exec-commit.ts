@@ -13,6 +13,7 @@ import { keepCpuTimes, keepThreadTimes } from './accounting.ts'
 import type { Program } from './exec.ts'
 import { exitTask, releaseVfork } from './exit.ts'
 import { deletePosixTimers } from './posix-timer.ts'
+import { traceExec } from './ptrace.ts'
 import { DEAD, type Task } from './task.ts'
 
 /** TASK_COMM_LEN with its NUL. */
@@ -22,6 +23,7 @@ const CLEAR_ON_SETID = ADDR_NO_RANDOMIZE | 0x0400000 | 0x0100000 | 0x0200000
 
 /** Make `task`, whose new host thread has started, the process of `program`. */
 export function becomeProgram(task: Task, program: Program): void {
+  const oldTid = task.tid
   killOldProgram(task)
   takeOverLeader(task)
   const { group, signals } = task
@@ -44,6 +46,7 @@ export function becomeProgram(task: Task, program: Program): void {
   group.exitSignal = SIGCHLD
   applyCreds(task, program)
   task.comm = program.fileName.slice(program.fileName.lastIndexOf('/') + 1).slice(0, COMM_LENGTH)
+  traceExec(task, oldTid)
 }
 
 /** All threads of the old program share one host process: they end with it. */

@@ -13,6 +13,7 @@ import { cancelIntervalTimers } from './itimer.ts'
 import { isOrphaned, stoppedMember, taskLeftStop } from './job-control.ts'
 import { leaveProcessGroup } from './pid.ts'
 import { deletePosixTimers } from './posix-timer.ts'
+import { tracedTaskEnds, tracerEnds } from './ptrace.ts'
 import { dropPending, signalGroup, signalProcessGroup } from './signal-send.ts'
 import { DEAD, RUNNING, type Task, ZOMBIE } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
@@ -84,6 +85,7 @@ export function exitTask(task: Task): void {
   task.stopWaiting()
   task.restart.clear()
   task.state = ZOMBIE
+  tracedTaskEnds(task, group.exiting ? group.exitStatus : task.exitCode)
   task.eventQueue?.wake(0)
   task.unsignalable = false
   releaseThreads(task)
@@ -144,6 +146,7 @@ function endGroup(group: ThreadGroup): void {
   group.exiting = true
   group.zombie = true
   if (group.exitStatus === 0) group.exitStatus = group.leader.exitCode
+  tracerEnds(group)
   cancelIntervalTimers(group)
   deletePosixTimers(group)
   dropPending(group, group.pending)

@@ -29,15 +29,16 @@ export function park(task: Task, result: number): void {
   task.state = STOPPED
   task.stoppedResult = result
   if (task.syscallNr < 0) task.kernel.platform.setRegs(task.thread)
-  checkStopComplete(task.group)
+  stopComplete(task.group)
 }
 
 /** A task has ended while its process was stopping. */
 export function taskLeftStop(group: ThreadGroup): void {
-  if (group.stopSignal !== 0) checkStopComplete(group)
+  if (group.stopSignal !== 0) stopComplete(group)
 }
 
-function checkStopComplete(group: ThreadGroup): void {
+/** Tell of a stop that all tasks have noticed. */
+export function stopComplete(group: ThreadGroup): void {
   if (group.stopComplete) return
   for (const task of group.tasks) if (task.state !== STOPPED) return
   group.stopComplete = true

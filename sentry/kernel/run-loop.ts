@@ -24,6 +24,7 @@ import { nextMoment } from '../vfs/moment.ts'
 import { hostProcessDied } from './exit.ts'
 import type { Kernel } from './kernel.ts'
 import { bindToCpus } from './limits.ts'
+import { AT_ENTRY, endTracing, mayGoOn, stopAtEntry, traceEntry, traceExit } from './ptrace.ts'
 import { runSeccomp, SKIP_WITH_ZERO } from './seccomp-filter.ts'
 import { faultSignal, returnToUser, signalPending } from './signal.ts'
 import { BLOCKED, RUNNING, STARTING, STOPPED, type Task } from './task.ts'
@@ -80,8 +81,13 @@ function handleEvent(kernel: Kernel, id: number): void {
       if (task.state === RUNNING) resumeWithRegs(task, null)
       break
     case EV_FRAME: {
-      const { unframed } = task
+      const { unframed, tracee } = task
       task.unframed = null
+      if (tracee?.framing) {
+        task.thread.args.set(tracee.args)
+        if (!stopAtEntry(task)) enterCall(task, tracee.nr)
+        break
+      }
       if (unframed !== null) leave(task, unframed)
       break
     }
@@ -105,6 +111,12 @@ function startSyscall(task: Task): void {
   const { nr } = task.thread
   task.syscallNr = nr
   task.opsFailure = null
+  if (task.tracee !== null && traceEntry(task, nr)) return
+  enterCall(task, nr)
+}
+
+/** Nothing stands in the way of the call but filters. */
+function enterCall(task: Task, nr: number): void {
   if (task.entryWork !== 0) {
     let verdict = task.kernel.syscallEntry(task, nr)
     if (verdict === 0 && task.seccomp !== null) verdict = runSeccomp(task, nr)
@@ -120,10 +132,34 @@ function call(task: Task, nr: number): number {
 
 /** A parked task was woken: its handler looks again. */
 function rerun(task: Task): void {
-  if (task.state === STOPPED) return finish(task, task.stoppedResult)
+  if (task.state === STOPPED) {
+    if (task.tracee !== null) return goOn(task)
+    return finish(task, task.stoppedResult)
+  }
   if (task.state !== BLOCKED) return
   task.state = RUNNING
   finish(task, call(task, task.syscallNr))
+}
+
+/** A traced task was woken: it goes on where its tracer had stopped it. */
+function goOn(task: Task): void {
+  const { tracee } = task
+  if (tracee !== null && !mayGoOn(task)) return
+  if (tracee?.leaving) endTracing(tracee)
+  if (tracee?.kind === AT_ENTRY) {
+    tracee.kind = 0
+    task.state = RUNNING
+    task.thread.args.set(tracee.args)
+    task.syscallNr = tracee.nr
+    if (tracee.nr >= 0) return enterCall(task, tracee.nr)
+    return finish(task, tracee.skipResult)
+  }
+  if (tracee?.resumesCall) {
+    tracee.resumesCall = false
+    task.state = RUNNING
+    return finish(task, call(task, task.syscallNr))
+  }
+  leave(task, task.stoppedResult)
 }
 
 /** End a pass of a call with result `n`: park, deliver signals, or go on. */
@@ -156,6 +192,7 @@ export function finish(task: Task, n: number): void {
 /** The call has its result: deliver signals, stop, or go on. */
 function leave(task: Task, n: number): void {
   let result = n
+  if (task.tracee !== null && traceExit(task, n)) return
   const restarting = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK
   if (task.work || restarting || task.state === STOPPED) {
     if (task.thread.bare && !task.group.exiting) {
@@ -178,6 +215,7 @@ function leave(task: Task, n: number): void {
 /** No handler ran, so the interrupted call goes on as if nothing had happened, keeping its deadline. */
 function again(task: Task): void {
   task.state = RUNNING
+  if (task.tracee !== null && traceEntry(task, task.syscallNr)) return
   finish(task, call(task, task.syscallNr))
 }
 

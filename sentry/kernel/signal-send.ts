@@ -167,7 +167,8 @@ function queueSignal(task: Task | null, group: ThreadGroup, info: SigInfo): numb
   const taker = task ?? chooseTask(group, signo)
   if (taker === null) return 0
   if (!willTake(taker, signo)) return 0
-  if (isFatal(group, signo) && !isWaitedFor(taker, signo)) groupExit(group, signo)
+  const fatal = isFatal(group, signo) && taker.tracee === null
+  if (fatal && !isWaitedFor(taker, signo)) groupExit(group, signo)
   else signalWake(taker)
   return 0
 }
@@ -210,6 +211,8 @@ export function dropPending(group: ThreadGroup, pending: PendingSignals): void {
 
 /** Whether the signal would have no effect: it is then not even queued. */
 function isDiscarded(task: Task, group: ThreadGroup, signo: number, outside: boolean): boolean {
+  // A tracer hears of every signal.
+  if (task.tracee !== null && signo !== SIGKILL) return false
   const { handler } = group.handlers.actions[signo]!
   const { mask, waiting } = task.signals
   const unblockable = signo === SIGKILL || signo === SIGSTOP

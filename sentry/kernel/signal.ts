@@ -36,6 +36,7 @@ import { REG } from '../platform.ts'
 import { getReg, setReg } from './clone.ts'
 import { exitTask, groupExit } from './exit.ts'
 import { park, startGroupStop } from './job-control.ts'
+import { AT_SIGNAL, traceBeforeSignals, traceExitEvent, traceStop } from './ptrace.ts'
 import { setUpFrame } from './signal-frame.ts'
 import {
   firstPending,
@@ -61,7 +62,10 @@ export function signalPending(task: Task): boolean {
   const { group, signals } = task
   if (group.exiting) return true
   if (task.unsignalable) return false
-  return group.stopSignal !== 0 || hasDeliverable(task, signals.mask)
+  const { tracee } = task
+  if (tracee?.trap) return true
+  const stops = group.stopSignal !== 0 && tracee?.passedGroupStop !== true
+  return stops || hasDeliverable(task, signals.mask)
 }
 
 function hasDeliverable(task: Task, mask: SigSet): boolean {
@@ -118,13 +122,29 @@ export function returnToUser(task: Task, result: number): number {
       exitTask(task)
       return -EBLOCKED
     }
-    if (group.stopSignal !== 0) {
+    const { tracee } = task
+    const goesOnWith = delivery.delivered ? 0 : result
+    let info: SigInfo | null = null
+    if (tracee !== null) {
+      info = tracee.inject
+      tracee.inject = null
+      if (info === null) {
+        keepRegisters(task, delivery)
+        if (traceBeforeSignals(task, goesOnWith)) return -EBLOCKED
+      }
+    } else if (group.stopSignal !== 0) {
       keepRegisters(task, delivery)
-      park(task, delivery.delivered ? 0 : result)
+      park(task, goesOnWith)
       return -EBLOCKED
     }
-    const info = dequeueSignal(task, task.signals.mask)
-    if (info === null) break
+    if (info === null) {
+      info = dequeueSignal(task, task.signals.mask)
+      if (info === null) break
+      if (tracee !== null && info.signo !== SIGKILL) {
+        traceStop(task, AT_SIGNAL, info.signo, info, goesOnWith)
+        return -EBLOCKED
+      }
+    }
     act(task, info, delivery)
     if (task.state !== RUNNING) return -EBLOCKED
   }
@@ -171,6 +191,7 @@ function act(task: Task, info: SigInfo, delivery: Delivery): void {
   if (ignoredByDefault(signo)) return
   // Init lives through what it does not catch, unless it is its own fault.
   if (group.unkillable && signo !== SIGKILL && !group.faulted) return
+  if (traceExitEvent(task, signo, info)) return
   groupExit(group, signo)
 }
 

@@ -15,6 +15,7 @@ import type { Kernel } from './kernel.ts'
 import type { NsProxy } from './nsproxy.ts'
 import type { Pid, PidNamespace } from './pid-namespace.ts'
 import type { PollTable } from './poll-table.ts'
+import type { Tracee } from './ptrace.ts'
 import { SchedState } from './sched-state.ts'
 import type { SeccompState } from './seccomp-filter.ts'
 import { TaskSignals } from './signal-state.ts'
@@ -127,6 +128,8 @@ export class Task {
   opsOnly = false
   /** Something must happen before the task returns to program code: signals, a stop, an exit. */
   work = false
+  /** ptrace(2): set while somebody traces this task. */
+  tracee: Tracee | null = null
   /** Run once at EV_STARTED; null for a plain fork child, which goes on with 0. */
   onStart: TaskStart | null = null
   /** Bits of who wants to see calls at entry and exit: ENTRY_*; 0 on the fast path. */

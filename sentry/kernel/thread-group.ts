@@ -7,6 +7,7 @@ import type { IntervalTimers } from './itimer.ts'
 import type { Kernel } from './kernel.ts'
 import type { Pid } from './pid-namespace.ts'
 import type { PosixTimer } from './posix-timer.ts'
+import type { TracedExit, Tracee } from './ptrace.ts'
 import { PendingSignals, type SigHandlers } from './signal-state.ts'
 import type { Task } from './task.ts'
 import { WaitQueue } from './wait-queue.ts'
@@ -51,6 +52,9 @@ export class ThreadGroup {
   pgrp: ProcessGroup
   handlers: SigHandlers
   readonly pending = new PendingSignals()
+  /** ptrace(2): the tasks that this process traces, and those of them that have ended. */
+  readonly tracees = new Set<Tracee>()
+  readonly tracedExits: TracedExit[] = []
   /** Woken when a child changes state: wait4. */
   readonly childQueue = new WaitQueue()
   rlimits: Rlimit[]

@@ -20,6 +20,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import { reap } from './exit.ts'
 import { exitInfo, stateChangeInfo } from './exit-notify.ts'
+import { trapInfo } from './ptrace.ts'
 import type { SigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
@@ -58,9 +59,46 @@ export function waitForChild(task: Task, request: WaitRequest, result: WaitResul
     const pid = child.pid.numberIn(task.pidNs)
     if (takeState(child, request.options, result)) return pid
   }
-  if (!candidates) return -ECHILD
+  const traced = waitForTraced(task, request, result)
+  if (traced > 0) return traced
+  if (!candidates && traced < 0) return -ECHILD
   if ((request.options & WNOHANG) !== 0) return 0
   return task.block(task.group.childQueue, 0)
+}
+
+/** Stops and ends of the tasks that the caller's process traces. Their tid; 0: nothing new; -1: there are none. */
+function waitForTraced(task: Task, request: WaitRequest, result: WaitResult): number {
+  const { tracees, tracedExits } = task.group
+  const consume = (request.options & WNOWAIT) === 0
+  const takes = (group: ThreadGroup, pid: number): boolean => {
+    const { type, id } = request
+    if (type === P_PID) return pid === id
+    return type === P_ALL || isSelected(task, group, { ...request, options: __WALL })
+  }
+  let candidates = false
+  for (const [i, { pid, group, status }] of tracedExits.entries()) {
+    if (!takes(group, pid)) continue
+    candidates = true
+    if ((request.options & WEXITED) === 0) continue
+    if (consume) tracedExits.splice(i, 1)
+    result.group = group
+    result.status = status
+    result.info = exitInfo(group)
+    result.info.pid = pid
+    return pid
+  }
+  for (const tracee of tracees) {
+    const pid = tracee.task.pid.numberIn(task.pidNs)
+    if (!takes(tracee.task.group, pid)) continue
+    candidates = true
+    if (!tracee.stopped || tracee.reported) continue
+    if (consume) tracee.reported = true
+    result.group = tracee.task.group
+    result.status = (tracee.code << 8) | STATUS_STOPPED
+    result.info = trapInfo(tracee)
+    return pid
+  }
+  return candidates ? 0 : -1
 }
 
 function isSelected(task: Task, child: ThreadGroup, request: WaitRequest): boolean {
@@ -88,6 +126,8 @@ function takeState(child: ThreadGroup, options: number, result: WaitResult): boo
     return true
   }
   if (child.zombie) return false
+  // Its tracer hears of its stops as of others.
+  if (child.leader.tracee !== null) return false
   if (child.stopComplete && !child.stopReported && (options & WUNTRACED) !== 0) {
     result.group = child
     result.status = (child.stopSignal << 8) | STATUS_STOPPED

@@ -220,6 +220,7 @@ import {
   sys_pidfd_open,
   sys_prctl,
   sys_prlimit64,
+  sys_ptrace,
   sys_rseq,
   sys_seccomp,
   sys_set_tid_address,
@@ -897,6 +898,12 @@ function call_sysinfo(task: Task): number {
 function call_times(task: Task): number {
   const a = task.thread.args
   return sys_times(task, a[1]! * TWO32 + a[0]!)
+}
+
+function call_ptrace(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_ptrace(task, a[1]! * TWO32 + a[0]!, s[2]!, a[5]! * TWO32 + a[4]!, a[6]!, a[7]!)
 }
 
 function call_getuid(task: Task): number {
@@ -2129,7 +2136,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_getrusage, // 98 getrusage
   call_sysinfo, // 99 sysinfo
   call_times, // 100 times
-  notPermitted, // 101 ptrace
+  call_ptrace, // 101 ptrace
   call_getuid, // 102 getuid
   call_syslog, // 103 syslog
   call_getgid, // 104 getgid

@@ -69,6 +69,7 @@ import {
 } from '../kernel/namespaces.ts'
 import { PID_LEVEL_MAX, PID_MAX, type PidNamespace } from '../kernel/pid-namespace.ts'
 import { pidfdGroup, pidfdNonblocking } from '../kernel/pidfd.ts'
+import { traceExitEvent } from '../kernel/ptrace.ts'
 import { BY_REALCREDS, ptraceAccess } from '../kernel/ptrace-access.ts'
 import { writeSigInfo } from '../kernel/signal-frame.ts'
 import { sigInfo } from '../kernel/signal-state.ts'
@@ -329,12 +330,14 @@ function execveat(
 
 /** _exit(2): this thread only. */
 export function sys_exit(task: Task, status: number): number {
+  if (traceExitEvent(task, (status & 0xff) << 8, null)) return -EBLOCKED
   exitThread(task, status)
   return 0
 }
 
 /** exit_group(2). */
 export function sys_exit_group(task: Task, status: number): number {
+  if (traceExitEvent(task, (status & 0xff) << 8, null)) return -EBLOCKED
   groupExit(task.group, (status & 0xff) << 8)
   return 0
 }

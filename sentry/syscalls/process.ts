@@ -52,6 +52,7 @@ export {
   sys_rseq,
   sys_seccomp,
 } from './process-prctl.ts'
+export { sys_ptrace } from './process-ptrace.ts'
 
 /** getpid(2). */
 export function sys_getpid(task: Task): number {

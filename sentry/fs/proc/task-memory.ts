@@ -3,6 +3,7 @@
 
 import { EINVAL, EIO } from '../../../syscall-table/errno.ts'
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../../syscall-table/flags.ts'
+import { forceWrite, resumePoke } from '../../kernel/ptrace-memory.ts'
 import { DEAD, type Task, ZOMBIE } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import type { Mm } from '../../mm/mm.ts'
@@ -225,10 +226,14 @@ export class MemFileOps extends FileOps {
     return io.done
   }
 
-  /** DIFFERS: Linux writes through read-only mappings; here only memory that the program could write. */
+  /** DIFFERS: Linux writes through read-only mappings; here only a tracer does, to a task that it has stopped. */
   override write(_file: File, io: Io, pos: number, task: Task): number {
     if (this.#gone) return 0
     const { bounce } = task.kernel
+    const { tracee } = this.#target
+    const traced = tracee !== null && tracee.tracer === task.group
+    const resumed = traced ? resumePoke(task, tracee) : 0
+    if (resumed !== 0) return resumed
     while (io.remaining > 0) {
       const at = pos + io.done
       const n = io.take(bounce, 0, Math.min(io.remaining, bounce.length))
@@ -236,6 +241,8 @@ export class MemFileOps extends FileOps {
       const written = this.#mm.copyOutPartial(this.#target, at, bounce, 0, n)
       if (written < n) {
         const before = at - pos
+        if (traced && before === 0 && written <= 0)
+          return forceWrite(task, tracee, at, bounce.slice(0, n))
         return before + Math.max(written, 0) > 0 ? before + Math.max(written, 0) : -EIO
       }
     }

@@ -176,7 +176,7 @@ export function statusText(task: Task, reader: Task, ns: PidNamespace): string {
   return (
     `Name:\t${escapeName(task.comm)}\nUmask:\t${task.fs.umask.toString(8).padStart(4, '0')}\n` +
     `State:\t${letter} (${name})\nTgid:\t${group.pid.numberIn(ns)}\nNgid:\t0\nPid:\t${task.pid.numberIn(ns)}\n` +
-    `PPid:\t${group.parent?.pid.numberIn(ns) ?? 0}\nTracerPid:\t0\n` +
+    `PPid:\t${group.parent?.pid.numberIn(ns) ?? 0}\nTracerPid:\t${task.tracee?.tracer.pid.numberIn(ns) ?? 0}\n` +
     `Uid:\t${uids.join('\t')}\n` +
     `Gid:\t${gids.join('\t')}\n` +
     `FDSize:\t${fdTableSize(task.files.size)}\nGroups:\t${creds.groups.map(g => `${userNs.showGid(g)} `).join('') || ' '}\n` +

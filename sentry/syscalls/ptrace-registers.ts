@@ -1,0 +1,58 @@
+// Registers of a traced task in the forms that ptrace(2) gives them: struct user_regs_struct, and the FPU state.
+
+import { EFAULT, EINVAL, EIO } from '../../syscall-table/errno.ts'
+import { SIZEOF_USER_REGS_STRUCT } from '../../syscall-table/structs.gen.ts'
+import type { Tracee } from '../kernel/ptrace.ts'
+import type { Task } from '../kernel/task.ts'
+
+export const USER_REGS_SIZE = SIZEOF_USER_REGS_STRUCT
+/** struct _xstate: where the processor's features are told to ptrace, and to the frame of a signal. */
+const SW_RESERVED = 464
+const SW_FEATURES = 472
+const LEGACY_SIZE = 512
+const HEADER_SIZE = 64
+const MAX_FPU_SIZE = 16384
+const fpu = new Uint8Array(MAX_FPU_SIZE)
+const shown = new Uint8Array(MAX_FPU_SIZE)
+
+/** PTRACE_GETREGS and PTRACE_SETREGS, and their first `size` bytes. */
+export function transferRegs(
+  task: Task,
+  tracee: Tracee,
+  addr: number,
+  size: number,
+  direction: 'get' | 'set',
+): number {
+  const words = tracee.userRegs()
+  const bytes = new Uint8Array(words.buffer)
+  if (direction === 'get') return task.mm.copyOut(task, addr, bytes, 0, size)
+  if (task.mm.copyIn(task, addr, bytes, 0, size) < 0) return -EFAULT
+  return tracee.setUserRegs(words)
+}
+
+/** The FPU state as XSAVE's area without the frame's own words, up to `size` bytes; returns how many. */
+export function transferFpu(
+  task: Task,
+  tracee: Tracee,
+  addr: number,
+  size: number,
+  direction: 'get' | 'set',
+): number {
+  const { platform } = task.kernel
+  const { thread } = tracee.task
+  const n = platform.getFpu(thread, fpu)
+  if (n < 0) return -EIO
+  // The frame ends in four bytes of a magic number of its own.
+  const length = Math.min(size, n > LEGACY_SIZE ? n - 4 : n)
+  if (direction === 'get') {
+    shown.set(fpu.subarray(0, length))
+    shown.fill(0, SW_RESERVED, LEGACY_SIZE)
+    shown.set(fpu.subarray(SW_FEATURES, SW_FEATURES + 8), SW_RESERVED)
+    return task.mm.copyOut(task, addr, shown, 0, length) < 0 ? -EFAULT : length
+  }
+  if (size > LEGACY_SIZE && length < LEGACY_SIZE + HEADER_SIZE) return -EINVAL
+  if (task.mm.copyIn(task, addr, shown, 0, length) < 0) return -EFAULT
+  fpu.set(shown.subarray(0, Math.min(length, SW_RESERVED)))
+  if (length > LEGACY_SIZE) fpu.set(shown.subarray(LEGACY_SIZE, length), LEGACY_SIZE)
+  return platform.setFpu(thread, fpu, n) < 0 ? -EINVAL : length
+}
