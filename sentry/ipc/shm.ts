@@ -1,7 +1,7 @@
 // System V shared memory: ipc/shm.c. A segment is an unnamed tmpfs file; each attachment is an open file of it, and
 // the areas that map it hold the references: their number is the number of attachments.
 
-import { EINVAL, EPERM } from '../../syscall-table/errno.ts'
+import { EINVAL, ENOSPC, EPERM } from '../../syscall-table/errno.ts'
 import {
   CAP_IPC_LOCK,
   O_RDONLY,
@@ -28,6 +28,10 @@ let actor = 0
 export function actForProcess(tgid: number): void {
   actor = tgid
 }
+
+/** Over all namespaces: each may cost the kernel a descriptor of the host's. */
+const SEGMENTS_MAX = 4096
+let segmentsOverall = 0
 
 /** An attachment. Its creator hands its reference over to the area that `mmap` makes. */
 class AttachedFile extends File {
@@ -75,6 +79,7 @@ export class Segment extends IpcObject {
     size: number,
     mode: number,
   ): Segment | number {
+    if (segmentsOverall >= SEGMENTS_MAX) return -ENOSPC
     const { kernel, creds } = task
     const { inode, mount } = unnamedFile(kernel, 0o777, creds)
     const name = (key >>> 0).toString(16).padStart(8, '0')
@@ -97,6 +102,7 @@ export class Segment extends IpcObject {
     this.size = size
     this.cpid = task.group.tgid
     namespace.shmPages += this.pages
+    segmentsOverall++
   }
 
   get pages(): number {
@@ -148,6 +154,7 @@ export class Segment extends IpcObject {
     if (this.removed) return
     this.#namespace.shm.remove(this)
     this.#namespace.shmPages -= this.pages
+    segmentsOverall--
     this.#file.unref()
   }
 

@@ -11,7 +11,7 @@ import type { Mm } from '../mm/mm.ts'
 import { createSharedMemory } from '../mm/shared-memory.ts'
 import { pageCeil } from '../mm/vma.ts'
 import type { File } from '../vfs/file.ts'
-import type { AioLimits } from './aio-limits.ts'
+import { AIO_CONTEXTS_MAX, type AioLimits } from './aio-limits.ts'
 import type { Task } from './task.ts'
 import { WaitEntry, WaitQueue } from './wait-queue.ts'
 
@@ -105,6 +105,7 @@ export class AioContext {
     this.#hostFd = hostFd
     this.#limits = limits
     limits.used += requests
+    limits.contexts++
   }
 
   get length(): number {
@@ -173,6 +174,7 @@ export class AioContext {
     for (const poll of this.polls) poll.drop()
     this.polls.clear()
     this.#limits.used -= this.requests
+    this.#limits.contexts--
     this.queue.wake(0)
     this.#memory.unref()
   }
@@ -191,7 +193,7 @@ export function createAioContext(task: Task, requests: number): number {
   // As many as Linux has: twice what was asked for, at least four for each CPU, and what the last page takes.
   const doubled = Math.max(requests, kernel.cpus * 4) * 2
   if (doubled > EVENTS_MAX) return -EINVAL
-  if (limits.used + requests > limits.most) return -EAGAIN
+  if (limits.used + requests > limits.most || limits.contexts >= AIO_CONTEXTS_MAX) return -EAGAIN
   const length = pageCeil(RING_HEADER + (doubled + 2) * EVENT_SIZE)
   const slots = Math.floor((length - RING_HEADER) / EVENT_SIZE)
   const memory = createSharedMemory(kernel, length)
