@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
-import { cpus, constants as osConstants, totalmem } from 'node:os'
+import { cpus, hostname, constants as osConstants, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -293,7 +293,7 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     platform: globals.platform,
     network: network.kind,
     networkCapabilities: network.capabilities,
-    hostname: latin1(spec.hostname || options.id),
+    hostname: latin1(spec.hostname || defaultHostname(spec, options.id)),
     domainname: latin1(spec.domainname || '(none)'),
     process: processConfig(spec.process, linux.personality?.domain ?? 'LINUX', warn),
     root: { readonly: spec.root.readonly, overlay: options.overlay },
@@ -314,6 +314,10 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
   }
 }
+
+/** Without a namespace of its own, a container goes by the host's name: `docker run --uts=host`. */
+const defaultHostname = ({ linux }: Spec, id: string): string =>
+  linux.namespaces.some(({ type }) => type === 'uts') ? id : hostname()
 
 function cgroupConfig(cgroup: ContainerCgroup | null, entrances: number): CgroupConfig | null {
   if (cgroup === null) return null

@@ -36,6 +36,9 @@ const bind = (source: string, destination: string, ...opts: string[]): Config =>
   options: opts,
 })
 
+const remove = (c: Config, type: string) => {
+  c.linux.namespaces = c.linux.namespaces.filter((n: Config) => n.type !== type)
+}
 const SAME: Case[] = [
   [
     'a tmpfs with everything',
@@ -268,6 +271,14 @@ const SAME: Case[] = [
      rm /mine/new; echo $?; rm /hosts/file; echo $?; mkdir /made; stat -c '%u %g' /made; chown 999:999 /made; stat -c '%u %g' /made`,
   ],
   [
+    'the name of the host',
+    c => {
+      delete c.hostname
+      remove(c, 'uts')
+    },
+    'hostname',
+  ],
+  [
     'members that are null',
     c => {
       Object.assign(c.process, { capabilities: null, rlimits: null, oomScoreAdj: null })
@@ -298,9 +309,6 @@ describe('the same as under runc', () => {
   })
 })
 
-const remove = (c: Config, type: string) => {
-  c.linux.namespaces = c.linux.namespaces.filter((n: Config) => n.type !== type)
-}
 /** What both refuse, and what our message names. */
 const REFUSED: [what: string, change: (config: Config, bundle: string) => void, word: string][] = [
   ['a file system nobody knows', mounts({ destination: '/x', type: 'nofs' }), 'nofs'],
