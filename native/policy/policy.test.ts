@@ -1,6 +1,7 @@
 // Important decisions of each policy by name, in the compiled form that is installed.
 
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import {
   AUDIT_ARCH_I386,
   compile,
@@ -16,7 +17,7 @@ import { nodeStartPolicy } from './node-start.ts'
 import { namedCalls, numberOf } from './numbers.ts'
 import { ptracePolicy } from './ptrace.ts'
 import { sentryPolicy } from './sentry.ts'
-import { type StubOptions, stubPolicy } from './stub.ts'
+import { NATIVE_CALLS, type StubOptions, stubPolicy } from './stub.ts'
 
 type Args = readonly (number | bigint)[]
 
@@ -51,6 +52,13 @@ describe('stub', () => {
 
   test('foreign architectures and x32 trap', () => {
     expect(foreign(stubPolicy(options))).toEqual(['trap', 'trap'])
+  })
+
+  test('the stub knows the calls that the host answers', () => {
+    const header = readFileSync(new URL('../stub/slot.h', import.meta.url), 'utf8')
+    const macro = header.slice(header.indexOf('#define STUB_IS_NATIVE'))
+    const numbers = [...macro.matchAll(/\(nr\) == (\d+)/g)].map(match => Number(match[1]))
+    expect(numbers.toSorted((a, b) => a - b)).toEqual(NATIVE_CALLS.toSorted((a, b) => a - b))
   })
 
   test('the doorbell rings from the stub only', () => {

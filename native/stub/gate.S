@@ -3,6 +3,28 @@
 
 #include "gate.h"
 
+// Load the saved registers and go on at the saved rcx.
+  .macro put_back
+  pop %r15
+  pop %r14
+  pop %r13
+  pop %r12
+  pop %rbp
+  pop %rbx
+  pop %r9
+  pop %r8
+  pop %r10
+  pop %rdx
+  pop %rsi
+  pop %rdi
+  pop %rax
+  pop %r11
+  pop %rcx
+  popfq
+  mov %gs:GATE_RSP, %rsp
+  jmp *%rcx
+  .endm
+
   .text
   .global gate_entry, gate_switched, gate_exit, gate_end, gate_stop
 
@@ -42,24 +64,7 @@ gate_switched:
 gate_exit:
   cmpq $0, %gs:GATE_INTERRUPTED
   jne 1f
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %rbp
-  pop %rbx
-  pop %r9
-  pop %r8
-  pop %r10
-  pop %rdx
-  pop %rsi
-  pop %rdi
-  pop %rax
-  pop %r11
-  pop %rcx
-  popfq
-  mov %gs:GATE_RSP, %rsp
-  jmp *%rcx
+  put_back
 gate_end:
 
 1:
@@ -73,24 +78,7 @@ gate_trap:
   mov 112(%rsp), %rax
   mov %rax, %gs:GATE_RET
   mov %r11, 112(%rsp)
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %rbp
-  pop %rbx
-  pop %r9
-  pop %r8
-  pop %r10
-  pop %rdx
-  pop %rsi
-  pop %rdi
-  pop %rax
-  pop %r11
-  pop %rcx
-  popfq
-  mov %gs:GATE_RSP, %rsp
-  jmp *%rcx
+  put_back
 
 gate_stop:
   ud2
