@@ -43,13 +43,23 @@ const NR_EXIT = 60
 const MAP_ANON = 0x22
 const MAP_SHARED = 1
 
+/** User time of each stub process but the zygote, which is the oldest, in ticks. */
+function userTimes(): Map<number, number> {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
+    .trim()
+    .split(' ')
+  const pids = children.map(Number).sort((a, b) => a - b)
+  const stat = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '')
+  return new Map(pids.slice(1).map(pid => [pid, Number(stat(pid).split(' ')[11])]))
+}
+
 /** The host pids of the `count` stub processes that run a program; others wait for an answer or for use. */
 function runningChildren(m: Machine, count: number): number[] {
-  for (let i = 0; i < 1000; i++) {
-    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim()
-    const stat = (pid: string) => readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const running = children.split(' ').filter(pid => /\) R /.test(stat(pid)))
-    if (running.length === count) return running.map(Number)
+  const before = userTimes()
+  for (let i = 0; i < 2000; i++) {
+    const now = userTimes()
+    const running = [...now.keys()].filter(pid => now.get(pid)! > (before.get(pid) ?? 0))
+    if (running.length === count) return running
     // Lets threads go on that have not rung for their answer yet.
     m.platform.wait(Number(process.hrtime.bigint()) + 5e6)
   }
