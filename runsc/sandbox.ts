@@ -233,18 +233,29 @@ function startSentry(
   if (options.consoleSocket !== undefined) flags.push('--terminal', String(SENTRY_FDS.terminal))
   flags.push(...options.spec.process.args.slice(0, MAX_TITLE).flatMap(arg => ['--title', arg]))
   const stdio = [program, program, 'inherit' as const, 'pipe' as const, ...inherited]
-  const reports = options.namespacesMade !== undefined
-  stdio.push(terminal ?? 'ignore', ownLink, reports ? 'pipe' : 'ignore', launcherLink)
-  if (reports) flags.push('--report-pid', String(LAUNCHER_REPORT))
+  stdio.push(terminal ?? 'ignore', ownLink, 'pipe', launcherLink)
+  flags.push('--report-pid', String(LAUNCHER_REPORT))
   return launch('sentry', [], flags, stdio, placement, options.detached)
 }
 
-/** The launcher says a word once it has made the namespaces. */
+/** The launcher tells its program's pid once it has made the namespaces, or what it could not do. */
 async function namespacesMade(options: LaunchOptions, sentry: ChildProcess): Promise<void> {
   if (options.namespacesMade === undefined) return
-  const report = sentry.stdio[LAUNCHER_REPORT] as Readable
-  for await (const _ of report);
+  await launcherReport(sentry)
   if (sentry.exitCode === null) await options.namespacesMade(sentry.pid!)
+}
+
+async function launcherReport(sentry: ChildProcess): Promise<void> {
+  const text = await readAll(sentry.stdio[LAUNCHER_REPORT] as Readable)
+  const complaint = /^launcher: (.*)$/m.exec(text)
+  if (complaint !== null) throw new CliError(`cannot set the sandbox up: ${complaint[1]}`)
+}
+
+async function readAll(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  // Read before already: nothing more comes.
+  if (!stream.readableEnded) for await (const chunk of stream) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString()
 }
 
 function send(stream: Writable, value: unknown): void {
@@ -264,11 +275,9 @@ function exitStatus(sentry: ChildProcess): Promise<number> {
 }
 
 async function bootReport(sentry: ChildProcess, exited: Promise<number>): Promise<void> {
-  const stream = sentry.stdio[FIRST_INHERITED + 4] as Readable
-  const chunks: Buffer[] = []
-  for await (const chunk of stream) chunks.push(chunk as Buffer)
-  const line = Buffer.concat(chunks).toString()
+  const line = await readAll(sentry.stdio[FIRST_INHERITED + 4] as Readable)
   if (line === '') {
+    await launcherReport(sentry)
     throw new CliError(
       `the sentry ended before it was ready (exit status ${await exited}); --debug --debug-log tells more`,
     )

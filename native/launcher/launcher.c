@@ -60,8 +60,11 @@ static const struct {
 
 static volatile sig_atomic_t child;
 
+// Where whoever started us reads what went wrong; its own stderr is the container's.
+static int complaints = STDERR_FILENO;
+
 __attribute__((noreturn)) static void fail(const char *step) {
-  fprintf(stderr, "launcher: %s: %s\n", step, strerror(errno));
+  dprintf(complaints, "launcher: %s: %s\n", step, strerror(errno));
   exit(EXIT_SETUP);
 }
 
@@ -203,7 +206,7 @@ __attribute__((noreturn)) static void run(const struct Config *config) {
   }
   // Signals of a terminal are for who stands for the program.
   setsid();
-  if (config->report_fd >= 0) close(config->report_fd);
+  if (config->report_fd >= 0) fcntl(config->report_fd, F_SETFD, FD_CLOEXEC);
   if (config->stand_in_fd >= 0) fcntl(config->stand_in_fd, F_SETFD, FD_CLOEXEC);
   if (config->filter) install_filter(config->filter);
   execvp(config->program[0], config->program);
@@ -274,6 +277,7 @@ static int attend(const struct Config *config, int argc, char **argv) {
 int main(int argc, char **argv) {
   if (argc < 2) usage("none");
   struct Config config = parse(argv);
+  if (config.report_fd >= 0) complaints = config.report_fd;
   if (config.die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set the parent death signal");
   if (config.oom_score_adj) set_oom_score(config.oom_score_adj);
   enter_namespaces(&config);
