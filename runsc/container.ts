@@ -12,7 +12,8 @@ import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
 import { warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
-import { build, launchSandbox, type Sandbox } from './sandbox.ts'
+import { joinPod, podOf } from './pod.ts'
+import { build, type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
 import { OCI_VERSION, readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
 import { type ContainerState, isAlive, processStartTime, StateStore, statusOf } from './state.ts'
@@ -41,7 +42,7 @@ export async function startContainer(store: StateStore, id: string): Promise<voi
   if (status !== 'created')
     throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
   try {
-    await request(store.controlSocket(id), { command: 'start' })
+    await request(store.controlSocket(id), { command: 'start', container: id })
   } catch (error) {
     // A program that cannot run will not run later either.
     if (isAlive(state)) process.kill(state.pid, 'SIGKILL')
@@ -169,7 +170,8 @@ async function prepare(
   }
   try {
     const cgroup = makeCgroup(store.directory(id), options, spec, id)
-    sandbox = await launchSandbox({
+    const pod = podOf(spec, id)
+    const launch: LaunchOptions = {
       id,
       spec,
       bundle,
@@ -184,7 +186,8 @@ async function prepare(
       cgroup,
       ...(options.consoleSocket === undefined ? {} : { consoleSocket: options.consoleSocket }),
       ...how,
-    })
+    }
+    sandbox = await (pod === null ? launchSandbox(launch) : joinPod(launch, store, pod))
     Object.assign(state, {
       pid: sandbox.pid,
       startTime: processStartTime(sandbox.pid) ?? '',
@@ -261,8 +264,8 @@ export async function signalContainer(
     // Frozen processes do not even die. As runc has it, only this signal wakes them.
     ContainerCgroup.load(store.directory(id))?.thaw()
   } else if (status === 'paused')
-    await post(store.controlSocket(id), { command: 'signal', signal, all })
-  else await request(store.controlSocket(id), { command: 'signal', signal, all })
+    await post(store.controlSocket(id), { command: 'signal', container: id, signal, all })
+  else await request(store.controlSocket(id), { command: 'signal', container: id, signal, all })
 }
 
 /** `runsc delete`. With `force`, a missing container is no error, as runc has it. */

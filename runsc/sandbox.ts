@@ -11,6 +11,7 @@ import { listenUnix, socketpair } from '../native/index.ts'
 import {
   type BootReport,
   type CgroupConfig,
+  type ContainerConfig,
   type SandboxConfig,
   type SandboxLimits,
   SENTRY_FDS,
@@ -38,7 +39,7 @@ import { relayTerminal } from './terminal.ts'
 const here = dirname(fileURLToPath(import.meta.url))
 /** Everything built lies beside the bundle; the sources are run from runsc/. */
 export const build = here.endsWith('build') ? here : join(here, '../build')
-const SOCK_SEQPACKET = 5
+export const SOCK_SEQPACKET = 5
 export const SOCK_STREAM = 1
 const NOBODY = 65534
 /** Namespaces of the processes that serve the sandbox. */
@@ -137,7 +138,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
 }
 
 /** The two sides of the program's terminal, the sandbox's second; an engine has the first one itself. */
-function openTerminal({
+export function openTerminal({
   spec,
   detached,
   consoleSocket,
@@ -201,7 +202,11 @@ function launch(
   })
 }
 
-function startGofer(socket: number, attach: readonly Attach[], placement: Placement): ChildProcess {
+export function startGofer(
+  socket: number,
+  attach: readonly Attach[],
+  placement: Placement,
+): ChildProcess {
   const first = FIRST_INHERITED + 2
   const gofer = launch(
     'gofer',
@@ -286,7 +291,7 @@ async function bootReport(sentry: ChildProcess, exited: Promise<number>): Promis
   if (!report.ok) throw new CliError(report.error, { exitStatus: report.exitStatus })
 }
 
-function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<number>): void {
+export function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<number>): void {
   const leave = relayTerminal(fd, (rows, columns) => {
     sandbox.control({ command: 'resize', rows, columns }).catch(() => {})
   })
@@ -295,13 +300,27 @@ function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<number>): vo
 
 /** All but the mounts and the cgroup. */
 function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScores): SandboxConfig {
+  const { spec, globals } = options
+  return {
+    ...containerConfig(options),
+    platform: globals.platform,
+    network: network.kind,
+    networkCapabilities: network.capabilities,
+    idMaps: idMapConfig(spec),
+    debug: globals.debug,
+    cgroup: null,
+    oomScoreAdj: scores.program,
+    host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
+  }
+}
+
+/** What a container of a pod has, too. */
+export function containerConfig(options: LaunchOptions): ContainerConfig {
   const { spec, globals, warn } = options
   const { linux } = spec
   return {
     id: options.id,
-    platform: globals.platform,
-    network: network.kind,
-    networkCapabilities: network.capabilities,
+    network: 'none',
     hostname: latin1(spec.hostname || defaultHostname(spec, options.id)),
     domainname: latin1(spec.domainname || '(none)'),
     process: processConfig(spec.process, linux.personality?.domain ?? 'LINUX', warn),
@@ -312,15 +331,10 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     readonlyPaths: linux.readonlyPaths.map(latin1),
     sysctls: sysctlConfigs(linux.sysctl),
     seccomp: seccompConfig(linux.seccomp),
-    idMaps: idMapConfig(spec),
     startHooks: startHooks(spec),
     hookState: JSON.stringify(options.hookState),
     waitForStart: options.waitForStart,
     strace: globals.strace,
-    debug: globals.debug,
-    cgroup: null,
-    oomScoreAdj: scores.program,
-    host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
   }
 }
 

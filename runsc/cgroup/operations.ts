@@ -52,7 +52,7 @@ export async function updateContainer(
 ): Promise<void> {
   const { cgroup, status } = live(store, id, 'update')
   cgroup.update(change)
-  const message = { command: 'limits', ...sandboxLimits(cgroup.resources) }
+  const message = { command: 'limits', container: id, ...sandboxLimits(cgroup.resources) }
   // A paused sentry takes it when it goes on.
   await (status === 'paused' ? post : request)(store.controlSocket(id), message)
 }
@@ -82,7 +82,10 @@ async function statsEvent(store: StateStore, id: string): Promise<Record<string,
 async function countTasks(store: StateStore, id: string, status: Status): Promise<number | null> {
   if (status === 'paused') return null
   try {
-    const { tasks } = (await request(store.controlSocket(id), { command: 'usage' })) as {
+    const { tasks } = (await request(store.controlSocket(id), {
+      command: 'usage',
+      container: id,
+    })) as {
       tasks?: unknown
     }
     return typeof tasks === 'number' ? tasks : null

@@ -1,0 +1,121 @@
+// Containers of a pod: container engines make them for Kubernetes in the sandbox of the pod, and say so by
+// annotations. Such a container has a gofer and a stand-in of its own; the sentry is the pod's.
+
+import { closeSync, symlinkSync } from 'node:fs'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import type { Shares } from '../sentry/boot/pod.ts'
+import type { ContainerConfig } from '../sentry/config.ts'
+import { sizeGoferSocket } from '../sentry/fs/gofer/client.ts'
+import { closeAll } from './cgroup/container-cgroup.ts'
+import { oomScores } from './cgroup/oom-score.ts'
+import { request, requestWith } from './control.ts'
+import { CliError } from './errors.ts'
+import { openTrees } from './mounts.ts'
+import {
+  containerConfig,
+  joinTerminal,
+  type LaunchOptions,
+  openTerminal,
+  pair,
+  type Sandbox,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  startGofer,
+} from './sandbox.ts'
+import type { Spec } from './spec.ts'
+import { startStandIn } from './stand-in.ts'
+import { type StateStore, statusOf } from './state.ts'
+
+/** What engines call the kind of a container ("sandbox" or "container") and its pod: containerd and CRI-O. */
+const ANNOTATIONS = [
+  ['io.kubernetes.cri.container-type', 'io.kubernetes.cri.sandbox-id'],
+  ['io.kubernetes.cri-o.ContainerType', 'io.kubernetes.cri-o.SandboxID'],
+] as const
+
+/** The container in whose sandbox a container is to be made, or null when it gets a sandbox of its own. */
+export function podOf({ annotations }: Spec, id: string): string | null {
+  for (const [type, sandbox] of ANNOTATIONS) {
+    if (annotations[type] !== 'container') continue
+    const pod = annotations[sandbox] ?? ''
+    if (pod === '')
+      throw new CliError(`annotation ${type} is "container", but ${sandbox} does not name the pod`)
+    return pod === id ? null : pod
+  }
+  return null
+}
+
+/** Make the container `options.id` in the sandbox of `pod`, and wait until its program could run. */
+export async function joinPod(
+  options: LaunchOptions,
+  store: StateStore,
+  pod: string,
+): Promise<Sandbox> {
+  const { id, spec } = options
+  checkPod(store, pod, id)
+  const scores = oomScores(spec.process.oomScoreAdj, options.cgroup?.resources.memory?.limit ?? 0)
+  const config: ContainerConfig = containerConfig(options)
+  const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
+  config.mounts = mounts
+  // Commands find the sandbox by the container's own directory.
+  symlinkSync(join('..', pod, 'control.sock'), options.controlSocket)
+  const goferPair = pair(SOCK_SEQPACKET)
+  sizeGoferSocket(goferPair[1])
+  const link = pair(SOCK_STREAM)
+  const [relay, terminal] = openTerminal(options)
+  const entrances = options.cgroup?.openEntrances() ?? []
+  const held = terminal !== null && options.consoleSocket !== undefined ? terminal : null
+  const standIn = await startStandIn({
+    args: spec.process.args,
+    link: link[0],
+    terminal: held,
+    entrances,
+  })
+  try {
+    await options.namespacesMade?.(standIn.pid!)
+    startGofer(goferPair[0], attach, { entrances, scores })
+    const message = { command: 'create', config, shares: sharesOf(spec) }
+    const streams = terminal === null ? [0, 1, 2] : [terminal]
+    await requestWith(options.controlSocket, message, [link[1], goferPair[1], ...streams])
+    if (!config.waitForStart)
+      await request(options.controlSocket, { command: 'start', container: id })
+  } catch (error) {
+    standIn.kill('SIGKILL')
+    throw error
+  } finally {
+    for (const fd of [...attach.map(tree => tree.fd), ...goferPair, ...link]) closeSync(fd)
+    if (terminal !== null) closeSync(terminal)
+    closeAll(entrances)
+  }
+  const sandbox: Sandbox = {
+    pid: standIn.pid!,
+    exited: new Promise(done =>
+      standIn.on('exit', (code, signal) => done(code ?? 128 + constants.signals[signal!])),
+    ),
+    control: message => request(options.controlSocket, { container: id, ...message }),
+    kill: () => void standIn.kill('SIGKILL'),
+    abandon() {
+      standIn.unref()
+      ;(standIn.stderr as unknown as { unref(): void }).unref()
+    },
+  }
+  if (relay !== null) joinTerminal(relay, sandbox, sandbox.exited)
+  return sandbox
+}
+
+function checkPod(store: StateStore, pod: string, id: string): void {
+  const state = store.tryLoad(pod)
+  const why =
+    state === null
+      ? `does not exist (state is kept under ${store.root})`
+      : statusOf(state) === 'stopped'
+        ? 'has stopped'
+        : null
+  if (why !== null) throw new CliError(`container "${id}": the sandbox "${pod}" of its pod ${why}`)
+}
+
+/** An entry with a path is another container's namespace, which can only be the pod's; without an entry it is, too. */
+function sharesOf({ linux }: Spec): Shares {
+  const own = (type: string) => linux.namespaces.some(entry => entry.type === type && !entry.path)
+  return { pid: !own('pid'), ipc: !own('ipc'), uts: !own('uts'), network: !own('network') }
+}

@@ -1,0 +1,87 @@
+// Stand-ins of processes that `runsc exec` has made: host processes that die as those do. Which there are is kept in
+// the container's directory, as files named PID-STARTTIME that hold the sandbox's own pid: one that outlived its
+// process, because runsc was killed, names nobody.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import type { HostFd } from '../native/index.ts'
+import { CliError } from './errors.ts'
+import { build } from './sandbox.ts'
+import { processStartTime } from './state.ts'
+
+const FOLDER = 'exec'
+/** Words of the command line that the process list shows. */
+const MAX_WORDS = 64
+/** The stand-in's own end of the socket, its terminal, and cgroup files come behind its standard streams. */
+const FIRST_FD = 3
+
+export interface StandInOptions {
+  /** The command line that it shows. */
+  args: readonly string[]
+  link: HostFd
+  terminal: HostFd | null
+  entrances: readonly number[]
+}
+
+/** Start one, in the container's cgroup; resolves once it is ready. */
+export async function startStandIn(options: StandInOptions): Promise<ChildProcess> {
+  const { args, link, terminal, entrances } = options
+  const inherited = [link, terminal ?? 'ignore', ...entrances] as (number | 'ignore')[]
+  const numbers = [
+    FIRST_FD,
+    terminal === null ? -1 : FIRST_FD + 1,
+    ...entrances.map((_, i) => FIRST_FD + 2 + i),
+  ]
+  const child = spawn(join(build, 'stand-in'), args.slice(1, MAX_WORDS), {
+    argv0: args[0]!,
+    stdio: ['ignore', 'pipe', 'pipe', ...inherited],
+    env: { STAND_IN: numbers.join(' ') },
+    detached: true,
+  })
+  let complaint = ''
+  child.stderr!.on('data', chunk => (complaint += String(chunk)))
+  child.on('error', error => (complaint = error.message))
+  // It closes its standard streams when it is ready, or has failed.
+  for await (const _ of child.stdout as Readable);
+  if (complaint !== '' || child.pid === undefined || child.exitCode !== null) {
+    child.kill('SIGKILL')
+    throw new CliError(`cannot stand in for the process: ${complaint.trim() || 'it ended'}`)
+  }
+  return child
+}
+
+/** Remember the stand-in of the sandbox's process `pid`. */
+export function rememberStandIn(directory: string, hostPid: number, pid: number): void {
+  const folder = join(directory, FOLDER)
+  livingStandIns(directory)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(join(folder, `${hostPid}-${processStartTime(hostPid) ?? ''}`), String(pid))
+  } catch (cause) {
+    // The container may be gone by now, with its directory.
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+  }
+}
+
+/** Host pids of living stand-ins by the sandbox's pids; what is left of others is removed. */
+export function livingStandIns(directory: string): Map<number, number> {
+  const folder = join(directory, FOLDER)
+  const found = new Map<number, number>()
+  for (const name of namesIn(folder)) {
+    const [hostPid = '', startTime] = name.split('-')
+    if (processStartTime(Number(hostPid)) === startTime) {
+      found.set(Number(readFileSync(join(folder, name), 'latin1')), Number(hostPid))
+    } else rmSync(join(folder, name), { force: true })
+  }
+  return found
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter(name => /^\d+-\d*$/.test(name))
+  } catch {
+    return []
+  }
+}

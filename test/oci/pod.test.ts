@@ -1,0 +1,100 @@
+// Pods: several containers in one sandbox, as containerd's and CRI-O's annotations ask for them.
+
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type Config, type Result, run, runsc } from '../run.ts'
+import { Workshop } from './both.ts'
+
+const POD = 'pod-sandbox'
+let shop: Workshop
+const root = () => join(shop.path, 'state-pod')
+const command = (...args: string[]): Result => run(runsc, ['--root', root(), ...args])
+
+/** A command whose container lives on: it must not hold our pipes. */
+function detached(...args: string[]): void {
+  const { status } = spawnSync(runsc, ['--root', root(), ...args], { stdio: 'ignore' })
+  expect(status, args.join(' ')).toBe(0)
+}
+
+function bundle(script: string, sharesPids: 'shares pids' | 'has its own pids'): string {
+  return shop.bundle(['sh', '-c', script], (config: Config) => {
+    config.annotations = {
+      'io.kubernetes.cri.container-type': 'container',
+      'io.kubernetes.cri.sandbox-id': POD,
+    }
+    delete config.hostname
+    const entry = (type: string) => ({ type, path: `/proc/1/ns/${type}` })
+    config.linux.namespaces = [
+      { type: 'mount' },
+      sharesPids === 'shares pids' ? entry('pid') : { type: 'pid' },
+      ...['ipc', 'uts'].map(entry),
+      { type: 'network', path: '/proc/1/ns/net' },
+    ]
+  })
+}
+
+const status = (id: string): string => JSON.parse(command('state', id).stdout).status
+
+beforeAll(() => {
+  shop = new Workshop()
+  const pause = shop.bundle(['sleep', '600'], config => {
+    config.hostname = 'the-pod'
+    config.annotations = {
+      'io.kubernetes.cri.container-type': 'sandbox',
+      'io.kubernetes.cri.sandbox-id': POD,
+    }
+  })
+  detached('create', '--bundle', pause, POD)
+  detached('start', POD)
+}, 120_000)
+
+afterAll(() => {
+  for (const id of ['one', 'two', POD]) command('delete', '--force', id)
+  shop?.clean()
+})
+
+it('has containers with mounts and processes of their own, and one name', () => {
+  const script = 'hostname; echo $$; ls /tmp; touch /tmp/mine; ls /tmp; exit 7'
+  for (const id of ['one', 'two']) {
+    const { status, stdout } = command(
+      'run',
+      '--bundle',
+      bundle(script, 'has its own pids'),
+      `${id}-run`,
+    )
+    expect({ status, stdout }).toEqual({ status: 7, stdout: 'the-pod\n1\nmine\n' })
+  }
+})
+
+it('lets a container see the processes of the pod when it shares them', () => {
+  const script = 'cat /proc/1/cmdline | tr "\\0" " "; test $$ -gt 1'
+  const { status, stdout } = command('run', '--bundle', bundle(script, 'shares pids'), 'shared')
+  expect({ status, stdout }).toEqual({ status: 0, stdout: 'sleep 600 ' })
+})
+
+it('starts, signals and removes one container while the others live', () => {
+  for (const id of ['one', 'two']) {
+    detached('create', '--bundle', bundle('sleep 600', 'has its own pids'), id)
+    expect(status(id)).toBe('created')
+    detached('start', id)
+  }
+  expect(command('kill', 'one', 'KILL').status).toBe(0)
+  const deadline = Date.now() + 20_000
+  while (status('one') !== 'stopped' && Date.now() < deadline) spawnSync('sleep', ['0.05'])
+  expect([status('one'), status('two'), status(POD)]).toEqual(['stopped', 'running', 'running'])
+  expect(command('delete', 'one').status).toBe(0)
+  // Its id is free again.
+  const again = command('run', '--bundle', bundle('echo again', 'has its own pids'), 'one')
+  expect(again.stdout).toBe('again\n')
+})
+
+it('ends with its sandbox', () => {
+  expect(status('two')).toBe('running')
+  expect(command('kill', POD, 'KILL').status).toBe(0)
+  const deadline = Date.now() + 20_000
+  while (status('two') !== 'stopped' && Date.now() < deadline) spawnSync('sleep', ['0.05'])
+  expect([status('two'), status(POD)]).toEqual(['stopped', 'stopped'])
+  const late = command('run', '--bundle', bundle('echo late', 'has its own pids'), 'late')
+  expect(late.stderr).toContain(`the sandbox "${POD}" of its pod has stopped`)
+})
