@@ -36,11 +36,10 @@ import {
   writeMqAttr,
 } from '../../syscall-table/structs.gen.ts'
 import { type MqueueSuperBlock, mqueueOf } from '../fs/mqueue/mqueue.ts'
-import { COOKIE_SIZE, type QueueInode, QueueOps } from '../fs/mqueue/queue.ts'
+import { COOKIE_SIZE, type QueueInode, QueueOps, takesCookies } from '../fs/mqueue/queue.ts'
 import { ipcOf } from '../ipc/namespace.ts'
 import { deadlineOf } from '../kernel/clocks.ts'
 import type { Task } from '../kernel/task.ts'
-import { NetlinkSocket } from '../net/netlink/netlink-socket.ts'
 import { deleteDentry, instantiate, lookupDentry } from '../vfs/dcache.ts'
 import type { Dentry } from '../vfs/dentry.ts'
 import { File } from '../vfs/file.ts'
@@ -241,7 +240,7 @@ export function sys_mq_notify(task: Task, fd: number, eventAddr: number): number
     if (task.mm.copyIn(task, from, cookie, 0, COOKIE_SIZE) < 0) return -EFAULT
     socket = task.files.get(signo) ?? null
     if (socket === null) return -EBADF
-    if (!(socket.ops instanceof NetlinkSocket)) return -EINVAL
+    if (!takesCookies(socket.ops)) return -EINVAL
   }
   const file = queueFile(task, fd)
   if (typeof file === 'number') return file

@@ -17,6 +17,7 @@ import type { Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
 import { WaitQueue } from '../../kernel/wait-queue.ts'
 import type { Io } from '../../mm/io.ts'
+import { HostNetlinkSocket } from '../../net/host/host-netlink.ts'
 import { NetlinkSocket } from '../../net/netlink/netlink-socket.ts'
 import { touchAccessed } from '../../vfs/attributes.ts'
 import { type File, FileOps } from '../../vfs/file.ts'
@@ -31,6 +32,11 @@ const SHOWN_SIZE = 80
 export const COOKIE_SIZE = 32
 const NOTIFY_WOKENUP = 1
 const NOTIFY_REMOVED = 2
+
+/** Whether the C library can wait for SIGEV_THREAD there. */
+export function takesCookies(ops: FileOps): ops is NetlinkSocket | HostNetlinkSocket {
+  return ops instanceof NetlinkSocket || ops instanceof HostNetlinkSocket
+}
 
 /** Who is to be told that the empty queue has got a message, once. */
 export interface Notification {
@@ -168,7 +174,7 @@ export class QueueInode extends MemoryInode {
     const { socket, cookie } = this.notification!
     if (socket === null || cookie === null) return
     cookie[COOKIE_SIZE - 1] = why
-    if (socket.ops instanceof NetlinkSocket) socket.ops.reply(cookie.slice())
+    if (takesCookies(socket.ops)) socket.ops.reply(cookie.slice())
   }
 
   #forgetNotification(): void {

@@ -3,8 +3,14 @@
 // belong to whatever else lives in the namespace.
 
 import { type HostFd, socketBind, socketName, socketOpen } from '../../../native/index.ts'
-import { EAGAIN, EINVAL, ENFILE, ENODATA, EPERM } from '../../../syscall-table/errno.ts'
-import { AF_NETLINK } from '../../../syscall-table/flags.ts'
+import { EAGAIN, EFAULT, EINVAL, ENFILE, ENODATA, EPERM } from '../../../syscall-table/errno.ts'
+import {
+  AF_NETLINK,
+  MSG_PEEK,
+  MSG_TRUNC,
+  POLLIN,
+  POLLRDNORM,
+} from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import type { Message } from '../message.ts'
@@ -37,7 +43,9 @@ export function makeHostNetlink(
   return new HostNetlinkSocket(network, task, type, protocol, fd)
 }
 
-class HostNetlinkSocket extends HostSocket {
+export class HostNetlinkSocket extends HostSocket {
+  /** What this kernel itself has sent, and has not been read. */
+  readonly #own: Uint8Array[] = []
   #bound = false
   #port = 0
   #hostPort = 0
@@ -111,6 +119,29 @@ class HostNetlinkSocket extends HostSocket {
       if (size < HEADER_SIZE || size > length - at) return
       at += (size + 3) & ~3
     }
+  }
+
+  /** Queue a datagram of this kernel, which comes before those of the host: the cookies of mq_notify(2). */
+  reply(datagram: Uint8Array): void {
+    this.#own.push(datagram)
+    this.queue.wake(POLLIN | POLLRDNORM)
+  }
+
+  override receive(task: Task, message: Message): number {
+    const datagram = this.#own[0]
+    if (datagram === undefined) return super.receive(task, message)
+    const { io, flags } = message
+    const want = Math.min(io.remaining, datagram.length)
+    if (want > 0 && io.put(datagram, 0, want) < want) return -EFAULT
+    message.nameLength = writeName(0, 0, message.name)
+    if (want < datagram.length) message.outFlags |= MSG_TRUNC
+    if ((flags & MSG_PEEK) === 0) this.#own.shift()
+    return (flags & MSG_TRUNC) !== 0 ? datagram.length : want
+  }
+
+  override poll(file?: File): number {
+    const events = super.poll(file)
+    return this.#own.length > 0 ? events | POLLIN | POLLRDNORM : events
   }
 
   override ownAddress(into: Uint8Array): number {
