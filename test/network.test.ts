@@ -20,7 +20,12 @@ import {
 } from './run.ts'
 
 const FOLDERS = ['test/network', 'test/syscalls']
-const SHARED = ['inet.c', 'inet-data.c', 'netlink.c']
+const SHARED = ['inet.c', 'inet-data.c', 'inet-packets.c', 'netlink.c']
+/** net.ipv4.ping_group_range as systemd sets it; the kernel's own lets nobody. */
+const PING_GROUPS = '0 2147483647'
+const withPing = (config: Config) => {
+  config.linux.sysctl = { 'net.ipv4.ping_group_range': PING_GROUPS }
+}
 const box = temporary('network')
 let count = 0
 
@@ -83,16 +88,22 @@ const programs = FOLDERS.flatMap(folder =>
 
 describe.skipIf(!possible).each(programs)('%s/%s', (folder, file) => {
   it('on Linux', { timeout: 200_000 }, () => {
-    const up = 'ip link set lo up && exec "$@"'
+    const up = `ip link set lo up && echo '${PING_GROUPS}' > /proc/sys/net/ipv4/ping_group_range && exec "$@"`
     const result = run('unshare', ['-n', 'sh', '-c', up, 'sh', build(folder, file)])
     expect(failures(result)).toEqual([])
   })
 
   for (const platform of PLATFORMS) {
     it.skipIf(!platformWorks(platform))(`under ${platform}`, { timeout: 200_000 }, () => {
-      expect(failures(inSandbox([build(folder, file)], { platform }))).toEqual([])
+      const result = inSandbox([build(folder, file)], { platform, change: withPing })
+      expect(failures(result)).toEqual([])
     })
   }
+
+  it.skipIf(folder === 'test/network')('with --network=none and ping', { timeout: 200_000 }, () => {
+    const flags = ['--network=none']
+    expect(failures(inSandbox([build(folder, file)], { flags, change: withPing }))).toEqual([])
+  })
 })
 
 describe.skipIf(!possible)('the network namespace of a container', { timeout: 120_000 }, () => {

@@ -5,6 +5,8 @@ import {
   AF_INET,
   AF_INET6,
   CAP_NET_RAW,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
   IPPROTO_TCP,
   IPPROTO_UDP,
   SOCK_DGRAM,
@@ -15,6 +17,7 @@ import type { Task } from '../../kernel/task.ts'
 import { hostNetworkOf } from '../host/lookup.ts'
 import { makeHostSocket } from '../host/network.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, type Socket } from '../socket.ts'
+import { makePingSocket, makeRawSocket } from './ping.ts'
 import './proc.ts'
 import { TcpSocket } from './tcp.ts'
 import { UdpSocket } from './udp.ts'
@@ -28,11 +31,15 @@ function make(task: Task, family: number, type: number, protocol: number): Socke
     return new TcpSocket(task.nsproxy.net, family, uid)
   }
   if (type === SOCK_DGRAM) {
+    if (protocol === (family === AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+      return makePingSocket(task, family)
     if (protocol !== 0 && protocol !== IPPROTO_UDP) return NO_PROTOCOL
     return new UdpSocket(task.nsproxy.net, family, uid)
   }
   if (type === SOCK_RAW)
-    return task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_RAW) ? NO_PROTOCOL : -EPERM
+    return task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_RAW)
+      ? makeRawSocket(task, family, protocol)
+      : -EPERM
   return NO_TYPE
 }
 

@@ -16,7 +16,6 @@ import {
   AF_INET,
   AF_UNSPEC,
   IPPROTO_UDP,
-  MSG_NOSIGNAL,
   MSG_OOB,
   MSG_PEEK,
   MSG_TRUNC,
@@ -26,14 +25,12 @@ import {
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
-  SIGPIPE,
   SO_REUSEPORT,
   SOCK_DGRAM,
   TCP_CLOSE,
   TCP_ESTABLISHED,
 } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
-import { sendSignal } from '../../kernel/signal-send.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import type { Message, Ucred } from '../message.ts'
@@ -50,6 +47,7 @@ import {
   sourceFor,
   writeAddress,
 } from './address.ts'
+import { type PacketFacts, packetFacts, tellFacts } from './datagram-control.ts'
 import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
 
 /** What fits into one packet: 65535 bytes less the headers. */
@@ -60,17 +58,27 @@ const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 }
 class Datagram extends Segment {
   readonly ip: number
   readonly port: number
+  readonly facts: PacketFacts
 
-  constructor(data: Uint8Array, sender: UdpSocket, ip: number) {
+  constructor(data: Uint8Array, sender: UdpSocket, ip: number, port: number, facts: PacketFacts) {
     super(data, sender, NOBODY)
     this.ip = ip
-    this.port = sender.port
+    this.port = port
+    this.facts = facts
   }
 }
 
 export class UdpSocket extends InetSocket {
-  constructor(net: NetNamespace, family: number, uid: number) {
-    super(net, family, SOCK_DGRAM, IPPROTO_UDP, uid)
+  override readonly rawControl = true
+
+  constructor(
+    net: NetNamespace,
+    family: number,
+    uid: number,
+    protocol = IPPROTO_UDP,
+    type = SOCK_DGRAM,
+  ) {
+    super(net, family, type, protocol, uid)
   }
 
   override get listening(): boolean {
@@ -125,10 +133,10 @@ export class UdpSocket extends InetSocket {
     const { ip, port } = parsed
     if (io.remaining > (isV4(ip) ? MAX_PAYLOAD4 : MAX_PAYLOAD6)) return -EMSGSIZE
     if (this.error !== 0) return this.takeError()
-    if (this.noSend) {
-      if ((message.flags & MSG_NOSIGNAL) === 0) sendSignal(task, SIGPIPE)
-      return -EPIPE
-    }
+    // Not a stream: no SIGPIPE.
+    if (this.noSend) return -EPIPE
+    const facts = packetFacts(this, message, ip)
+    if (typeof facts === 'number') return facts
     if (this.autobind(task) < 0) return -EAGAIN
     const length = io.remaining
     const source = isAny(this.ip) ? sourceFor(ip) : this.ip
@@ -137,7 +145,8 @@ export class UdpSocket extends InetSocket {
       receiver === null ? new Uint8Array(length) : receiver.incoming.buffer(length, false)
     n = length === 0 ? 0 : io.take(data, 0, length)
     if (n < length) return -EFAULT
-    if (receiver !== null) receiver.#deliver(new Datagram(data, this, source), length)
+    if (receiver !== null)
+      receiver.#deliver(new Datagram(data, this, source, this.port, facts), length)
     else if (this.connected && message.nameLength === 0) this.fail(ECONNREFUSED)
     return length
   }
@@ -182,6 +191,11 @@ export class UdpSocket extends InetSocket {
     return this.peerIp === source && this.peerPort === port ? score + 4 : -1
   }
 
+  /** A packet has arrived that is no datagram of another socket. */
+  enqueue(data: Uint8Array, source: number, port: number, facts: PacketFacts): void {
+    this.#deliver(new Datagram(data, this, source, port, facts), data.length)
+  }
+
   #deliver(datagram: Datagram, length: number): void {
     const { incoming } = this
     if (incoming.bytes + incoming.count * MESSAGE_OVERHEAD > this.receiveBuffer) return
@@ -201,6 +215,7 @@ export class UdpSocket extends InetSocket {
     const n = want === 0 ? 0 : io.put(datagram.data, datagram.start, want)
     if (n < want) return -EFAULT
     message.nameLength = writeAddress(this.family, datagram.ip, datagram.port, message.name)
+    tellFacts(this, datagram.facts, message)
     if (n < length) message.outFlags |= MSG_TRUNC
     if ((flags & MSG_PEEK) === 0) this.incoming.shift()
     return (flags & MSG_TRUNC) !== 0 ? length : n

@@ -35,7 +35,7 @@ const RTM_NEWRULE = 32
 const RTM_GETRULE = 34
 /** Tables that are there and empty: neighbours, queueing, classes, filters, multicast, anycast, labels, namespaces. */
 const EMPTY = new Set([30, 38, 42, 46, 58, 62, 66, 74, 90])
-const LAST_TYPE = 127
+const LAST_TYPE = 123
 
 const LO = 1
 const LO_FLAGS = IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_LOWER_UP
