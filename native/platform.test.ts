@@ -48,9 +48,14 @@ function userTimes(): Map<number, number> {
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
     .trim()
     .split(' ')
-  const pids = children.map(Number).sort((a, b) => a - b)
-  const stat = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '')
-  return new Map(pids.slice(1).map(pid => [pid, Number(stat(pid).split(' ')[11])]))
+  const processes = children.map(pid => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return { pid: Number(pid), userTime: Number(stat[11]), started: Number(stat[19]) }
+  })
+  const [_zygote, ...programs] = processes.sort((a, b) => a.started - b.started)
+  return new Map(programs.map(({ pid, userTime }) => [pid, userTime]))
 }
 
 /** The host pids of the `count` stub processes that run a program; others wait for an answer or for use. */
