@@ -92,7 +92,7 @@ describe('layers', () => {
     expect(
       matches(
         kernel,
-        /\basync\b|\bawait\b|\bPromise\b|function\*|\bsetTimeout\b|\bsetInterval\b|\bprocess\.nextTick\b/,
+        /\basync\b(?!')|\bawait\b|\bPromise\b|function\*|\bsetTimeout\b|\bsetInterval\b|\bprocess\.nextTick\b/,
       ),
     ).toEqual([])
   })
