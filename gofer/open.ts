@@ -8,6 +8,10 @@ import {
   fallocate as hostFallocate,
   fsync as hostFsync,
   openat2,
+  STAT_MODE,
+  STAT_NLINK,
+  STAT_RECORD_SIZE,
+  statFd,
 } from '../native/index.ts'
 import {
   EACCES,
@@ -39,6 +43,7 @@ import {
   S_IFDIR,
   S_IFIFO,
   S_IFLNK,
+  S_IFMT,
   S_IFREG,
   S_IFSOCK,
   SOCK_DGRAM,
@@ -57,6 +62,9 @@ import {
   FSYNC_DATA_ONLY,
 } from './protocol.ts'
 import type { GoferServer } from './server.ts'
+
+const record = new Uint8Array(STAT_RECORD_SIZE)
+const view = new DataView(record.buffer)
 
 /** The file of an O_PATH descriptor, opened anew in another mode. Whatever its name is now, it is the same file. */
 export function reopen(server: GoferServer, pathFd: HostFd, flags: number): number {
@@ -208,6 +216,24 @@ export function connect(server: GoferServer): number {
   if (handle.type !== S_IFSOCK) return -ECONNREFUSED
   if ((handle.attach.flags & ATTACH_HOST_UDS) === 0) return -ECONNREFUSED
   const fd = connectUnix(server.descriptors, String(handle.fd), type)
+  if (fd < 0) return fd
+  server.donated = fd
+  return 0
+}
+
+/**
+ * OP_REOPEN: the sentry's own memory file, as one that cannot be written: the program's process gets it in its
+ * hands while it is mapped. Any other file that the sentry may have is not opened anew, whatever its mode was.
+ */
+export function reopenMemory(server: GoferServer): number {
+  const { received } = server
+  if (!server.request.done() || received < 0) return -EINVAL
+  const r = statFd(received, record, 0)
+  if (r < 0) return r
+  const mode = view.getUint32(STAT_MODE, true)
+  const links = view.getUint32(STAT_NLINK, true)
+  if ((mode & S_IFMT) !== S_IFREG || links !== 0) return -EBADF
+  const fd = reopen(server, received, O_RDONLY)
   if (fd < 0) return fd
   server.donated = fd
   return 0

@@ -63,7 +63,9 @@ export const OP_LISTXATTR = 21
 export const OP_REMOVEXATTR = 22
 export const OP_CONNECT = 23
 export const OP_SCANXATTR = 24
-export const OP_COUNT = 25
+/** The one request that comes with a descriptor. */
+export const OP_REOPEN = 25
+export const OP_COUNT = 26
 
 /** Request flags of OP_WALK: a handle for every component, not only for the last. */
 export const WALK_HANDLES = 1

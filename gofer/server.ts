@@ -7,7 +7,7 @@ import { getxattr, listxattr, removexattr, scanxattr, setattr, setxattr } from '
 import { type AttachPoint, HandleTable } from './handles.ts'
 import { attach, closeHandles, getattr, readdir, readlink, statfs, walk } from './lookup.ts'
 import { link, mkdir, mknod, rename, symlink, unlink } from './modify.ts'
-import { connect, create, fallocate, fsync, open } from './open.ts'
+import { connect, create, fallocate, fsync, open, reopenMemory } from './open.ts'
 import {
   HEADER_SIZE,
   MESSAGE_MAX,
@@ -31,6 +31,7 @@ import {
   OP_READLINK,
   OP_REMOVEXATTR,
   OP_RENAME,
+  OP_REOPEN,
   OP_SCANXATTR,
   OP_SETATTR,
   OP_SETXATTR,
@@ -63,6 +64,8 @@ export class GoferServer {
   flags = 0
   /** A descriptor that goes to the sentry with the reply, or -1. It is closed here once it has been sent. */
   donated: HostFd = -1
+  /** The descriptor that came with the request, or -1. It is closed here once the request is answered. */
+  received: HostFd = -1
   readonly #operations: readonly (Operation | undefined)[]
 
   constructor(options: GoferOptions) {
@@ -107,14 +110,17 @@ export class GoferServer {
 
   /** Serves a SOCK_SEQPACKET socket until the sentry closes it. Returns 0 or -errno. */
   serve(socket: HostFd): number {
-    const noFds = new Int32Array(1)
+    const came = new Int32Array(2)
     const sent = new Int32Array(1)
     for (;;) {
-      const length = recvMessage(socket, this.request.bytes, noFds)
+      const length = recvMessage(socket, this.request.bytes, came)
+      this.received = came[0] === 1 ? came[1]! : -1
       if (length === 0) return 0
       // A message that is too long gets its answer too (-EMSGSIZE is the only error that leaves a peer).
       if (length < 0 && length !== -EMSGSIZE) return length
       const size = this.handle(Math.max(length, 0))
+      if (this.received >= 0) close(this.received)
+      this.received = -1
       if (size === 0) continue
       sent[0] = this.donated
       const r = sendMessage(socket, this.reply.bytes, 0, size, sent, this.donated >= 0 ? 1 : 0)
@@ -165,5 +171,6 @@ function operationTable(): readonly (Operation | undefined)[] {
   table[OP_REMOVEXATTR] = removexattr
   table[OP_CONNECT] = connect
   table[OP_SCANXATTR] = scanxattr
+  table[OP_REOPEN] = reopenMemory
   return table
 }

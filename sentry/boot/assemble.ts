@@ -59,7 +59,9 @@ export function assemble(
   namespaces: NsProxy,
   fds: ContainerFds,
 ): Assembled {
-  const gofer = new GoferConnection(new GoferClient(fds.gofer))
+  const client = new GoferClient(fds.gofer)
+  const gofer = new GoferConnection(client)
+  kernel.reopenReadOnly ??= fd => client.reopenMemory(fd)
   const flags = mountFlags(config.root.readonly ? MS_RDONLY : 0)
   mountRoot(namespaces.mnt, rootFileSystem(kernel, config, gofer), flags, 'none')
   const init = createInit(kernel, namespaces, config.id)

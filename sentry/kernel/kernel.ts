@@ -1,5 +1,6 @@
 // The kernel: everything that exists once per sandbox.
 
+import type { HostFd } from '../../native/index.ts'
 import { InotifyLimits } from '../fs/inotify-limits.ts'
 import type { HostNetwork } from '../net/host/network.ts'
 import type { Platform } from '../platform.ts'
@@ -87,6 +88,11 @@ export class Kernel {
   syscallExit: (task: Task, result: number) => void = () => {}
   /** --strace: told of signals that are delivered and of tasks that end. */
   tracer: Tracer | null = null
+  /**
+   * A descriptor of a memory file that cannot be written, for programs that may only read it; -errno. Without
+   * somebody to make one (in tests) programs get the file's own.
+   */
+  reopenReadOnly: ((fd: HostFd) => number) | null = null
   /** Queued signals by the real uid that pays for them: RLIMIT_SIGPENDING. */
   readonly queuedSignals = new Map<number, number>()
   readonly inotify = new InotifyLimits()

@@ -157,16 +157,28 @@ static void *map_passing_descriptors(void *found) {
     }
   return NULL;
 }
-ATTACK(write_through_a_read_only_mapping) {
-  // A host file that we may only read must not be writable while its descriptor passes through.
+/** Maps `file`, which is open for reading only, and grabs at its descriptor meanwhile. */
+static void map_and_grab(int file, const char *what) {
   volatile long found = 0;
   pthread_t thread;
+  passing = 1;
   pthread_create(&thread, NULL, map_passing_descriptors, (void *)&found);
-  int file = open("/bin/true", O_RDONLY);
   for (int i = 0; i < 1500 && !found; i++) {
-    void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+    void *map = mmap(NULL, 4096, PROT_READ, i & 1 ? MAP_SHARED : MAP_PRIVATE, file, 0);
     munmap(map, 4096);
   }
   passing = 0;
-  if (found) breach("a read-only file was mapped for writing by descriptor %ld", found - 1);
+  pthread_join(thread, NULL);
+  if (found) breach("%s was mapped for writing by descriptor %ld", what, found - 1);
+}
+ATTACK(write_through_a_read_only_mapping) {
+  // A host file that we may only read must not be writable while its descriptor passes through.
+  map_and_grab(open("/bin/true", O_RDONLY), "a read-only file");
+}
+ATTACK(write_to_a_memory_file_mapped_for_reading) {
+  int file = open("/tmp/memory-file", O_RDWR | O_CREAT, 0444);
+  char block[4096] = {1};
+  for (int i = 0; i < 40; i++) write(file, block, sizeof block);
+  close(file);
+  map_and_grab(open("/tmp/memory-file", O_RDONLY), "a file in memory");
 }

@@ -27,6 +27,7 @@ import {
   OP_READLINK,
   OP_REMOVEXATTR,
   OP_RENAME,
+  OP_REOPEN,
   OP_SCANXATTR,
   OP_SETATTR,
   OP_SETXATTR,
@@ -71,6 +72,10 @@ export class GoferClient {
   #broken = false
 
   /** `socket`: this end of a SOCK_SEQPACKET pair, in blocking mode, large enough for our messages. */
+  /** A descriptor that goes along with the request. */
+  readonly #lent = new Int32Array(1)
+  #lentCount = 0
+
   constructor(socket: HostFd) {
     this.socket = socket
   }
@@ -362,6 +367,14 @@ export class GoferClient {
     return this.#end(0)
   }
 
+  /** A descriptor of the memory file `fd` that cannot be written, or -errno. */
+  reopenMemory(fd: HostFd): number {
+    this.#begin(OP_REOPEN, 0)
+    this.#lent[0] = fd
+    this.#lentCount = 1
+    return this.#callForFd()
+  }
+
   fsync(handle: number): number {
     this.#begin(OP_FSYNC, 0).u32(handle)
     return this.#callForResult()
@@ -449,7 +462,9 @@ export class GoferClient {
     const out = this.#out
     if (this.#broken) return -EIO
     if (out.overflow) return -ENAMETOOLONG
-    if (sendMessage(this.socket, out.bytes, 0, out.at, this.#fds, 0) < 0) return this.#fail()
+    const lent = this.#lentCount
+    this.#lentCount = 0
+    if (sendMessage(this.socket, out.bytes, 0, out.at, this.#lent, lent) < 0) return this.#fail()
     const length = recvMessage(this.socket, input.bytes, this.#fds)
     const received = this.#fds[0]!
     const result = length < HEADER_SIZE ? -EIO : input.view.getInt32(4, true)

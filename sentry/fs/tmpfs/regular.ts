@@ -19,6 +19,7 @@ import {
   EINVAL,
   EIO,
   ENODEV,
+  ENOMEM,
   ENOSPC,
   ENXIO,
   EOPNOTSUPP,
@@ -72,6 +73,8 @@ export class MemoryFile extends MemoryInode {
   /** Has been mapped shared and writable. */
   writablyMapped = false
   readonly ops: MemoryFileOps
+  /** The memfd once more, opened for reading only; made when it is first mapped so. */
+  #readOnlyFd = -1
   readonly #mapSource: MapSource = { hostFd: -1, offset: 0 }
 
   constructor(sb: MemorySuperBlock, ino: number, mode: number) {
@@ -182,15 +185,26 @@ export class MemoryFile extends MemoryInode {
 
   override free(): void {
     if (this.hostFd >= 0) close(this.hostFd)
-    this.hostFd = -1
+    if (this.#readOnlyFd >= 0) close(this.#readOnlyFd)
+    this.hostFd = this.#readOnlyFd = -1
     this.data = EMPTY
     this.#recharge(0)
     super.free()
   }
 
-  mapSource(): MapSource {
-    this.#mapSource.hostFd = this.hostFd
-    return this.#mapSource
+  /**
+   * What is handed to the platform for a mapping. The program's own process holds that descriptor for a moment, so
+   * it must not be able to write by it what the program may not write.
+   */
+  mapSource(writesThrough: boolean): MapSource | number {
+    const source = this.#mapSource
+    source.hostFd = this.hostFd
+    const { reopenReadOnly } = this.sb.kernel
+    if (writesThrough || reopenReadOnly === null) return source
+    if (this.#readOnlyFd < 0) this.#readOnlyFd = reopenReadOnly(this.hostFd)
+    if (this.#readOnlyFd < 0) return -ENOMEM
+    source.hostFd = this.#readOnlyFd
+    return source
   }
 
   /** fcntl(F_ADD_SEALS). DIFFERS: a file once mapped shared and writable refuses F_SEAL_WRITE for good. */
@@ -276,7 +290,7 @@ export class MemoryFileOps extends FileOps {
     const error = inode.spill()
     if (error < 0) return -ENODEV
     if (shared && writable) inode.writablyMapped = true
-    return inode.mapSource()
+    return inode.mapSource(shared && writable)
   }
 
   override fsync(): number {
