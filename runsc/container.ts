@@ -10,7 +10,7 @@ import { ContainerCgroup } from './cgroup/container-cgroup.ts'
 import { post, request } from './control.ts'
 import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
-import { warner } from './log.ts'
+import { openDebugLog, warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
 import { joinPod, podOf } from './pod.ts'
 import { build, type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
@@ -151,7 +151,9 @@ async function prepare(
 ): Promise<Sandbox> {
   const bundle = resolve(given.bundle)
   const warn = warner(given)
-  const spec = readSpec(bundle, warn)
+  const ignored: string[] = []
+  const spec = readSpec(bundle, warn, given.debug ? field => ignored.push(field) : undefined)
+  await logIgnored(given, ignored)
   const options = withAnnotations(given, spec.annotations, warn)
   const store = new StateStore(options.root)
   store.reserve(id)
@@ -204,6 +206,13 @@ async function prepare(
     await forget(store, state, warn)
     throw error
   }
+}
+
+/** With --debug, a line for each field that nobody knows. */
+async function logIgnored(options: GlobalOptions, fields: readonly string[]): Promise<void> {
+  if (fields.length === 0) return
+  const log = await openDebugLog(options, 'spec')
+  for (const field of fields) log.debug(`config.json: ${field} is unknown, and ignored`)
 }
 
 function makeCgroup(

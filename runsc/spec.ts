@@ -67,12 +67,33 @@ function withoutNulls(value: unknown, depth: number): unknown {
   return kept
 }
 
-/** Read a bundle's config.json, and check what its fields say together. */
-export function readSpec(bundle: string, warn: Warn): Spec {
+/**
+ * Read a bundle's config.json, and check what its fields say together. `ignored` is told of fields that nobody
+ * knows, which runc ignores too.
+ */
+export function readSpec(bundle: string, warn: Warn, ignored?: (field: string) => void): Spec {
   const file = join(bundle, 'config.json')
-  const spec = validateSpec(readJson(file), file)
+  const json = readJson(file)
+  const spec = validateSpec(json, file)
   checkSpec(spec, file, warn)
+  if (ignored !== undefined) unknownFields(json, spec, '', ignored)
   return spec
+}
+
+/** What of `given` is not in `kept`, the part of it that has a meaning. */
+function unknownFields(
+  given: unknown,
+  kept: unknown,
+  path: string,
+  told: (field: string) => void,
+): void {
+  if (typeof given !== 'object' || given === null || typeof kept !== 'object' || kept === null)
+    return
+  for (const [key, value] of Object.entries(given)) {
+    const field = path === '' ? key : `${path}.${key}`
+    if (Object.hasOwn(kept, key)) unknownFields(value, (kept as never)[key], field, told)
+    else if (value !== null) told(field)
+  }
 }
 
 /** Read a file of JSON of bounded size. */
