@@ -266,7 +266,8 @@ export async function signalContainer(
 ): Promise<void> {
   const state = store.load(id)
   const status = statusOf(state)
-  if (status === 'stopped') throw new CliError(`container "${id}" is not running`)
+  // Engines look for these words.
+  if (status === 'stopped') throw new CliError(`container not running: "${id}"`)
   // A sandbox that does not answer can still be killed.
   if (signal === SIGKILL && !all) {
     process.kill(state.pid, 'SIGKILL')
