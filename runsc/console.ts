@@ -10,7 +10,7 @@ import {
   sendMessage,
   setWinsize,
 } from '../native/index.ts'
-import { errnoMessage } from '../syscall-table/errno.ts'
+import { ENOENT, errnoMessage } from '../syscall-table/errno.ts'
 import { CliError } from './errors.ts'
 
 const SOCK_STREAM = 1
@@ -70,7 +70,12 @@ function sendTo(socket: string, fd: HostFd): void {
 
 /** A connection to a Unix socket, however long its path: nonblocking, or -errno. */
 export function connectTo(socket: string): HostFd {
-  const directory = openSync(dirname(socket), constants.O_RDONLY | constants.O_DIRECTORY)
+  let directory: number
+  try {
+    directory = openSync(dirname(socket), constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).errno ?? -ENOENT
+  }
   try {
     return connectUnix(directory, basename(socket), SOCK_STREAM)
   } finally {

@@ -1,7 +1,7 @@
 // The life of containers: create, start, run, signal, delete. Each step leaves a state on disk that the other
 // commands cope with, wherever this process dies.
 
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,6 +12,7 @@ import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
 import { openDebugLog, warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
+import { writePidFile } from './pid-file.ts'
 import { joinPod, podOf } from './pod.ts'
 import { build, type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
 import { OCI_VERSION, readSpec, type Spec } from './spec.ts'
@@ -247,16 +248,6 @@ async function createHooks(spec: Spec, state: ContainerState, pid: number): Prom
   await runHooks('createContainer', hooks.createContainer, seen, place)
 }
 
-function writePidFile(file: string, pid: number): void {
-  try {
-    const temporary = `${file}.${process.pid}.tmp`
-    writeFileSync(temporary, String(pid), { mode: 0o644 })
-    renameSync(temporary, file)
-  } catch (cause) {
-    throw new CliError(`cannot write --pid-file ${file}: ${(cause as Error).message}`, { cause })
-  }
-}
-
 /** `runsc kill`. */
 export async function signalContainer(
   store: StateStore,
@@ -273,9 +264,11 @@ export async function signalContainer(
     process.kill(state.pid, 'SIGKILL')
     // Frozen processes do not even die. As runc has it, only this signal wakes them.
     ContainerCgroup.load(store.directory(id))?.thaw()
-  } else if (status === 'paused')
-    await post(store.controlSocket(id), { command: 'signal', container: id, signal, all })
-  else await request(store.controlSocket(id), { command: 'signal', container: id, signal, all })
+  } else {
+    const message = { command: 'signal', container: id, signal, all }
+    if (status === 'paused') post(store.controlSocket(id), message)
+    else await request(store.controlSocket(id), message)
+  }
 }
 
 /** `runsc delete`. With `force`, a missing container is no error, as runc has it. */

@@ -1,7 +1,7 @@
 // The client of a sandbox's control socket: one JSON object per line each way, descriptors may go with the request.
 // sentry/control.ts answers.
 
-import { createConnection, Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { close, type HostFd, sendMessage } from '../native/index.ts'
 import { EAGAIN, errnoMessage } from '../syscall-table/errno.ts'
 import { connectTo } from './console.ts'
@@ -17,28 +17,43 @@ export type Answer =
 
 export type Message = { command: string; [key: string]: unknown }
 
-/** Send one request and wait for its answer. Fails when the sandbox is gone or answers with an error. */
-export async function request(socket: string, message: Message): Promise<Answer> {
-  return ask(createConnection(socket), message, Buffer.from(`${JSON.stringify(message)}\n`))
-}
-
-/** The same, with descriptors; they stay the caller's. */
-export async function requestWith(
+/**
+ * Send one request and wait for its answer. Fails when the sandbox is gone or answers with an error. Descriptors that
+ * go with it stay the caller's.
+ */
+export async function request(
   socket: string,
   message: Message,
-  fds: readonly HostFd[],
+  fds: readonly HostFd[] = [],
 ): Promise<Answer> {
-  const line = Buffer.from(`${JSON.stringify(message)}\n`)
-  const connection = connectTo(socket)
-  const failed = (n: number) =>
-    new CliError(`the sandbox did not take "${message.command}": ${errnoMessage(-n)}`)
-  if (connection < 0) throw failed(connection)
+  const connection = connect(socket, message)
+  const line = encode(message)
   const n = sendMessage(connection, line, 0, line.length, Int32Array.from(fds), fds.length)
   if (n < 0 && n !== -EAGAIN) {
     close(connection)
-    throw failed(n)
+    throw refused(message, errnoMessage(-n))
   }
-  return ask(new Socket({ fd: connection }), message, line.subarray(n))
+  return ask(new Socket({ fd: connection }), message, line.subarray(Math.max(0, n)))
+}
+
+/** Send one request and do not wait for the answer: a paused sandbox reads it when it goes on. */
+export function post(socket: string, message: Message): void {
+  const connection = connect(socket, message)
+  const line = encode(message)
+  const n = sendMessage(connection, line, 0, line.length, new Int32Array(), 0)
+  close(connection)
+  if (n < line.length) throw refused(message, n < 0 ? errnoMessage(-n) : 'it is too long')
+}
+
+const encode = (message: Message): Buffer => Buffer.from(`${JSON.stringify(message)}\n`)
+
+const refused = (message: Message, why: string): CliError =>
+  new CliError(`the sandbox did not take "${message.command}": ${why}`)
+
+function connect(socket: string, message: Message): HostFd {
+  const connection = connectTo(socket)
+  if (connection < 0) throw refused(message, errnoMessage(-connection))
+  return connection
 }
 
 function ask(connection: Socket, message: Message, rest: Buffer): Promise<Answer> {
@@ -46,12 +61,7 @@ function ask(connection: Socket, message: Message, rest: Buffer): Promise<Answer
     const chunks: Buffer[] = []
     let length = 0
     const failed = (why: string, exitStatus?: number) =>
-      reject(
-        new CliError(
-          exitStatus === undefined ? `the sandbox did not take "${message.command}": ${why}` : why,
-          exitStatus === undefined ? {} : { exitStatus },
-        ),
-      )
+      reject(exitStatus === undefined ? refused(message, why) : new CliError(why, { exitStatus }))
     connection.on('error', error => failed(error.message))
     connection.on('data', (chunk: Buffer) => {
       length += chunk.length
@@ -67,20 +77,6 @@ function ask(connection: Socket, message: Message, rest: Buffer): Promise<Answer
         failed('it ended before it answered')
       }
     })
-    connection.end(rest)
-  })
-}
-
-/** Send one request and do not wait for the answer: a paused sandbox reads it when it goes on. */
-export function post(socket: string, message: Message): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const connection = createConnection(socket)
-    connection.on('error', error =>
-      reject(new CliError(`the sandbox did not take "${message.command}": ${error.message}`)),
-    )
-    connection.write(`${JSON.stringify(message)}\n`, () => {
-      connection.destroy()
-      resolve()
-    })
+    if (rest.length > 0) connection.write(rest)
   })
 }

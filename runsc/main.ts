@@ -5,17 +5,20 @@ import { createCommand } from './commands/create.ts'
 import { deleteCommand } from './commands/delete.ts'
 import { doCommand } from './commands/do.ts'
 import { eventsCommand } from './commands/events.ts'
+import { execCommand } from './commands/exec.ts'
 import { featuresCommand } from './commands/features.ts'
 import { installCommand, uninstallCommand } from './commands/install.ts'
 import { killCommand } from './commands/kill.ts'
 import { listCommand } from './commands/list.ts'
 import { pauseCommand } from './commands/pause.ts'
+import { psCommand } from './commands/ps.ts'
 import { resumeCommand } from './commands/resume.ts'
 import { runCommand } from './commands/run.ts'
 import { specCommand } from './commands/spec.ts'
 import { startCommand } from './commands/start.ts'
 import { stateCommand } from './commands/state.ts'
 import { updateCommand } from './commands/update.ts'
+import { waitCommand } from './commands/wait.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
 import { reportFailure } from './log.ts'
 import { globalOptions, normalizeArguments } from './options.ts'
@@ -23,6 +26,9 @@ import { OCI_VERSION } from './spec.ts'
 import { VERSION } from './version.ts'
 
 const COMMANDS = [
+  execCommand,
+  psCommand,
+  waitCommand,
   doCommand,
   runCommand,
   specCommand,

@@ -2,14 +2,13 @@
 // annotations. Such a container has a gofer and a stand-in of its own; the sentry is the pod's.
 
 import { closeSync, symlinkSync } from 'node:fs'
-import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Shares } from '../sentry/boot/pod.ts'
 import type { ContainerConfig } from '../sentry/config.ts'
 import { sizeGoferSocket } from '../sentry/fs/gofer/client.ts'
 import { closeAll } from './cgroup/container-cgroup.ts'
 import { oomScores } from './cgroup/oom-score.ts'
-import { request, requestWith } from './control.ts'
+import { request } from './control.ts'
 import { CliError } from './errors.ts'
 import { openTrees } from './mounts.ts'
 import {
@@ -70,17 +69,18 @@ export async function joinPod(
     link: link[0],
     terminal: held,
     entrances,
+    detached: options.detached,
   })
   try {
-    await options.namespacesMade?.(standIn.pid!)
-    startGofer(goferPair[0], attach, { entrances, scores })
+    await options.namespacesMade?.(standIn.pid)
+    startGofer(options, goferPair[0], attach, { entrances, scores })
     const message = { command: 'create', config, shares: sharesOf(spec) }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
-    await requestWith(options.controlSocket, message, [link[1], goferPair[1], ...streams])
+    await request(options.controlSocket, message, [link[1], goferPair[1], ...streams])
     if (!config.waitForStart)
       await request(options.controlSocket, { command: 'start', container: id })
   } catch (error) {
-    standIn.kill('SIGKILL')
+    standIn.kill()
     throw error
   } finally {
     for (const fd of [...attach.map(tree => tree.fd), ...goferPair, ...link]) closeSync(fd)
@@ -88,16 +88,11 @@ export async function joinPod(
     closeAll(entrances)
   }
   const sandbox: Sandbox = {
-    pid: standIn.pid!,
-    exited: new Promise(done =>
-      standIn.on('exit', (code, signal) => done(code ?? 128 + constants.signals[signal!])),
-    ),
+    pid: standIn.pid,
+    exited: standIn.exited,
     control: message => request(options.controlSocket, { container: id, ...message }),
-    kill: () => void standIn.kill('SIGKILL'),
-    abandon() {
-      standIn.unref()
-      ;(standIn.stderr as unknown as { unref(): void }).unref()
-    },
+    kill: standIn.kill,
+    abandon: () => {},
   }
   if (relay !== null) joinTerminal(relay, sandbox, sandbox.exited)
   return sandbox

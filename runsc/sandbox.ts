@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
 import { cpus, hostname, constants as osConstants, totalmem } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { ATTACH_HOST_UDS } from '../gofer/protocol.ts'
@@ -115,7 +115,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     throw error
   }
   if (globals.hostUds === 'open') for (const tree of attach) tree.flags |= ATTACH_HOST_UDS
-  const gofer = startGofer(goferPair[0], attach, placement)
+  const gofer = startGofer(options, goferPair[0], attach, placement)
   const owned = [...attach.map(({ fd }) => fd), ...goferPair, ...linkPair, control, stub, log]
   if (terminal !== null) owned.push(terminal)
   for (const fd of owned) closeSync(fd)
@@ -159,7 +159,10 @@ export function pair(type: number): [number, number] {
 }
 
 function listen(path: string): number {
-  const fd = listenUnix(path)
+  // Through its directory: engines keep state under longer paths than a socket's address holds.
+  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  const fd = listenUnix(`/proc/self/fd/${directory}/${basename(path)}`)
+  closeSync(directory)
   if (fd < 0) throw new CliError(`cannot listen on ${path}: ${errnoMessage(-fd)}`)
   return fd
 }
@@ -203,6 +206,7 @@ function launch(
 }
 
 export function startGofer(
+  { detached }: LaunchOptions,
   socket: number,
   attach: readonly Attach[],
   placement: Placement,
@@ -212,7 +216,14 @@ export function startGofer(
     'gofer',
     [String(FIRST_INHERITED)],
     [...NAMESPACES, '--net'],
-    ['ignore', 'ignore', 'inherit', 'pipe', socket, ...attach.map(({ fd }) => fd)],
+    [
+      'ignore',
+      'ignore',
+      detached ? 'ignore' : 'inherit',
+      'pipe',
+      socket,
+      ...attach.map(({ fd }) => fd),
+    ],
     placement,
     true,
   )
@@ -237,7 +248,9 @@ function startSentry(
   const flags = [...NAMESPACES, '--pid', ...network.launcher, '--stand-in', String(LAUNCHER_LINK)]
   if (options.consoleSocket !== undefined) flags.push('--terminal', String(SENTRY_FDS.terminal))
   flags.push(...options.spec.process.args.slice(0, MAX_TITLE).flatMap(arg => ['--title', arg]))
-  const stdio = [program, program, 'inherit' as const, 'pipe' as const, ...inherited]
+  // Who starts a container with a console socket reads our output to its end.
+  const errors = options.consoleSocket === undefined ? ('inherit' as const) : ('ignore' as const)
+  const stdio = [program, program, errors, 'pipe' as const, ...inherited]
   stdio.push(terminal ?? 'ignore', ownLink, 'pipe', launcherLink)
   flags.push('--report-pid', String(LAUNCHER_REPORT))
   return launch('sentry', [], flags, stdio, placement, options.detached)

@@ -4,6 +4,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { HostFd } from '../native/index.ts'
@@ -23,13 +24,24 @@ export interface StandInOptions {
   link: HostFd
   terminal: HostFd | null
   entrances: readonly number[]
+  /** It is nobody's child here: whoever runs us learns how it ends, even when it ends before us. */
+  detached: boolean
+}
+
+/** A stand-in that is ready. */
+export interface StandIn {
+  readonly pid: number
+  /** Its exit status as shells count; when it is detached, it is for others to know. */
+  readonly exited: Promise<number>
+  kill(): void
 }
 
 /** Start one, in the container's cgroup; resolves once it is ready. */
-export async function startStandIn(options: StandInOptions): Promise<ChildProcess> {
-  const { args, link, terminal, entrances } = options
+export async function startStandIn(options: StandInOptions): Promise<StandIn> {
+  const { args, link, terminal, entrances, detached } = options
   const inherited = [link, terminal ?? 'ignore', ...entrances] as (number | 'ignore')[]
   const numbers = [
+    detached ? 1 : 0,
     FIRST_FD,
     terminal === null ? -1 : FIRST_FD + 1,
     ...entrances.map((_, i) => FIRST_FD + 2 + i),
@@ -43,13 +55,32 @@ export async function startStandIn(options: StandInOptions): Promise<ChildProces
   let complaint = ''
   child.stderr!.on('data', chunk => (complaint += String(chunk)))
   child.on('error', error => (complaint = error.message))
+  let answer = ''
   // It closes its standard streams when it is ready, or has failed.
-  for await (const _ of child.stdout as Readable);
-  if (complaint !== '' || child.pid === undefined || child.exitCode !== null) {
+  for await (const chunk of child.stdout as Readable) answer += String(chunk)
+  const pid = Number(answer)
+  if (complaint !== '' || !(pid > 0)) {
     child.kill('SIGKILL')
     throw new CliError(`cannot stand in for the process: ${complaint.trim() || 'it ended'}`)
   }
-  return child
+  return {
+    pid,
+    exited: detached ? new Promise(() => {}) : exited(child),
+    kill: () => killProcess(pid),
+  }
+}
+
+const exited = (child: ChildProcess): Promise<number> =>
+  new Promise(done =>
+    child.on('exit', (code, signal) => done(code ?? 128 + constants.signals[signal!])),
+  )
+
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended already.
+  }
 }
 
 /** Remember the stand-in of the sandbox's process `pid`. */

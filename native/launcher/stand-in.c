@@ -1,6 +1,7 @@
 // Stands for a process that `runsc exec` has made. Its arguments are those of that process, so that ps(1) tells what
-// runs; its own are numbers of descriptors in the environment: STAND_IN="LINK TERMINAL CGROUP...", where TERMINAL
-// may be -1 and each CGROUP is a cgroup.procs file to enter by.
+// runs; its own are numbers in the environment: STAND_IN="DETACH LINK TERMINAL CGROUP...". The others are descriptors:
+// TERMINAL may be -1, and each CGROUP is a cgroup.procs file to enter by. With DETACH 1 it leaves its parent at once,
+// which must not reap it in place of the engine. Its pid goes to descriptor 1, which is closed when it is ready.
 #define _GNU_SOURCE
 #include "stand-in.h"
 
@@ -11,9 +12,11 @@
 
 int main(int argc, char **argv) {
   const char *text = getenv("STAND_IN");
-  int link, terminal, used;
-  if (argc < 1 || !text || sscanf(text, "%d %d%n", &link, &terminal, &used) != 2) return EXIT_SETUP;
+  int detach, link, terminal, used;
+  if (argc < 1 || !text || sscanf(text, "%d %d %d%n", &detach, &link, &terminal, &used) != 3)
+    return EXIT_SETUP;
   hold_signals(NULL);
+  if (detach && fork() != 0) return 0;
   for (text += used; *text;) {
     char *end;
     long cgroup = strtol(text, &end, 10);
@@ -27,7 +30,7 @@ int main(int argc, char **argv) {
   take_name(argv[0]);
   if (terminal >= 0) control_terminal(terminal);
   else setsid();
-  // Closes the pipe behind descriptor 1: we are ready.
+  dprintf(1, "%d", (int)getpid());
   silence();
   dup2(link, 3);
   syscall(SYS_close_range, 4, ~0U, 0);

@@ -1,0 +1,25 @@
+import { Command, Option } from 'commander'
+import { CliError } from '../errors.ts'
+import { hostPids, processesOf, processTable } from '../ps.ts'
+import { StateStore, statusOf } from '../state.ts'
+
+export const psCommand = () =>
+  new Command('ps')
+    .description("list a container's processes")
+    .argument('<id>')
+    .argument('[options...]', 'taken for runc')
+    .addOption(
+      new Option('-f, --format <format>', 'table, or json: pids of the host')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
+    .action(async (id: string, _rest: string[], options: { format: string }, command: Command) => {
+      const store = new StateStore(command.optsWithGlobals().root)
+      if (options.format === 'table') {
+        process.stdout.write(processTable(await processesOf(store, id)))
+        return
+      }
+      const state = store.load(id)
+      if (statusOf(state) === 'stopped') throw new CliError(`container "${id}" is not running`)
+      process.stdout.write(`${JSON.stringify(hostPids(store, state))}\n`)
+    })

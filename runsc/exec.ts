@@ -1,0 +1,166 @@
+// `runsc exec`: a further process in a container that runs.
+
+import { closeSync } from 'node:fs'
+import { close, type HostFd } from '../native/index.ts'
+import { ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
+import { checkConsole, openConsole } from './console.ts'
+import { request } from './control.ts'
+import { CliError } from './errors.ts'
+import { warner } from './log.ts'
+import type { GlobalOptions } from './options.ts'
+import { writePidFile } from './pid-file.ts'
+import { processConfig } from './process-config.ts'
+import { pair, SOCK_STREAM } from './sandbox.ts'
+import { readJson, readSpec, type SpecProcess, validateProcess } from './spec.ts'
+import { rememberStandIn, type StandIn, startStandIn } from './stand-in.ts'
+import { type ContainerState, StateStore, statusOf } from './state.ts'
+import { forwardSignals, relayTerminal } from './terminal.ts'
+
+/** What the command line says; where it says nothing, the container's own process is the model, as for runc. */
+export interface ExecOptions extends GlobalOptions {
+  process?: string
+  detach: boolean
+  pidFile?: string
+  consoleSocket?: string
+  cwd?: string
+  env: string[]
+  tty: boolean
+  user?: string
+  additionalGids: number[]
+  cap: string[]
+  newPrivs: boolean
+  preserveFds: number
+  ignorePaused: boolean
+}
+
+const FIRST_PRESERVED = 3
+
+/** Returns the exit status for this process. */
+export async function execProcess(
+  options: ExecOptions,
+  id: string,
+  args: string[],
+): Promise<number> {
+  const store = new StateStore(options.root)
+  const state = store.load(id)
+  checkRuns(state, options.ignorePaused)
+  const program = processOf(state, options, args)
+  checkConsole(program.terminal, options.detach, options.consoleSocket)
+  const config = processConfig(program, 'LINUX', warner(options))
+  const [outside, terminal] = terminalPair(program, options)
+  const [link, sandboxLink] = pair(SOCK_STREAM)
+  const cgroup = ContainerCgroup.load(store.directory(id))
+  const entrances = cgroup?.openEntrances() ?? []
+  const standIn = await startStandIn({
+    args: program.args,
+    link,
+    // A relayed terminal belongs to whoever runs us.
+    terminal: outside === null ? terminal : null,
+    entrances,
+    detached: options.detach,
+  })
+  closeSync(link)
+  closeAll(entrances)
+  let pid: number
+  try {
+    const streams = terminal === null ? [0, 1, 2] : [terminal]
+    for (let i = 0; i < options.preserveFds; i++) streams.push(FIRST_PRESERVED + i)
+    const message = { command: 'exec', container: id, process: config }
+    const answer = await request(store.controlSocket(id), message, [sandboxLink, ...streams])
+    pid = Number((answer as { pid?: unknown }).pid)
+    rememberStandIn(store.directory(id), standIn.pid, pid)
+    if (options.pidFile !== undefined) writePidFile(options.pidFile, standIn.pid)
+  } catch (error) {
+    standIn.kill()
+    throw error
+  } finally {
+    close(sandboxLink)
+    if (terminal !== null) close(terminal)
+  }
+  if (options.detach) return 0
+  return attend(standIn, outside, (rows, columns) => {
+    const message = { command: 'resize', container: id, pid, rows, columns }
+    request(store.controlSocket(id), message).catch(() => {})
+  })
+}
+
+function checkRuns(state: ContainerState, ignorePaused: boolean): void {
+  const status = statusOf(state)
+  if (status === 'stopped') throw new CliError('cannot exec in a stopped container')
+  if (status === 'paused' && !ignorePaused)
+    throw new CliError('cannot exec in a paused container (use --ignore-paused to override)')
+}
+
+function processOf(state: ContainerState, options: ExecOptions, args: string[]): SpecProcess {
+  if (options.process !== undefined)
+    return validateProcess(readJson(options.process), options.process)
+  if (args.length === 0)
+    throw new CliError('exec: give the process as a command, or as a file by --process')
+  const model = readSpec(state.bundle, () => {}).process
+  const [uid, gid] = userOf(options.user, model.user)
+  const caps = model.capabilities
+  const more = options.cap
+  return {
+    ...model,
+    args,
+    terminal: options.tty,
+    cwd: options.cwd ?? model.cwd,
+    env: [...model.env, ...options.env],
+    user: {
+      ...model.user,
+      uid,
+      gid,
+      additionalGids: [...model.user.additionalGids, ...options.additionalGids],
+    },
+    noNewPrivileges: options.newPrivs ? model.noNewPrivileges : true,
+    ...(more.length === 0
+      ? {}
+      : {
+          capabilities: {
+            bounding: [...(caps?.bounding ?? []), ...more],
+            effective: [...(caps?.effective ?? []), ...more],
+            permitted: [...(caps?.permitted ?? []), ...more],
+            inheritable: caps?.inheritable ?? [],
+            ambient: caps?.ambient ?? [],
+          },
+        }),
+  }
+}
+
+/** UID[:GID], numbers both. */
+function userOf(
+  text: string | undefined,
+  model: { uid: number; gid: number },
+): [uid: number, gid: number] {
+  if (text === undefined) return [model.uid, model.gid]
+  const match = /^(\d{1,10})(?::(\d{1,10}))?$/.exec(text)
+  const uid = Number(match?.[1])
+  const gid = match?.[2] === undefined ? model.gid : Number(match[2])
+  if (match === null || uid >= 2 ** 32 || gid >= 2 ** 32)
+    throw new CliError(`--user takes UID[:GID] in numbers, not "${text}"`)
+  return [uid, gid]
+}
+
+/** What we relay, and the sandbox's side of the terminal. */
+function terminalPair(
+  process: SpecProcess,
+  { consoleSocket }: ExecOptions,
+): [outside: HostFd | null, terminal: HostFd | null] {
+  if (!process.terminal) return [null, null]
+  return consoleSocket === undefined
+    ? pair(SOCK_STREAM)
+    : [null, openConsole(consoleSocket, process.consoleSize)]
+}
+
+async function attend(
+  standIn: StandIn,
+  outside: HostFd | null,
+  resize: (rows: number, columns: number) => void,
+): Promise<number> {
+  const stop = forwardSignals(standIn.pid)
+  const leave = outside === null ? null : relayTerminal(outside, resize)
+  const status = await standIn.exited
+  await leave?.()
+  stop()
+  return status
+}
