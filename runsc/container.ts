@@ -159,6 +159,7 @@ async function prepare(
   const store = new StateStore(options.root)
   store.reserve(id)
   let sandbox: Sandbox | undefined
+  let cgroup: ContainerCgroup | null = null
   const state: ContainerState = {
     id,
     bundle,
@@ -172,7 +173,7 @@ async function prepare(
     hooks: { poststart: spec.hooks.poststart, poststop: spec.hooks.poststop },
   }
   try {
-    const cgroup = makeCgroup(store.directory(id), options, spec, id)
+    cgroup = await makeCgroup(store.directory(id), options, spec, id)
     const pod = podOf(spec, id)
     const launch: LaunchOptions = {
       id,
@@ -191,6 +192,7 @@ async function prepare(
       ...how,
     }
     sandbox = await (pod === null ? launchSandbox(launch) : joinPod(launch, store, pod))
+    cgroup?.leave()
     Object.assign(state, {
       pid: sandbox.pid,
       startTime: processStartTime(sandbox.pid) ?? '',
@@ -204,6 +206,7 @@ async function prepare(
     return sandbox
   } catch (error) {
     sandbox?.kill()
+    cgroup?.leave()
     await forget(store, state, warn)
     throw error
   }
@@ -216,12 +219,12 @@ async function logIgnored(options: GlobalOptions, fields: readonly string[]): Pr
   for (const field of fields) log.debug(`config.json: ${field} is unknown, and ignored`)
 }
 
-function makeCgroup(
+async function makeCgroup(
   directory: string,
   options: GlobalOptions,
   { linux }: Spec,
   id: string,
-): ContainerCgroup | null {
+): Promise<ContainerCgroup | null> {
   if (options.ignoreCgroups) return null
   const { cgroupsPath, resources } = linux
   return ContainerCgroup.create(directory, {

@@ -27,7 +27,15 @@ import {
 } from './files.ts'
 import { containerPaths, type Hierarchy, readHierarchy } from './hierarchy.ts'
 import { hasLimits, mergeResources, parseResources, type Resources } from './resources.ts'
-import { parseUnit, systemdRuns } from './systemd.ts'
+import {
+  parseUnit,
+  setUnit,
+  startUnit,
+  stopUnit,
+  systemdRuns,
+  type Unit,
+  unitProperties,
+} from './systemd.ts'
 import { makeV1, setDevicesV1, setV1 } from './v1.ts'
 import { makeV2, setV2 } from './v2.ts'
 
@@ -38,13 +46,16 @@ const FREEZE_TIMEOUT_MS = 10_000
  * limit itself is kept by the sentry, which counts the program's tasks alone; the host's is a second line of defence.
  */
 const OWN_TASKS = 64
-const hostPids = (limit: number) => (limit === -1 ? 'max' : String(2 * limit + OWN_TASKS))
+const hostTasks = (limit: number) => 2 * limit + OWN_TASKS
+const hostPids = (limit: number) => (limit === -1 ? 'max' : String(hostTasks(limit)))
 
 const recordSchema = v.object({
   version: v.picklist([1, 2]),
   /** Directories by controller; version 2 has one, "". */
   paths: v.record(v.string(), v.string()),
   resources: v.unknown(),
+  /** The systemd unit that it belongs to, "" for none. */
+  unit: v.optional(v.string(), ''),
 })
 
 export interface CgroupOptions {
@@ -61,26 +72,30 @@ export class ContainerCgroup {
   /** What was last asked for. */
   resources: Resources
   readonly #directory: string
+  readonly #unit: string
 
   private constructor(
     directory: string,
     version: 1 | 2,
     paths: Readonly<Record<string, string>>,
     resources: Resources,
+    unit: string,
   ) {
     this.#directory = directory
     this.version = version
     this.paths = paths
     this.resources = resources
+    this.#unit = unit
   }
 
   /**
    * Make it and set its limits. Null when the host has no cgroups that we may use, and the configuration asks for
    * nothing that takes one.
    */
-  static create(directory: string, options: CgroupOptions): ContainerCgroup | null {
+  static async create(directory: string, options: CgroupOptions): Promise<ContainerCgroup | null> {
     const resources = parseResources(options.resources, 'linux.resources')
-    const cgroupsPath = pathForDriver(options)
+    const unit = unitOf(options)
+    const cgroupsPath = unit?.path ?? options.cgroupsPath
     const hierarchy = readHierarchy()
     const optional = cgroupsPath === '' && !hasLimits(resources)
     if (hierarchy === null) {
@@ -90,11 +105,19 @@ export class ContainerCgroup {
       )
     }
     const paths = containerPaths(hierarchy, cgroupsPath, options.id)
-    const cgroup = new ContainerCgroup(directory, hierarchy.version, paths, resources)
+    const cgroup = new ContainerCgroup(
+      directory,
+      hierarchy.version,
+      paths,
+      resources,
+      unit?.unit ?? '',
+    )
     cgroup.#save()
     try {
+      if (unit !== null) await cgroup.#makeUnit(hierarchy, unit, options.id)
       cgroup.#make(hierarchy)
     } catch (error) {
+      cgroup.leave()
       if (!optional || !['EROFS', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')) throw error
       rmSync(join(directory, RECORD))
       return null
@@ -113,7 +136,7 @@ export class ContainerCgroup {
       throw new CliError(`cannot read ${file}: ${(cause as Error).message}`, { cause })
     }
     try {
-      const { version, paths, resources } = v.parse(recordSchema, JSON.parse(text))
+      const { version, paths, resources, unit } = v.parse(recordSchema, JSON.parse(text))
       const roots = readHierarchy()?.roots ?? {}
       // Only what lies below a cgroup mount is ever removed, whatever the file says.
       const known = Object.entries(paths).filter(([name, path]) => isBelow(roots[name], path))
@@ -122,11 +145,28 @@ export class ContainerCgroup {
         version,
         Object.fromEntries(known),
         parseResources(resources, file),
+        unit,
       )
     } catch (cause) {
       throw new CliError(`${file} is damaged: ${(cause as Error).message}`, { cause })
     }
   }
+
+  /**
+   * A scope is made of processes: ours stands in for the container's until that has some. It goes back to where it
+   * was by hand, because systemd would end an empty scope.
+   */
+  async #makeUnit(hierarchy: Hierarchy, unit: Unit, id: string): Promise<void> {
+    const properties = unitProperties(this.version, this.resources, hostTasks)
+    await startUnit(unit, id, process.pid, properties)
+    this.leave = () => {
+      for (const [name, root] of Object.entries(hierarchy.roots))
+        enter(join(root, hierarchy.own[name] ?? '/')) || enter(root)
+    }
+  }
+
+  /** To be called when the sandbox's processes are in the cgroup. */
+  leave: () => void = () => {}
 
   #make(hierarchy: Hierarchy): void {
     if (this.version === 1) makeV1(hierarchy.roots, this.paths)
@@ -145,12 +185,15 @@ export class ContainerCgroup {
   #save(): void {
     const file = join(this.#directory, RECORD)
     const { version, paths, resources } = this
-    writeFileSync(`${file}.tmp`, JSON.stringify({ version, paths, resources }), { mode: 0o600 })
+    const record = { version, paths, resources, unit: this.#unit }
+    writeFileSync(`${file}.tmp`, JSON.stringify(record), { mode: 0o600 })
     renameSync(`${file}.tmp`, file)
   }
 
   /** `runsc update`. */
-  update(change: Resources): void {
+  async update(change: Resources): Promise<void> {
+    if (this.#unit !== '')
+      await setUnit(this.#unit, unitProperties(this.version, change, hostTasks))
     this.#write(change)
     this.resources = mergeResources(this.resources, change)
     this.#save()
@@ -232,18 +275,29 @@ export class ContainerCgroup {
 
   /** Remove the directories, which must be empty. */
   async remove(): Promise<void> {
+    if (this.#unit !== '' && systemdRuns()) await stopUnit(this.#unit)
     for (const path of new Set(Object.values(this.paths))) await removeDirectory(path)
   }
 }
 
-function pathForDriver({ cgroupsPath, systemd, id }: CgroupOptions): string {
-  if (!systemd) return cgroupsPath
+function unitOf({ cgroupsPath, systemd, id }: CgroupOptions): Unit | null {
+  if (!systemd) return null
   const unit = parseUnit(cgroupsPath, id)
   if (!systemdRuns())
     throw new CliError(
       `--systemd-cgroup: systemd does not run on this host, so there is no ${unit.slice}: leave the option out`,
     )
-  throw new CliError('--systemd-cgroup is not supported yet: leave it out, cgroupfs is used then')
+  return unit
+}
+
+/** Move this process. Where that is refused it stays, for as long as this command runs. */
+function enter(directory: string): boolean {
+  try {
+    writeValue(directory, 'cgroup.procs', String(process.pid))
+    return true
+  } catch {
+    return false
+  }
 }
 
 const isBelow = (root: string | undefined, path: string) => {

@@ -51,7 +51,7 @@ export async function updateContainer(
   change: Resources,
 ): Promise<void> {
   const { cgroup, status } = live(store, id, 'update')
-  cgroup.update(change)
+  await cgroup.update(change)
   const message = { command: 'limits', container: id, ...sandboxLimits(cgroup.resources) }
   // A paused sentry takes it when it goes on.
   await (status === 'paused' ? post : request)(store.controlSocket(id), message)
