@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <sys/xattr.h>
 #include <linux/fs.h>
+#include <netinet/in.h>
 
 #define OUTSIDE ((void *)0x7ffffffff000)
 
@@ -108,6 +109,15 @@ TEST(process_arguments) {
   EXPECT_EQ(mode, PR_TSC_ENABLE);
   EXPECT_OK(prctl(PR_SET_TSC, PR_TSC_ENABLE));
   EXPECT_ERRNO(prctl(PR_GET_TSC, 8), EFAULT);
+}
+
+TEST(socket_arguments) {
+  EXPECT_ERRNO(socket(AF_INET, SOCK_STREAM, 999), EINVAL);
+  EXPECT_ERRNO(socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
+  int tcp = EXPECT_OK(socket(AF_INET, SOCK_STREAM, 0)), v = 0;
+  EXPECT_ERRNO(setsockopt(tcp, 99, 1, &v, sizeof v), ENOPROTOOPT);
+  EXPECT_ERRNO(setsockopt(tcp, IPPROTO_IPV6, IPV6_V6ONLY, &v, sizeof v), ENOPROTOOPT);
+  EXPECT_ERRNO(setsockopt(tcp, IPPROTO_IP, IP_TTL, &v, sizeof v), EINVAL);
 }
 
 TEST(advice_that_the_host_must_not_get) {

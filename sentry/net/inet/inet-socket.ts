@@ -133,7 +133,8 @@ export abstract class InetSocket extends Socket implements Sender {
     length: number,
   ): number {
     // The version is decided when the socket gets its address.
-    if (level === IPPROTO_IPV6 && name === IPV6_V6ONLY && this.port !== 0) return -EINVAL
+    const only = level === IPPROTO_IPV6 && name === IPV6_V6ONLY
+    if (only && this.family === AF_INET6 && this.port !== 0) return -EINVAL
     return this.inetOptions.set(level, name, value, length)
   }
 

@@ -1,6 +1,6 @@
 // The families AF_INET and AF_INET6.
 
-import { EPERM } from '../../../syscall-table/errno.ts'
+import { EINVAL, EPERM } from '../../../syscall-table/errno.ts'
 import {
   AF_INET,
   AF_INET6,
@@ -22,7 +22,11 @@ import './proc.ts'
 import { TcpSocket } from './tcp.ts'
 import { UdpSocket } from './udp.ts'
 
+/** Protocols of the Internet have numbers below this; MPTCP's is the largest. */
+const IPPROTO_MAX = 263
+
 function make(task: Task, family: number, type: number, protocol: number): Socket | number {
+  if (protocol < 0 || protocol >= IPPROTO_MAX) return -EINVAL
   const host = hostNetworkOf(task)
   if (host !== null) return makeHostSocket(host, task, family, type, protocol)
   const { uid } = task.creds

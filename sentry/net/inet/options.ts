@@ -100,7 +100,7 @@ export class InetOptions {
   /** setsockopt(2): `value[0…length]`. */
   set(level: number, name: number, value: Uint8Array, length: number): number {
     const table = this.#table(level)
-    if (table === undefined) return this.#unknownLevel(level)
+    if (table === undefined) return -ENOPROTOOPT
     if (level === f.SOL_TCP && name === f.TCP_CONGESTION) return setCongestion(value, length)
     const option = table.get(name)
     if (option === undefined) return -ENOPROTOOPT
@@ -108,6 +108,7 @@ export class InetOptions {
     if (length < 4 && (level !== f.SOL_IP || length === 0)) return -EINVAL
     const wanted = length < 4 ? value[0]! : intAt(value)
     if (wanted < option.least || wanted > option.most) return -EINVAL
+    if (wanted === 0 && level === f.SOL_IP && name === f.IP_TTL) return -EINVAL
     const key = keyOf(level, name)
     if (option === SWITCH || option === ON) this.#values.set(key, wanted === 0 ? 0 : 1)
     else if (wanted === -1 && option.least === -1) this.#values.delete(key)
