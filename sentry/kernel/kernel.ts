@@ -8,6 +8,7 @@ import { MountNamespace } from '../vfs/mount.ts'
 import { AioLimits } from './aio-limits.ts'
 import { CgroupSystem } from './cgroup.ts'
 import { HostEvents } from './host-events.ts'
+import { LoadAverages } from './load.ts'
 import { INITIAL_INO } from './namespace.ts'
 import { initialNamespaces, type NsProxy } from './nsproxy.ts'
 import { PidNamespace } from './pid-namespace.ts'
@@ -80,6 +81,7 @@ export class Kernel {
   halted = false
   /** Host fds that the kernel watches: stdio, terminals, the control socket. */
   readonly hostEvents: HostEvents
+  readonly load: LoadAverages
   /** --network=host; null where sockets reach no further than the sandbox. */
   hostNetwork: HostNetwork | null = null
   /** Called at the entry of a call for tasks whose `entryWork` is set; a result other than 0 replaces the call. */
@@ -114,6 +116,7 @@ export class Kernel {
     )
     this.bootNs = clock.monotonicNs()
     this.hostEvents = new HostEvents(platform)
+    this.load = new LoadAverages(this.bootNs)
   }
 
   /** The first mount namespace. */

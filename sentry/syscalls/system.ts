@@ -21,6 +21,8 @@ import type { Task } from '../kernel/task.ts'
 /** __NEW_UTS_LEN. */
 const NAME_MAX = 64
 const PAGE_SIZE = 4096
+/** 1 << SI_LOAD_SHIFT. */
+const LOAD_SCALE = 65536
 
 const info: Sysinfo = {
   uptime: 0,
@@ -73,6 +75,9 @@ export function sys_setdomainname(task: Task, addr: number, length: number): num
 /** sysinfo(2). Used memory is what programs have mapped: an upper bound of what they use. */
 export function sys_sysinfo(task: Task, addr: number): number {
   const { kernel } = task
+  kernel.load.update(kernel).forEach((value, i) => {
+    info.loads[i] = Math.round(value * LOAD_SCALE)
+  })
   info.uptime = Math.ceil((kernel.clock.monotonicNs() - kernel.bootNs) / 1e9)
   info.totalram = kernel.memoryBytes
   info.freeram = Math.max(kernel.memoryBytes - usedBytes(task), 0)

@@ -77,10 +77,10 @@ function interruptsText(kernel: Kernel): string {
   return `${header.trimEnd()}\n`
 }
 
-/** LIMIT: the load averages are not computed. */
 function loadavgText(kernel: Kernel): string {
   const { running, total } = countTasks(kernel)
-  return `0.00 0.00 0.00 ${running}/${total} ${kernel.namespaces.pidForChildren.lastPid}\n`
+  const averages = kernel.load.update(kernel).map(value => value.toFixed(2))
+  return `${averages.join(' ')} ${running}/${total} ${kernel.namespaces.pidForChildren.lastPid}\n`
 }
 
 function countTasks(kernel: Kernel): { running: number; blocked: number; total: number } {
