@@ -73,6 +73,9 @@ const KNOWN_FLAGS =
   MAP_HUGETLB |
   MAP_32BIT |
   MAP_FIXED_NOREPLACE
+/** Where MAP_32BIT memory lies, unless the hint says otherwise. */
+const LOW_START = 0x40000000
+const LOW_END = 0x80000000
 /** Anonymous memory in multiples of this gets addresses that let the host use huge pages. */
 const HUGE_PAGE = 2 << 20
 
@@ -232,15 +235,17 @@ function placeFor(
   anonymous: boolean,
 ): number {
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0) return fixedPlace(mm, hint, length, flags)
-  if ((flags & MAP_32BIT) !== 0) return findGap(mm, task, length, 0x40000000, 0x80000000, PAGE_SIZE)
+  const low = (flags & MAP_32BIT) !== 0
   const addr = pageFloor(Math.max(hint, hint === 0 ? 0 : mm.platform.minAddr))
   if (
     addr !== 0 &&
+    (!low || addr + length <= LOW_END) &&
     usable(mm, addr, addr + length) &&
     mm.vmas.firstIn(addr, addr + length) === undefined
   ) {
     if (mm.pending.conflict(task, addr, addr + length) === undefined) return addr
   }
+  if (low) return findGap(mm, task, length, LOW_START, LOW_END, PAGE_SIZE)
   const align = anonymous && length % HUGE_PAGE === 0 ? HUGE_PAGE : PAGE_SIZE
   const found = findGap(mm, task, length, 0, mm.mmapBase, align)
   if (found >= 0) return found

@@ -44,6 +44,17 @@ static int make_pages(const char *path, int n) {
   return fd;
 }
 
+TEST(low_memory_takes_hints) {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT;
+  // As SBCL does, which cannot do without this place.
+  char *wanted = (char *)0x50000000;
+  EXPECT_EQ(mmap(wanted, 4096, PROT_READ, flags, -1, 0), wanted);
+  char *other = mmap(wanted, 4096, PROT_READ, flags, -1, 0);
+  EXPECT_EQ(other != wanted && (uintptr_t)other < 0x80000000, 1);
+  other = mmap((char *)0x7000000000, 4096, PROT_READ, flags, -1, 0);
+  EXPECT_EQ((uintptr_t)other < 0x80000000, 1);
+}
+
 TEST(anonymous_memory_is_zero_and_writable) {
   char *at = map_pages(16, RW);
   for (int i = 0; i < 16 * PAGE; i++) EXPECT_TRUE(at[i] == 0);
