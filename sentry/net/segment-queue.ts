@@ -35,6 +35,9 @@ export class Segment {
   readonly uid: number
   readonly gid: number
   rights: File[] | null = null
+  /** TCP's urgent byte: this segment is it, and has been read out of line when `urgentRead`. */
+  urgent = false
+  urgentRead = false
   /** Bytes charged to the sender. */
   charge = 0
   next: Segment | null = null
@@ -103,6 +106,22 @@ export class SegmentQueue {
     segment.start += n
     this.bytes -= n
     refund(segment, n)
+  }
+
+  /** Make a segment of its own of the last byte; the queue is not empty. */
+  splitLast(): Segment {
+    const last = this.tail!
+    if (last.length === 1) return last
+    last.end--
+    const data = last.data.slice(last.end, last.end + 1)
+    const { pid, uid, gid } = last
+    const single = new Segment(data, last.sender, { pid, uid, gid })
+    single.end = 1
+    single.charge = Math.min(1, last.charge)
+    last.charge -= single.charge
+    last.next = this.tail = single
+    this.count++
+    return single
   }
 
   /** Drop everything, and the files that nobody will receive. */

@@ -28,14 +28,6 @@ static int bound(int type) {
   EXPECT_OK(getsockname(s, (struct sockaddr *)&address, &n));
   return s;
 }
-static int server, client, accepted;
-static void connection(void) {
-  server = bound(SOCK_STREAM);
-  EXPECT_OK(listen(server, 5));
-  client = EXPECT_OK(socket(AF_INET, SOCK_STREAM, 0));
-  EXPECT_OK(connect(client, ADDRESS));
-  accepted = EXPECT_OK(accept(server, NULL, NULL));
-}
 static int events_of(int s, int wanted, int timeout) {
   struct pollfd p = {s, wanted, 0};
   EXPECT_OK(poll(&p, 1, timeout));
@@ -43,28 +35,6 @@ static int events_of(int s, int wanted, int timeout) {
 }
 static void set(int s, int level, int name, int value) {
   EXPECT_OK(setsockopt(s, level, name, &value, sizeof value));
-}
-
-TEST(urgent_data) {
-  char buffer[8];
-  int mark;
-  connection();
-  EXPECT_EQ(send(client, "abX", 3, MSG_OOB), 3);
-  EXPECT_TRUE(events_of(accepted, POLLPRI, 5000) & POLLPRI);
-  EXPECT_EQ(recv(accepted, buffer, 1, MSG_OOB), 1);
-  EXPECT_EQ(buffer[0], 'X');
-  EXPECT_ERRNO(recv(accepted, buffer, 1, MSG_OOB), EINVAL);
-  EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 2);
-  EXPECT_OK(ioctl(accepted, SIOCATMARK, &mark));
-  EXPECT_EQ(mark, 1);
-  set(accepted, SOL_SOCKET, SO_OOBINLINE, 1);
-  // A byte that was taken out of line comes again; reading stops before the next mark.
-  EXPECT_EQ(send(client, "Y", 1, MSG_OOB), 1);
-  EXPECT_TRUE(events_of(accepted, POLLPRI, 5000) & POLLPRI);
-  EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 1);
-  EXPECT_EQ(buffer[0], 'X');
-  EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 1);
-  EXPECT_EQ(buffer[0], 'Y');
 }
 
 static struct msghdr message;

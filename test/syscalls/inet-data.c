@@ -175,6 +175,42 @@ TEST(flags_of_receiving) {
   EXPECT_EQ(recv(accepted, buffer, 0, 0), 0);
 }
 
+TEST(urgent_data) {
+  char buffer[8];
+  int mark;
+  connection();
+  EXPECT_EQ(send(client, "abX", 3, MSG_OOB), 3);
+  EXPECT_TRUE(events_of(accepted, POLLPRI, 5000) & POLLPRI);
+  EXPECT_EQ(recv(accepted, buffer, 1, MSG_OOB), 1);
+  EXPECT_EQ(buffer[0], 'X');
+  EXPECT_ERRNO(recv(accepted, buffer, 1, MSG_OOB), EINVAL);
+  EXPECT_OK(ioctl(accepted, FIONREAD, &mark));
+  EXPECT_EQ(mark, 2);
+  EXPECT_OK(ioctl(accepted, SIOCATMARK, &mark));
+  EXPECT_EQ(mark, 0);
+  EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 2);
+  EXPECT_EQ(events_of(accepted, POLLIN | POLLPRI, 0), 0);
+  EXPECT_OK(ioctl(accepted, SIOCATMARK, &mark));
+  EXPECT_EQ(mark, 1);
+  EXPECT_OK(setsockopt(accepted, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)));
+  // A byte that was taken out of line comes again; reading stops before the next mark.
+  EXPECT_EQ(send(client, "Y", 1, MSG_OOB), 1);
+  EXPECT_TRUE(events_of(accepted, POLLPRI, 5000) & POLLPRI);
+  EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 1);
+  EXPECT_EQ(buffer[0], 'X');
+  EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 1);
+  EXPECT_EQ(buffer[0], 'Y');
+  // Between two pieces: passed over, unless a read has fetched it before.
+  set_timeout(accepted, SO_RCVTIMEO, 5000);
+  EXPECT_OK(setsockopt(accepted, SOL_SOCKET, SO_OOBINLINE, &(int){0}, sizeof(int)));
+  EXPECT_EQ(send(client, "12", 2, MSG_OOB), 2);
+  EXPECT_EQ(send(client, "34", 2, 0), 2);
+  EXPECT_EQ(recv(accepted, buffer, 3, MSG_WAITALL), 1);
+  EXPECT_EQ(recv(accepted, buffer, 2, MSG_WAITALL), 2);
+  EXPECT_MEM(buffer, "34", 2);
+  EXPECT_ERRNO(recv(accepted, buffer, 1, MSG_OOB), EINVAL);
+}
+
 TEST(a_peer_that_is_gone) {
   char buffer[64];
   connection();

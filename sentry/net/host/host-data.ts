@@ -3,6 +3,7 @@
 
 import {
   poll as hostPoll,
+  socketNumber,
   socketReceive,
   socketReceiveMessage,
   socketSend,
@@ -38,6 +39,7 @@ import {
   POLLRDNORM,
   POLLWRNORM,
   SIGPIPE,
+  SIOCATMARK,
   SOCK_STREAM,
 } from '../../../syscall-table/flags.ts'
 import { sendSignal } from '../../kernel/signal-send.ts'
@@ -153,6 +155,8 @@ function receiveStream(socket: HostSocket, task: Task, message: Message): number
     else if (io.put(bounce, 0, n) < n) return io.finish(-EFAULT)
     if (peek) return waitAll && n < want ? morePeeked(socket, message, n) : io.done
     if (io.remaining === 0 || (n < want && !waitAll)) return io.done
+    // An urgent byte ends the wait for all.
+    if (n < want && socketNumber(socket.hostFd, SIOCATMARK) === 1) return io.done
   }
 }
 

@@ -1,13 +1,6 @@
 // Data of TCP connections: tcp_sendmsg_locked and tcp_recvmsg_locked in net/ipv4/tcp.c.
 
-import {
-  EAGAIN,
-  EFAULT,
-  EINVAL,
-  ENOTCONN,
-  EOPNOTSUPP,
-  EPIPE,
-} from '../../../syscall-table/errno.ts'
+import { EAGAIN, EFAULT, EINVAL, ENOTCONN, EPIPE } from '../../../syscall-table/errno.ts'
 import {
   MSG_NOSIGNAL,
   MSG_OOB,
@@ -15,8 +8,10 @@ import {
   MSG_TRUNC,
   MSG_WAITALL,
   POLLIN,
+  POLLPRI,
   POLLRDNORM,
   SIGPIPE,
+  SO_OOBINLINE,
 } from '../../../syscall-table/flags.ts'
 import { sendSignal } from '../../kernel/signal-send.ts'
 import type { Task } from '../../kernel/task.ts'
@@ -32,7 +27,6 @@ const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 }
 /** Send on a connection; see `Socket.send`. An address is ignored, as on Linux. */
 export function sendTcp(socket: TcpSocket, task: Task, message: Message): number {
   const { io } = message
-  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
   if (message.resumable && task.restart.done > 0) io.skip(task.restart.done)
   if (socket.connecting) return park(task, message)
   do {
@@ -50,6 +44,7 @@ export function sendTcp(socket: TcpSocket, task: Task, message: Message): number
     if (room <= 0) return park(task, message)
     const n = append(socket, peer, message, room)
     if (n < 0) return io.finish(n)
+    if ((message.flags & MSG_OOB) !== 0 && io.remaining === 0) markUrgent(peer)
     peer.queue.wake(POLLIN | POLLRDNORM)
   } while (io.remaining > 0)
   return io.done
@@ -70,12 +65,39 @@ function broken(socket: TcpSocket, task: Task, message: Message): number {
   return n
 }
 
+/**
+ * The last byte that has come is urgent, in place of an earlier one, which becomes a byte as any other.
+ * LIMIT: the owner of the socket gets no SIGURG.
+ */
+function markUrgent(peer: TcpSocket): void {
+  const { incoming } = peer
+  if (peer.urgent !== null) peer.urgent.urgent = false
+  peer.urgent = incoming.splitLast()
+  peer.urgent.urgent = true
+  peer.queue.wake(POLLPRI)
+}
+
+/** recv(2) with MSG_OOB: tcp_recv_urg. */
+function receiveUrgent(socket: TcpSocket, message: Message): number {
+  const { urgent } = socket
+  const { io, flags } = message
+  if (socket.options.get(SO_OOBINLINE) || urgent === null || urgent.urgentRead) return -EINVAL
+  if (io.remaining === 0) {
+    message.outFlags |= MSG_TRUNC
+    return 0
+  }
+  if (io.put(urgent.data, urgent.start, 1) < 1) return -EFAULT
+  if ((flags & MSG_PEEK) === 0) urgent.urgentRead = true
+  message.outFlags |= MSG_OOB
+  return 1
+}
+
 /** Put what fits behind the peer's last segment or into a new one. Returns bytes moved or -EFAULT. */
 function append(socket: TcpSocket, peer: TcpSocket, message: Message, room: number): number {
   const { io } = message
   const { incoming } = peer
   const { tail } = incoming
-  if (tail !== null && tail.end < tail.data.length) {
+  if (tail !== null && !tail.urgent && tail.end < tail.data.length) {
     const want = Math.min(room, io.remaining, tail.data.length - tail.end)
     const n = io.take(tail.data, tail.end, want)
     if (n <= 0) return -EFAULT
@@ -100,7 +122,7 @@ function append(socket: TcpSocket, peer: TcpSocket, message: Message, room: numb
 export function receiveTcp(socket: TcpSocket, task: Task, message: Message): number {
   const { io, flags } = message
   if (socket.listening) return -ENOTCONN
-  if ((flags & MSG_OOB) !== 0) return -EINVAL
+  if ((flags & MSG_OOB) !== 0) return receiveUrgent(socket, message)
   if ((flags & MSG_PEEK) !== 0) return peek(socket, message)
   const { incoming } = socket
   if (message.resumable && task.restart.done > 0) io.skip(task.restart.done)
@@ -114,6 +136,14 @@ export function receiveTcp(socket: TcpSocket, task: Task, message: Message): num
       const n = atEnd(socket)
       if (n !== -EAGAIN) return io.finish(n)
       return park(task, message)
+    }
+    // Reading stops before the urgent byte, and then passes over it unless it is wanted in line.
+    if (segment.urgent && io.done > 0) break
+    const skipped = segment.urgent && !socket.options.get(SO_OOBINLINE)
+    if (segment.urgent) socket.urgent = null
+    if (skipped) {
+      incoming.shift()
+      continue
     }
     const want = Math.min(io.remaining, segment.length)
     if (want === 0) break
@@ -144,8 +174,10 @@ function atEnd(socket: TcpSocket): number {
 function peek(socket: TcpSocket, message: Message): number {
   const { io } = message
   let segment = socket.incoming.head
+  if (segment?.urgent && !socket.options.get(SO_OOBINLINE)) segment = segment.next
   if (segment === null) return atEnd(socket)
   for (; segment !== null && io.remaining > 0; segment = segment.next) {
+    if (segment.urgent && io.done > 0) break
     const want = Math.min(io.remaining, segment.length)
     const n = take(message, segment, want)
     if (n <= 0) return io.finish(-EFAULT)

@@ -21,10 +21,13 @@ import {
   IPPROTO_TCP,
   POLLERR,
   POLLHUP,
+  POLLPRI,
   POLLRDHUP,
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
+  SIOCATMARK,
+  SO_OOBINLINE,
   SO_REUSEPORT,
   SOCK_STREAM,
   SOL_TCP,
@@ -41,6 +44,7 @@ import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import type { Message } from '../message.ts'
+import type { Segment } from '../segment-queue.ts'
 import type { Socket } from '../socket.ts'
 import {
   ANY4,
@@ -238,6 +242,7 @@ export class TcpSocket extends InetSocket {
     this.#undecided = this.finished = this.noReceive = this.noSend = false
     this.error = 0
     this.incoming.clear()
+    this.urgent = null
     this.#resetAddress()
     this.queue.wake(ANY_CHANGE)
     return 0
@@ -299,6 +304,16 @@ export class TcpSocket extends InetSocket {
     return 0
   }
 
+  /** The urgent byte among what has come; null when reading has passed it. */
+  urgent: Segment | null = null
+
+  /** Whether there is more than an urgent byte out of line. */
+  get #readableBytes(): boolean {
+    const { head } = this.incoming
+    if (head === null) return false
+    return head !== this.urgent || head.next !== null || this.options.get(SO_OOBINLINE) === 1
+  }
+
   /** The peer has sent its FIN. */
   finish(): void {
     this.finished = this.noReceive = true
@@ -319,8 +334,21 @@ export class TcpSocket extends InetSocket {
     return writeAddress(this.family, this.peerIp, this.peerPort, into)
   }
 
+  /** Up to the urgent byte: what one read gives. */
   override unread(): number {
-    return this.state === LISTENING ? -EINVAL : this.incoming.bytes
+    if (this.state === LISTENING) return -EINVAL
+    if (this.urgent === null || this.options.get(SO_OOBINLINE)) return this.incoming.bytes
+    let bytes = 0
+    for (let s = this.incoming.head; s !== null && s !== this.urgent; s = s.next) bytes += s.length
+    return bytes > 0 ? bytes : this.incoming.bytes - 1
+  }
+
+  override ioctl(file: File, task: Task, request: number, arg: number): number {
+    if (request !== SIOCATMARK) return super.ioctl(file, task, request, arg)
+    const { scratch, scratchView } = task.kernel
+    const atMark = this.urgent !== null && this.incoming.head === this.urgent
+    scratchView.setInt32(0, atMark ? 1 : 0, true)
+    return task.mm.copyResult(task, arg, scratch, 0, 4)
   }
 
   /** Bytes beyond the receiver's window: Linux counts what is not acknowledged. */
@@ -364,7 +392,8 @@ export class TcpSocket extends InetSocket {
     if (this.noReceive) events |= READABLE | POLLRDHUP
     if (this.error !== 0) events |= POLLERR
     if (this.state === CONNECTING) return events
-    if (this.incoming.head !== null) events |= READABLE
+    if (this.#readableBytes) events |= READABLE
+    if (this.urgent !== null && !this.urgent.urgentRead) events |= POLLPRI
     if (this.noSend || this.mayWrite) events |= WRITABLE
     return events
   }
@@ -376,6 +405,7 @@ export class TcpSocket extends InetSocket {
     this.state = CLOSED
     this.unbind()
     this.incoming.clear()
+    this.urgent = null
   }
 
   /** End what this socket takes part in; `abort` sends a RST rather than a FIN. */
@@ -398,6 +428,7 @@ export class TcpSocket extends InetSocket {
     this.peer?.reset(ECONNRESET)
     this.unbind()
     this.incoming.clear()
+    this.urgent = null
   }
 }
 
