@@ -24,6 +24,7 @@ const PACKAGES =
   )
 /** Packages of the machine itself. */
 const NEEDS: Record<string, string> = {
+  bubblewrap: '/usr/bin/bwrap',
   debootstrap: '/usr/sbin/debootstrap',
   'busybox-static': '/bin/busybox',
   runc: '/usr/sbin/runc',

@@ -23,10 +23,13 @@ export class UtsNamespace extends Namespace {
 /** Sockets, ports and interfaces: what they keep is found by this object. */
 export class NetNamespace extends Namespace {
   readonly kernel: Kernel
+  /** Somebody has given lo its address; in the sandbox's own it has one from the start. */
+  loopbackNamed: boolean
 
   constructor(kernel: Kernel, owner: UserNamespace, ino = newNamespaceIno()) {
     super('net', ino, owner)
     this.kernel = kernel
+    this.loopbackNamed = ino === INITIAL_INO.net
   }
 }
 

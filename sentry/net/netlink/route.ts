@@ -1,7 +1,14 @@
 // NETLINK_ROUTE where the loopback interface is all there is: rtnetlink(7), net/core/rtnetlink.c. Everything can be
 // asked, in Linux's terms; nothing can be changed.
 
-import { EINVAL, ENETUNREACH, ENODEV, EOPNOTSUPP, EPERM } from '../../../syscall-table/errno.ts'
+import {
+  EEXIST,
+  EINVAL,
+  ENETUNREACH,
+  ENODEV,
+  EOPNOTSUPP,
+  EPERM,
+} from '../../../syscall-table/errno.ts'
 import {
   AF_INET,
   AF_INET6,
@@ -57,6 +64,8 @@ const TYPE_BROADCAST = 3
 const IP4 = { loopback: Uint8Array.of(127, 0, 0, 1) }
 const IP6_LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
+const NLM_F_EXCL = 0x200
+
 const writer = new MessageWriter()
 
 /** Answer one request. */
@@ -88,6 +97,7 @@ export function handleRoute(socket: NetlinkSocket, task: Task, request: Request)
 function change(task: Task, request: Request): number {
   if (!task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)) return -EPERM
   const { type, bytes, view } = request
+  if (type === RTM_NEWADDR) return addAddress(task, request)
   if ((type !== RTM_NEWLINK && type !== RTM_SETLINK) || bytes.length < HEADER_SIZE + 16)
     return -EOPNOTSUPP
   const named = attributeOf(request, HEADER_SIZE + 16, 3)
@@ -96,6 +106,26 @@ function change(task: Task, request: Request): number {
   const flags = view.getUint32(HEADER_SIZE + 8, true)
   const changed = view.getUint32(HEADER_SIZE + 12, true)
   return ((flags ^ LO_FLAGS) & changed) === 0 ? 0 : -EOPNOTSUPP
+}
+
+/**
+ * The addresses of lo are there from the start, where on Linux the first program of a network namespace gives it one:
+ * that program is told that it did.
+ */
+function addAddress({ nsproxy }: Task, request: Request): number {
+  const { bytes, view, flags } = request
+  if (bytes.length < HEADER_SIZE + 8) return -EINVAL
+  const family = bytes[HEADER_SIZE]
+  const bits = bytes[HEADER_SIZE + 1]
+  const address =
+    attributeOf(request, HEADER_SIZE + 8, 2) ?? attributeOf(request, HEADER_SIZE + 8, 1)
+  const known = family === AF_INET ? IP4.loopback : IP6_LOOPBACK
+  if (view.getUint32(HEADER_SIZE + 4, true) !== LO || address === undefined) return -EOPNOTSUPP
+  if (bits !== (family === AF_INET ? 8 : 128) || !known.every((byte, i) => address[i] === byte))
+    return -EOPNOTSUPP
+  const first = !nsproxy.net.loopbackNamed
+  nsproxy.net.loopbackNamed = true
+  return first || (flags & NLM_F_EXCL) === 0 ? 0 : -EEXIST
 }
 
 function isLo(name: Uint8Array): boolean {
