@@ -2,9 +2,10 @@
 // pass on Linux first, in a network namespace of their own.
 
 import { spawn } from 'node:child_process'
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ALL_CAPABILITIES } from '../runsc/capabilities.ts'
 import {
   type Config,
   cache,
@@ -18,6 +19,7 @@ import {
   temporary,
   writeBundle,
 } from './run.ts'
+import { descendants } from './tracing.ts'
 
 const FOLDERS = ['test/network', 'test/syscalls']
 const SHARED = ['inet.c', 'inet-data.c', 'inet-packets.c', 'netlink.c']
@@ -103,6 +105,60 @@ describe.skipIf(!possible).each(programs)('%s/%s', (folder, file) => {
   it.skipIf(folder === 'test/network')('with --network=none and ping', { timeout: 200_000 }, () => {
     const flags = ['--network=none']
     expect(failures(inSandbox([build(folder, file)], { flags, change: withPing }))).toEqual([])
+  })
+})
+
+describe.skipIf(!possible)('the processes of a sandbox with sockets of the host', () => {
+  /** What each thread may do, and the descriptors of each process, while a program sleeps. */
+  async function inspect(): Promise<{ capabilities: string[][]; descriptors: string[][] }> {
+    const id = `network-${process.pid}-${count++}`
+    const bundle = join(box.path, id)
+    writeBundle(bundle, '/', ['sh', '-c', 'echo ready; sleep 60'], config => {
+      config.root.readonly = true
+      const all = [...ALL_CAPABILITIES]
+      config.process.capabilities = { bounding: all, effective: all, permitted: all }
+    })
+    const flags = [`--root=${join(box.path, 'state')}`, '--network=host', 'run', '--bundle']
+    const child = spawn(runsc, [...flags, bundle, id], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await new Promise(done => child.stdout.once('data', done))
+    const of = (kind: RegExp) =>
+      descendants(child.pid!).filter(pid =>
+        kind.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1')),
+      )
+    const [sentry] = of(/load\.cjs\0sentry/).filter(
+      pid => !readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('--filter'),
+    )
+    const threads = (pid: number) =>
+      readdirSync(`/proc/${pid}/task`)
+        .map(Number)
+        .sort((a, b) => a - b)
+        .map(tid => readFileSync(`/proc/${pid}/task/${tid}/status`, 'latin1'))
+        .map(status => /^CapEff:\s+(\S+)/m.exec(status)![1]!)
+    const stubs = descendants(sentry!)
+    const descriptors = (pid: number) =>
+      readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))
+    const found = {
+      capabilities: [threads(sentry!), stubs.flatMap(threads)],
+      descriptors: [descriptors(sentry!), stubs.flatMap(descriptors)],
+    }
+    child.kill('SIGKILL')
+    await new Promise(done => child.on('exit', done))
+    return found
+  }
+
+  it('have two capabilities, in the kernel thread alone, and no file but tables', {
+    timeout: 60_000,
+  }, async () => {
+    const { capabilities, descriptors } = await inspect()
+    const [[kernel, ...others], stubs] = capabilities as [[string, ...string[]], string[]]
+    // NET_BIND_SERVICE and NET_RAW, of all that the container has.
+    expect(Number.parseInt(kernel, 16)).toBe(2 ** 10 + 2 ** 13)
+    expect(others.length).toBeGreaterThan(0)
+    for (const set of [...others, ...stubs]) expect(set).toMatch(/^0+$/)
+    expect(descriptors[1]).toEqual([])
+    const known =
+      /^(anon_inode:.+|socket:\S+|pipe:\S+|\/memfd:.*|\/dev\/null|\/1\/net\/\w+|\/(usr|lib|lib64|bin|etc)\/.*)$/
+    for (const target of descriptors[0]!) expect(target).toMatch(known)
   })
 })
 
