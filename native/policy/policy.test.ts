@@ -119,6 +119,25 @@ describe('stub', () => {
     }
   })
 
+  test('the newer futex calls with flags that concern the word only', () => {
+    for (const flags of [0x2, 0x82]) {
+      expect(program('futex_wake', [0, -1, 1, flags])).toBe('allow')
+      expect(program('futex_wait', [0, 0, -1, flags])).toBe('allow')
+    }
+    for (const flags of [0x4, 0x100, 0x80000002]) {
+      expect(program('futex_wake', [0, -1, 1, flags])).toBe('trap')
+      expect(program('futex_wait', [0, 0, -1, flags])).toBe('trap')
+    }
+    for (const [name, at] of [
+      ['futex_waitv', 2],
+      ['futex_requeue', 1],
+    ] as const) {
+      const call = (flags: number): Args => [0, 0, 0, 0].map((_, i) => (i === at ? flags : 0))
+      expect(program(name, call(0))).toBe('allow')
+      expect(program(name, call(1))).toBe('trap')
+    }
+  })
+
   test('program code keeps what concerns only itself', () => {
     expect(program('madvise', [0, 4096, 4])).toBe('allow')
     expect(program('madvise', [0, 4096, 18])).toBe('trap')

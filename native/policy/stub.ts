@@ -51,6 +51,9 @@ const FUTEX_OPS = [0, 1, 3, 4, 5, 9, 10]
 /** All bits but FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME. */
 const FUTEX_COMMAND = 0xfffffe7f
 
+/** FUTEX2_SIZE_U32 and FUTEX2_PRIVATE. Not those that choose a memory node. */
+const FUTEX2_FLAGS = 0x2 | 0x80
+
 const ARCH_SET_GS = 0x1001
 const ARCH_SET_FS = 0x1002
 const ARCH_GET_FS = 0x1003
@@ -88,6 +91,10 @@ const stubRules: Rules = {
 /** Self-affecting calls that a trace of system calls can do without, or that threads cannot work without. */
 export const programBase: Rules = {
   futex: futexRules,
+  futex_waitv: allowedFor(2, [0]),
+  futex_wake: allowedIf(onlyBits(3, FUTEX2_FLAGS)),
+  futex_wait: allowedIf(onlyBits(3, FUTEX2_FLAGS)),
+  futex_requeue: allowedFor(1, [0]),
   rseq: allowed,
   arch_prctl: allowedFor(0, [ARCH_SET_FS, ARCH_GET_FS]),
   membarrier: allowedFor(0, MEMBARRIER),

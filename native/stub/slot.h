@@ -35,6 +35,8 @@
 // The calls that the filter may let the program make on the host (native/policy/stub.ts): never rewritten.
 #define STUB_IS_NATIVE(nr)                                                                             \
   ((nr) == 202 /* futex */ || (nr) == 334 /* rseq */ || (nr) == 158 /* arch_prctl */ ||                \
+   (nr) == 449 /* futex_waitv */ || (nr) == 454 /* futex_wake */ || (nr) == 455 /* futex_wait */ ||     \
+   (nr) == 456 /* futex_requeue */ ||                                                                   \
    (nr) == 324 /* membarrier */ || (nr) == 24 /* sched_yield */ || (nr) == 96 /* gettimeofday */ ||     \
    (nr) == 201 /* time */ || (nr) == 309 /* getcpu */ || (nr) == 27 /* mincore */ ||                   \
    (nr) == 28 /* madvise */ || (nr) == 228 /* clock_gettime */ || (nr) == 229 /* clock_getres */)

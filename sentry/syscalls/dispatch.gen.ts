@@ -63,7 +63,10 @@ import {
 } from './file.ts'
 import {
   sys_futex,
+  sys_futex_requeue,
+  sys_futex_wait,
   sys_futex_waitv,
+  sys_futex_wake,
   sys_get_robust_list,
   sys_set_robust_list,
 } from './futex.ts'
@@ -2033,6 +2036,24 @@ function call_fchmodat2(task: Task): number {
   return sys_fchmodat2(task, s[0]!, a[3]! * TWO32 + a[2]!, a[4]!, s[6]!)
 }
 
+function call_futex_wake(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_futex_wake(task, a[1]! * TWO32 + a[0]!, a[2]!, a[3]!, s[4]!, s[6]!)
+}
+
+function call_futex_wait(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_futex_wait(task, a[1]! * TWO32 + a[0]!, a[2]!, a[3]!, a[4]!, a[5]!, s[6]!, a[9]! * TWO32 + a[8]!, s[10]!)
+}
+
+function call_futex_requeue(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_futex_requeue(task, a[1]! * TWO32 + a[0]!, a[2]!, s[4]!, s[6]!)
+}
+
 /** Decoder and caller of each handler, by number. A number past the end is -ENOSYS. */
 export const dispatch: ((task: Task) => number)[] = [
   call_read, // 0 read
@@ -2489,9 +2510,9 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 451 cachestat
   call_fchmodat2, // 452 fchmodat2
   notSupported, // 453 map_shadow_stack
-  notSupported, // 454 futex_wake
-  notSupported, // 455 futex_wait
-  notSupported, // 456 futex_requeue
+  call_futex_wake, // 454 futex_wake
+  call_futex_wait, // 455 futex_wait
+  call_futex_requeue, // 456 futex_requeue
   notSupported, // 457 statmount
   notSupported, // 458 listmount
   notSupported, // 459 lsm_get_self_attr

@@ -21,16 +21,57 @@ export function sys_futex(
   return -ENOSYS
 }
 
-/** futex_waitv(2): as before Linux 5.16; callers fall back to futex(2). */
+/** What the flags of futex_wake(2) and futex_wait(2) may say: FUTEX2_SIZE_U32, FUTEX2_PRIVATE. */
+const FUTEX2_FLAGS = 0x2 | 0x80
+
+/** futex_waitv(2): the host does it, except where flags are set, or a filter of the program's own looks at it. */
 export function sys_futex_waitv(
   _task: Task,
   _waiters: number,
   _count: number,
-  _flags: number,
+  flags: number,
   _timeout: number,
   _clock: number,
 ): number {
-  return -ENOSYS
+  return flags === 0 ? -ENOSYS : -EINVAL
+}
+
+/** futex_wake(2): as futex_waitv. */
+export function sys_futex_wake(
+  _task: Task,
+  _uaddr: number,
+  _maskLo: number,
+  _maskHi: number,
+  _count: number,
+  flags: number,
+): number {
+  return (flags & ~FUTEX2_FLAGS) === 0 ? -ENOSYS : -EINVAL
+}
+
+/** futex_wait(2): as futex_waitv. */
+export function sys_futex_wait(
+  _task: Task,
+  _uaddr: number,
+  _valueLo: number,
+  _valueHi: number,
+  _maskLo: number,
+  _maskHi: number,
+  flags: number,
+  _timeout: number,
+  _clock: number,
+): number {
+  return (flags & ~FUTEX2_FLAGS) === 0 ? -ENOSYS : -EINVAL
+}
+
+/** futex_requeue(2): as futex_waitv. */
+export function sys_futex_requeue(
+  _task: Task,
+  _waiters: number,
+  flags: number,
+  _wake: number,
+  _requeue: number,
+): number {
+  return flags === 0 ? -ENOSYS : -EINVAL
 }
 
 /** set_robust_list(2), where the platform does not leave it to the host. */

@@ -1,7 +1,6 @@
 // Futexes and robust lists. FUTEX_WAIT with a timeout is ERESTART_RESTARTBLOCK in Linux; that is the handler's choice.
 
 import { addr, bits64, flags, hex, inArray, inp, int, outLongs, pid, size, uint } from '../args.ts'
-import { ENOSYS } from '../errno.ts'
 import { inArea } from '../row.ts'
 
 export const futexCalls = inArea('futex', {
@@ -26,7 +25,7 @@ export const futexCalls = inArea('futex', {
   futex_wake: {
     nr: 454,
     args: { uaddr: addr, mask: bits64, nr: int, flags: flags('FUTEX2') },
-    todo: ENOSYS,
+    note: 'on the host, from Linux 6.7 on',
   },
   futex_wait: {
     nr: 455,
@@ -38,11 +37,11 @@ export const futexCalls = inArea('futex', {
       timeout: inp('timespec'),
       clockid: flags('CLOCK'),
     },
-    todo: ENOSYS,
+    note: 'on the host, from Linux 6.7 on',
   },
   futex_requeue: {
     nr: 456,
     args: { waiters: addr, flags: hex, nrWake: int, nrRequeue: int },
-    todo: ENOSYS,
+    note: 'on the host, from Linux 6.7 on',
   },
 })
