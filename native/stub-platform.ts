@@ -37,6 +37,7 @@ interface PlatformAddon {
   setFpu(id: number, from: Uint8Array, length: number): number
   cpuTimes(id: number, into: Float64Array): number
   setAffinity(id: number, mask: Uint8Array): number
+  hostPid(id: number): number
   watch(fd: HostFd, events: number): number
   readyFds(fds: Int32Array, events: Int32Array): number
 }
@@ -230,6 +231,10 @@ export class StubPlatform implements Platform {
     max: number,
   ): number {
     return this.#native.readString(thread.id, addr, into, at, max)
+  }
+
+  hostPid(thread: ThreadContext): number {
+    return this.#native.hostPid(thread.id)
   }
 
   setAffinity(thread: ThreadContext, mask: Uint8Array): number {

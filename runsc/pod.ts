@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Shares } from '../sentry/boot/pod.ts'
 import type { ContainerConfig } from '../sentry/config.ts'
 import { sizeGoferSocket } from '../sentry/fs/gofer/client.ts'
-import { closeAll } from './cgroup/container-cgroup.ts'
+import { ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { oomScores } from './cgroup/oom-score.ts'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
@@ -63,6 +63,7 @@ export async function joinPod(
   const link = pair(SOCK_STREAM)
   const [relay, terminal] = openTerminal(options)
   const entrances = options.cgroup?.openEntrances() ?? []
+  const podEntrances = ContainerCgroup.load(store.directory(pod))?.openEntrances() ?? []
   const held = terminal !== null && options.consoleSocket !== undefined ? terminal : null
   const standIn = await startStandIn({
     args: spec.process.args,
@@ -73,10 +74,12 @@ export async function joinPod(
   })
   try {
     await options.namespacesMade?.(standIn.pid)
-    startGofer(options, goferPair[0], attach, { entrances, scores })
-    const message = { command: 'create', config, shares: sharesOf(spec) }
+    // With the pod: the sentry waits for it, and must not when only this container is paused.
+    startGofer(options, goferPair[0], attach, { entrances: podEntrances, scores })
+    const shares = sharesOf(spec)
+    const message = { command: 'create', config, shares, entrances: entrances.length }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
-    await request(options.controlSocket, message, [link[1], goferPair[1], ...streams])
+    await request(options.controlSocket, message, [link[1], goferPair[1], ...streams, ...entrances])
     if (!config.waitForStart)
       await request(options.controlSocket, { command: 'start', container: id })
   } catch (error) {
@@ -85,7 +88,7 @@ export async function joinPod(
   } finally {
     for (const fd of [...attach.map(tree => tree.fd), ...goferPair, ...link]) closeSync(fd)
     if (terminal !== null) closeSync(terminal)
-    closeAll(entrances)
+    closeAll([...entrances, ...podEntrances])
   }
   const sandbox: Sandbox = {
     pid: standIn.pid,

@@ -229,6 +229,9 @@ export interface Platform {
    */
   cpuTimes?(thread: ThreadContext, into: Float64Array): number
 
+  /** The pid of a thread that is the first of its host process, in the sentry's pid namespace; 0 when it is gone. */
+  hostPid?(thread: ThreadContext): number
+
   /** Bind the host thread to CPUs: a bit each, in whole words of 8 bytes. Returns 0 or -errno. */
   setAffinity?(thread: ThreadContext, mask: Uint8Array): number
 

@@ -196,6 +196,12 @@ struct PlatformExports {
     return Num(info.Env(), r);
   }
 
+  // The host process of the thread's, by its first thread; as our pid namespace has it.
+  static Napi::Value JsHostPid(const Napi::CallbackInfo& info) {
+    auto* t = ThreadArg(info);
+    return Num(info.Env(), t ? g_platform->hostTid(t) : 0);
+  }
+
   // (id, mask): the CPUs that the host thread may use, one bit each.
   static Napi::Value JsSetAffinity(const Napi::CallbackInfo& info) {
     auto* t = ThreadArg(info);
@@ -242,6 +248,7 @@ struct PlatformExports {
     set("GetFpu", Napi::Function::New<JsGetFpu>(env));
     set("SetFpu", Napi::Function::New<JsSetFpu>(env));
     set("CpuTimes", Napi::Function::New<JsCpuTimes>(env));
+    set("HostPid", Napi::Function::New<JsHostPid>(env));
     set("SetAffinity", Napi::Function::New<JsSetAffinity>(env));
     set("Watch", Napi::Function::New<JsWatch>(env));
     set("ReadyFds", Napi::Function::New<JsReadyFds>(env));

@@ -1,6 +1,7 @@
 // The commands of the control socket. Each may name its container by `container`, and a process by `pid`, which is
 // the sandbox's own number; without one it means the first process.
 
+import { close } from '../../native/index.ts'
 import { ESRCH, errnoMessage } from '../../syscall-table/errno.ts'
 import { NSIG, SIGKILL } from '../../syscall-table/flags.ts'
 import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from '../control.ts'
@@ -12,6 +13,7 @@ import type { ThreadGroup } from '../kernel/thread-group.ts'
 import { BootError } from './boot-error.ts'
 import type { Container } from './container.ts'
 import { parseContainer } from './container-request.ts'
+import { ENTRANCES_MAX } from './placement.ts'
 import type { Pod } from './pod.ts'
 import { isWhole, parseProcess } from './process-request.ts'
 
@@ -122,14 +124,25 @@ export function containerCommands(pod: Pod): Record<string, ControlCommand> {
   return { ...commands, create: (request, call) => createContainer(pod, request, call) }
 }
 
-/** A further container of a pod. Descriptors: the stand-in's socket, the gofer's, the terminal or the streams. */
+/**
+ * A further container of a pod. Descriptors: the stand-in's socket, the gofer's, the terminal or the streams, and the
+ * files of its cgroup.
+ */
 function createContainer(pod: Pod, request: ControlRequest, call: ControlCall): ControlAnswer {
   const wanted = parseContainer(request)
   if (typeof wanted === 'string') return { error: `create: ${wanted} is missing or wrong` }
   const needed = wanted.config.process.terminal ? 3 : 5
-  if (call.fds.length !== needed) return { error: 'create: descriptors are missing' }
+  const { entrances } = request
+  if (!isWhole(entrances, 0, ENTRANCES_MAX) || call.fds.length !== needed + entrances)
+    return { error: 'create: descriptors are missing' }
+  const cgroups = call.fds.splice(needed)
   return attempt(() => {
-    pod.create(wanted.config, wanted.shares, call.fds)
+    try {
+      pod.create(wanted.config, wanted.shares, call.fds, cgroups)
+    } finally {
+      // Those that it did not come to take.
+      for (const fd of cgroups) close(fd)
+    }
     return {}
   })
 }

@@ -13,6 +13,7 @@ import { MountNamespace } from '../vfs/mount.ts'
 import { assemble, releaseGofer } from './assemble.ts'
 import { BootError } from './boot-error.ts'
 import type { Container } from './container.ts'
+import { Placement } from './placement.ts'
 
 /** Containers of one pod: each costs a gofer. */
 const CONTAINERS_MAX = 256
@@ -30,11 +31,13 @@ export class Pod {
   readonly root: Container
   readonly config: SandboxConfig
   readonly #containers = new Map<string, Container>()
+  readonly #placement: Placement
 
   constructor(root: Container, config: SandboxConfig) {
     this.root = root
     this.config = config
     this.#containers.set(config.id, root)
+    this.#placement = new Placement(root.kernel)
   }
 
   /** The container of that id; without one the first. */
@@ -44,9 +47,9 @@ export class Pod {
 
   /**
    * Make a further container. `fds` are taken over: the stand-in's socket, the gofer's, then the other side of the
-   * terminal or the streams. Throws with one line for people.
+   * terminal or the streams. `entrances` are the files of its cgroup on the host. Throws with one line for people.
    */
-  create(config: ContainerConfig, shares: Shares, fds: HostFd[]): void {
+  create(config: ContainerConfig, shares: Shares, fds: HostFd[], entrances: HostFd[]): void {
     const { kernel, init } = this.root
     if (this.#containers.has(config.id))
       throw new BootError(`container "${config.id}" exists already`)
@@ -55,6 +58,7 @@ export class Pod {
     if (init.exiting) throw new BootError('the pod is at its end')
     this.#checkSeccomp(config)
     const [link, gofer, ...streams] = fds.splice(0)
+    this.#placement.add(config.id, entrances.splice(0))
     try {
       const made = assemble(kernel, config, this.#namespaces(config, shares), {
         gofer: gofer!,
@@ -64,6 +68,7 @@ export class Pod {
       this.#containers.set(config.id, made.container)
       made.container.init.onExit = () => {
         this.#containers.delete(config.id)
+        this.#placement.remove(config.id)
         releaseGofer(kernel, gofer!)
         // In the pod's pid namespace nobody else ends them.
         for (const group of made.container.processes) groupExit(group, SIGKILL)
@@ -72,6 +77,7 @@ export class Pod {
       }
     } catch (error) {
       for (const fd of [gofer!, ...streams]) close(fd)
+      this.#placement.remove(config.id)
       throw error
     }
   }

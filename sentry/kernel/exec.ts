@@ -105,6 +105,7 @@ class ExecStart implements TaskStart, OpsContinuation {
 
   started(task: Task): number {
     const program = this.#program
+    task.kernel.placeProcess?.(task)
     becomeProgram(task, program)
     actForProcess(task.group.tgid)
     task.mm.unref()

@@ -362,6 +362,53 @@ describe.runIf(usable)('cgroups of version 1', () => {
     expect(existsSync(join(box.path, 'state-ours/refused'))).toBe(false)
   })
 
+  it('holds the programs of a further container of a pod, with limits and pauses of their own', () => {
+    const pod = `c${count}`
+    const app = `c${count + 1}`
+    const other = `c${count + 2}`
+    const start = (id: string, path: string) =>
+      expect(ours.detached('run', '-d', '--bundle', path, id)).toMatchObject({
+        status: 0,
+        stderr: '',
+      })
+    count += 3
+    const inPod = (id: string, limit: number, script: string) =>
+      box.bundle(['sh', '-c', script], config => {
+        config.linux.cgroupsPath = `${top}/${id}`
+        config.linux.resources = { memory: { limit: limit << 20, swap: limit << 20 } }
+        config.annotations = {
+          'io.kubernetes.cri.container-type': id === pod ? 'sandbox' : 'container',
+          'io.kubernetes.cri.sandbox-id': pod,
+        }
+      })
+    start(pod, inPod(pod, 400, 'exec sleep 300'))
+    start(app, inPod(app, 96, 'while :; do sleep 0.05; done'))
+    const names = (id: string) =>
+      processes(`${top}/${id}`).map(pid => readFileSync(`/proc/${pid}/comm`, 'latin1').trim())
+    // Its stubs; the sentry is the pod's.
+    expect(names(app).length).toBeGreaterThanOrEqual(2)
+    expect(names(app).some(name => /node|sentry/i.test(name))).toBe(false)
+    const used = () => Number(value('cpuacct', `${top}/${app}`, 'cpuacct.usage'))
+    expect(ours.run('pause', app)).toMatchObject({ status: 0, stderr: '' })
+    // The sentry goes on, and may wake a stub once more on its way into the freezer.
+    execFileSync('sleep', ['0.3'])
+    const before = used()
+    execFileSync('sleep', ['0.3'])
+    expect(used()).toBe(before)
+    expect([status(pod), status(app)]).toEqual(['running', 'paused'])
+    expect(ours.run('resume', app)).toMatchObject({ status: 0, stderr: '' })
+    until('it goes on', () => used() > before)
+    // One container's program is killed for its own limit, and the others stay.
+    start(other, inPod(other, 96, 'eat 300'))
+    until('it is killed', () => status(other) === 'stopped')
+    expect(value('memory', `${top}/${other}`, 'memory.oom_control')).toMatch(/oom_kill [1-9]/)
+    expect([status(pod), status(app)]).toEqual(['running', 'running'])
+    for (const id of [other, app, pod])
+      expect(ours.run('delete', '--force', id)).toMatchObject({ status: 0, stderr: '' })
+    for (const id of [other, app, pod])
+      expect(existsSync(directory('memory', `${top}/${id}`)), id).toBe(false)
+  })
+
   it('can be left out, or be asked of systemd', () => {
     const path = `${top}/ignored`
     const where = bundle(['true'], path, { memory: { limit: 64 << 20 } })
