@@ -1,6 +1,6 @@
 // Copies of mounts and of trees of them: clone_mnt and copy_tree in fs/namespace.c.
 
-import { EINVAL, EPERM } from '../../syscall-table/errno.ts'
+import { EINVAL, ENOSPC, EPERM } from '../../syscall-table/errno.ts'
 import {
   MS_NOATIME,
   MS_NODEV,
@@ -12,7 +12,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import { forgetTree } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
-import { Mount } from './mount.ts'
+import { Mount, mayMakeMounts, mountReleased } from './mount.ts'
 import { notifyUnmounted } from './notify.ts'
 import { endPropagation, follow, sharePropagation } from './propagation.ts'
 
@@ -45,7 +45,7 @@ export function cloneMount(original: Mount, root: Dentry, how: number): Mount {
 
 /**
  * Copy `original`, of which only `root` and what is below is shown, with all that is mounted there. -EINVAL when
- * it must not be copied, -EPERM when that would uncover something.
+ * it must not be copied, -EPERM when that would uncover something, -ENOSPC when there are too many mounts.
  */
 export function copyTree(
   original: Mount,
@@ -54,6 +54,7 @@ export function copyTree(
   copies: Map<Mount, Mount> = new Map(),
 ): Mount | number {
   if (original.unbindable && (how & WITH_UNBINDABLE) === 0) return -EINVAL
+  if (!mayMakeMounts(null, original.tree().length)) return -ENOSPC
   const top = cloneMount(original, root, how)
   // Alone it covers nothing any more.
   top.locked = false
@@ -104,6 +105,7 @@ export function disposeTree(top: Mount): void {
 /** Nothing shows or uses the mount any more. */
 export function releaseMount(mount: Mount): void {
   if (!mount.sb.mounts.delete(mount)) return
+  mountReleased()
   mount.root.opens--
   const { inode } = mount.root
   if (inode !== null && --inode.pins === 0) inode.evict()

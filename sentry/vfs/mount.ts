@@ -7,6 +7,25 @@ import type { FsContext } from './fs-context.ts'
 import type { SuperBlock } from './inode.ts'
 import { walksChanged } from './path-cache.ts'
 
+/** Mounts of one namespace: fs.mount-max would allow 100000; each costs the kernel memory. */
+const MOUNTS_MAX = 10_000
+/** Mounts of all namespaces: copies of namespaces and propagation multiply them. */
+const MOUNTS_TOTAL = 100_000
+
+/** Mounts that have been made and not released. */
+let living = 0
+
+/** One is gone for good. */
+export function mountReleased(): void {
+  living--
+}
+
+/** Whether `count` more mounts may be made, for `namespace` if they are for one. */
+export function mayMakeMounts(namespace: MountNamespace | null, count: number): boolean {
+  if (living + count > MOUNTS_TOTAL) return false
+  return namespace === null || namespace.mounts.size + namespace.expected + count <= MOUNTS_MAX
+}
+
 let lastId = 19
 let lastPeerGroup = 0
 /** Order in which mount namespaces were made: a file of one may only be mounted in a younger one. */
@@ -61,6 +80,7 @@ export class Mount {
     this.root = root
     this.flags = flags
     this.source = source
+    living++
     sb.mounts.add(this)
     root.opens++
     if (root.inode !== null && root.inode.pins++ === 0) root.inode.pinned()
@@ -134,6 +154,8 @@ export class MountNamespace extends Namespace {
   root!: Mount
   /** In the order in which they came, as /proc/mounts lists them. */
   readonly mounts = new Set<Mount>()
+  /** Copies that are on their way here. */
+  expected = 0
   readonly sequence = ++lastSequence
   /** Set by mounting.ts: unmounts everything. */
   onReleased: ((ns: MountNamespace) => void) | null = null

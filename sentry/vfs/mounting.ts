@@ -27,7 +27,14 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { Dentry } from './dentry.ts'
 import type { SuperBlock } from './inode.ts'
-import { isReachable, Mount, type MountNamespace, type Path, topOf } from './mount.ts'
+import {
+  isReachable,
+  Mount,
+  type MountNamespace,
+  mayMakeMounts,
+  type Path,
+  topOf,
+} from './mount.ts'
 import {
   AS_ORIGINAL,
   ATIME_FLAGS,
@@ -55,8 +62,6 @@ export const MOUNT_FLAGS =
   MS_NODIRATIME |
   MS_RELATIME |
   MS_NOSYMFOLLOW
-/** Mounts of one namespace: fs.mount-max would allow 100000; each costs the kernel memory. */
-const MOUNTS_MAX = 10_000
 
 /** The flags of a mount as mount(2) was asked for them: relatime unless another policy is given. */
 export function mountFlags(flags: number): number {
@@ -133,22 +138,17 @@ export function graft(tree: Mount, place: Path): number {
 function attachTree(tree: Mount, at: Path, namespace: MountNamespace): number {
   const mounts = tree.tree()
   const fresh = mounts.filter(mount => mount.namespace !== namespace).length
-  if (namespace.mounts.size + fresh > MOUNTS_MAX) return -ENOSPC
-  const shared = at.mount.peers !== null
+  if (!mayMakeMounts(namespace, fresh)) return -ENOSPC
   let arrivals: Arrival[] = []
-  if (shared) {
+  if (at.mount.peers !== null) {
     const before = mounts.filter(mount => mount.peers === null)
     for (const mount of mounts) makeShared(mount)
-    arrivals = arrivalsOf(tree, at.mount, at.dentry)
-    if (
-      arrivals.some(
-        ({ at: { mount } }) => mount.namespace!.mounts.size + mounts.length > MOUNTS_MAX,
-      )
-    ) {
-      for (const arrival of arrivals) disposeTree(arrival.tree)
+    const found = arrivalsOf(tree, at.mount, at.dentry)
+    if (typeof found === 'number') {
       for (const mount of before) endPropagation(mount)
-      return -ENOSPC
+      return found
     }
+    arrivals = found
   }
   tree.detach()
   tree.floating = false

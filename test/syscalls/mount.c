@@ -430,3 +430,16 @@ TEST(other_namespaces_mounts_are_out_of_reach) {
     EXPECT_OK(mount(NULL, path, NULL, MS_PRIVATE, NULL));
   });
 }
+
+TEST(mounts_that_multiply_come_to_an_end) {
+  begin();
+  dir("a");
+  EXPECT_OK(mount("a", "a", "tmpfs", 0, NULL));
+  dir("a/m");
+  EXPECT_OK(mount(NULL, "a", NULL, MS_SHARED, NULL));
+  int made = 0;
+  while (mount("a", "a/m", NULL, MS_BIND | MS_REC, NULL) == 0) EXPECT_LT(++made, 64);
+  EXPECT_EQ(errno, ENOSPC);
+  EXPECT_OK(umount2("a", MNT_DETACH));
+  EXPECT_OK(mount("a", "a", "tmpfs", 0, NULL));
+}
