@@ -39,7 +39,7 @@ import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
 import { leaveProcessGroup } from './pid.ts'
 import type { Pid } from './pid-namespace.ts'
 import { installPidfd } from './pidfd.ts'
-import { forgetClone, traceClone, traceVfork } from './ptrace.ts'
+import { forgetClone, traceClone, traceVfork, traceVforkDone } from './ptrace.ts'
 import { inheritSeccomp } from './seccomp-filter.ts'
 import { DEAD, type OpsFailure, Task, type TaskStart } from './task.ts'
 import { ThreadGroup } from './thread-group.ts'
@@ -185,6 +185,7 @@ function newGroup(task: Task, args: CloneArgs, pid: Pid): ThreadGroup {
 
 function inherit(task: Task, child: Task, flags: number): void {
   child.comm = task.comm
+  child.fsBase = task.fsBase
   child.personality = task.personality
   child.gsBase = task.gsBase
   child.timerSlackNs = task.timerSlackNs
@@ -226,6 +227,7 @@ function start(task: Task, child: Task, args: CloneArgs): number {
   const ops = platform.ops(task.thread)
   const clearTid = (flags & CLONE_CHILD_CLEARTID) !== 0 ? args.childTid : 0
   const tls = (flags & CLONE_SETTLS) !== 0 ? args.tls : 0
+  if ((flags & CLONE_SETTLS) !== 0) child.fsBase = tls
   const setTid = (flags & CLONE_CHILD_SETTID) !== 0 ? args.childTid : 0
   if ((flags & CLONE_VM) !== 0) {
     ops.cloneThread(child.thread, (flags & CLONE_THREAD) !== 0, clearTid, tls)
@@ -358,6 +360,7 @@ export function resumeVfork(task: Task): number {
   if (!(wait instanceof VforkWait)) return 0
   if (wait.child.vforkParent === task) return task.block(null, 0)
   task.unsignalable = false
+  traceVforkDone(task, wait.child)
   return wait.childTid
 }
 

@@ -29,6 +29,7 @@ export function becomeProgram(task: Task, program: Program): void {
   const { group, signals } = task
   releaseVfork(task)
   task.robustList = 0
+  task.fsBase = 0
   task.gsBase = 0
   task.clearChildTid = 0
   if (task.files.shared) {

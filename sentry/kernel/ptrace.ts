@@ -14,6 +14,7 @@ import {
   PTRACE_EVENT_FORK,
   PTRACE_EVENT_STOP,
   PTRACE_EVENT_VFORK,
+  PTRACE_EVENT_VFORK_DONE,
   PTRACE_O_EXITKILL,
   PTRACE_O_TRACECLONE,
   PTRACE_O_TRACEEXEC,
@@ -21,6 +22,7 @@ import {
   PTRACE_O_TRACEFORK,
   PTRACE_O_TRACESYSGOOD,
   PTRACE_O_TRACEVFORK,
+  PTRACE_O_TRACEVFORKDONE,
   PTRACE_SINGLESTEP,
   PTRACE_SYSCALL,
   SA_NOCLDSTOP,
@@ -114,6 +116,9 @@ export class Tracee {
       if (reg < 0) words[i * 2] = FIXED[i] ?? 0
       else words.set(regs.subarray(reg * 2, reg * 2 + 2), i * 2)
     }
+    const { fsBase, gsBase } = this.task
+    setWord(words, FS_BASE, fsBase)
+    setWord(words, GS_BASE, gsBase)
     const inCall = this.kind === AT_ENTRY || this.task.syscallNr >= 0
     const nr = this.kind === AT_ENTRY ? this.nr : inCall ? this.task.syscallNr : -1
     words[ORIG_RAX * 2] = nr
@@ -139,13 +144,33 @@ export class Tracee {
       const reg = REG_OF_USER[i]!
       if (reg >= 0) thread.regs.set(words.subarray(i * 2, i * 2 + 2), reg * 2)
     }
+    const error = this.#setBases(getWord(words, FS_BASE), getWord(words, GS_BASE))
+    if (error < 0) return error
     const flags = thread.regs[REG.eflags * 2]!
     thread.regs[REG.eflags * 2] = (flags & USER_EFLAGS) | FIXED_EFLAGS
     thread.regs[REG.eflags * 2 + 1] = 0
     this.dirty = true
     return 0
   }
+
+  #setBases(fsBase: number, gsBase: number): number {
+    const { task } = this
+    if (fsBase >= 2 ** 47 || gsBase >= 2 ** 47) return -EIO
+    const ops = task.kernel.platform.ops(task.thread)
+    if (fsBase !== task.fsBase) ops.setFsBase(fsBase)
+    if (gsBase !== task.gsBase) ops.setGsBase(gsBase)
+    task.fsBase = fsBase
+    task.gsBase = gsBase
+    return 0
+  }
 }
+
+const setWord = (words: Uint32Array, i: number, value: number) => {
+  words[i * 2] = value % 2 ** 32
+  words[i * 2 + 1] = Math.floor(value / 2 ** 32)
+}
+const getWord = (words: Uint32Array, i: number): number =>
+  words[i * 2 + 1]! * 2 ** 32 + words[i * 2]!
 
 /** Registers of struct user_regs_struct, by number; -1 for those that the platform does not tell. */
 const USER_REGS = 27
@@ -153,6 +178,8 @@ const RAX = 10
 const ORIG_RAX = 15
 const IP = 16
 const SP = 19
+const FS_BASE = 21
+const GS_BASE = 22
 const REG_OF_USER = [
   REG.r15,
   REG.r14,
@@ -182,7 +209,7 @@ const REG_OF_USER = [
   -1,
   -1,
 ]
-/** cs and ss of user code. LIMIT: fs_base and gs_base show as 0. */
+/** cs and ss of user code. */
 const FIXED: Readonly<Record<number, number>> = { 17: 0x33, 20: 0x2b }
 /** rdi, rsi, rdx, r10, r8, r9. */
 const ARGUMENTS = [14, 13, 12, 7, 9, 8]
@@ -321,6 +348,14 @@ export function traceVfork(task: Task): boolean {
   tracee.resumesCall = true
   stopForEvent(task, 0)
   return true
+}
+
+/** The child of a vfork has let its parent go on. */
+export function traceVforkDone(task: Task, child: Task): void {
+  const { tracee } = task
+  if (tracee === null || (tracee.options & PTRACE_O_TRACEVFORKDONE) === 0) return
+  tracee.pendingEvent = PTRACE_EVENT_VFORK_DONE
+  tracee.eventMessage = child.pid.numberIn(tracee.tracer.leader.pidNs)
 }
 
 /** Before a signal is taken: true when the task has stopped for a reason that is no signal. */

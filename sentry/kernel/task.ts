@@ -130,6 +130,11 @@ export class Task {
   work = false
   /** ptrace(2): set while somebody traces this task. */
   tracee: Tracee | null = null
+  /**
+   * As clone(2) and a tracer set it.
+   * LIMIT: the base that a program sets by arch_prctl(2) is the host's: PTRACE_GETREGS shows 0.
+   */
+  fsBase = 0
   /** Run once at EV_STARTED; null for a plain fork child, which goes on with 0. */
   onStart: TaskStart | null = null
   /** Bits of who wants to see calls at entry and exit: ENTRY_*; 0 on the fast path. */

@@ -332,11 +332,13 @@ export function sys_arch_prctl(task: Task, option: number, addr: number): number
     case ARCH_SET_FS:
       if (addr >= TASK_SIZE) return -EPERM
       ops.setFsBase(addr)
+      task.fsBase = addr
       return 0
     case ARCH_SET_GS:
       if (addr >= TASK_SIZE) return -EPERM
       task.gsBase = addr
       ops.setGsBase(addr)
+      task.gsBase = addr
       return 0
     case ARCH_GET_GS:
       return copyOutWord(task, addr, task.gsBase)

@@ -48,7 +48,7 @@ export const processCalls = inArea('process', {
   ptrace: {
     nr: 101,
     args: { request: flags64('PTRACE'), pid, addr, data: bits64 },
-    partial: 'no debug registers, PEEKSIGINFO, SYSEMU, vfork-done and seccomp events',
+    partial: 'no debug registers, PEEKSIGINFO, SYSEMU and seccomp events',
   },
   getuid: { nr: 102, args: {} },
   getgid: { nr: 104, args: {} },

@@ -334,13 +334,15 @@ TEST(a_vfork_and_its_exec_are_followed) {
     waitpid(child, &status, 0);
     _exit(WEXITSTATUS(status));
   });
-  EXPECT_OK(ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEVFORK));
+  EXPECT_OK(ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEVFORK | PTRACE_O_TRACEVFORKDONE));
   EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
   EXPECT_EQ(event_of(wait_for(pid)), PTRACE_EVENT_VFORK);
   unsigned long child = 0;
   EXPECT_OK(ptrace(PTRACE_GETEVENTMSG, pid, 0, &child));
   EXPECT_EQ(stopped_by(wait_for(child), SIGSTOP), 1);
   EXPECT_OK(ptrace(PTRACE_DETACH, child, 0, 0));
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  EXPECT_EQ(event_of(wait_for(pid)), PTRACE_EVENT_VFORK_DONE);
   EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
   int status = wait_for(pid);
   if (stopped_by(status, SIGCHLD)) {
