@@ -1,7 +1,8 @@
 // The program's own seccomp filters: seccomp(2). They are run by an interpreter at the entry of each call
 // that reaches the kernel.
 // LIMIT: calls that the platform runs natively on the host (futex waits, clocks of the vDSO, sched_yield)
-// are not seen by a program's filters; they concern nobody but the caller.
+// are not seen by a program's filters; they concern nobody but the caller. Those that a container's own profile
+// does not always allow are not run there.
 
 import { constantAnswer, Filter, runFilters, type Verdict } from 'seccomp-bpf-compiler'
 import {

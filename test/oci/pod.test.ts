@@ -17,7 +17,11 @@ function detached(...args: string[]): void {
   expect(status, args.join(' ')).toBe(0)
 }
 
-function bundle(script: string, sharesPids: 'shares pids' | 'has its own pids'): string {
+function bundle(
+  script: string,
+  sharesPids: 'shares pids' | 'has its own pids',
+  change: (config: Config) => void = () => {},
+): string {
   return shop.bundle(['sh', '-c', script], (config: Config) => {
     config.annotations = {
       'io.kubernetes.cri.container-type': 'container',
@@ -31,6 +35,7 @@ function bundle(script: string, sharesPids: 'shares pids' | 'has its own pids'):
       ...['ipc', 'uts'].map(entry),
       { type: 'network', path: '/proc/1/ns/net' },
     ]
+    change(config)
   })
 }
 
@@ -71,6 +76,32 @@ it('lets a container see the processes of the pod when it shares them', () => {
   const script = 'cat /proc/1/cmdline | tr "\\0" " "; test $$ -gt 1'
   const { status, stdout } = command('run', '--bundle', bundle(script, 'shares pids'), 'shared')
   expect({ status, stdout }).toEqual({ status: 0, stdout: 'sleep 600 ' })
+})
+
+it('gives each container what its own configuration says', () => {
+  const change = (names: string[]) => (config: Config) => {
+    config.linux.seccomp = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names, action: 'SCMP_ACT_ERRNO' }],
+    }
+    config.linux.maskedPaths = ['/proc/meminfo']
+    const args = ['sh', '-c', 'echo hook >/from-hook']
+    config.hooks = { startContainer: [{ path: '/bin/sh', args }] }
+  }
+  const script = 'mkdir /d || cat /from-hook; wc -c </proc/meminfo'
+  const mine = command(
+    'run',
+    '--bundle',
+    bundle(script, 'has its own pids', change(['mkdir'])),
+    'm',
+  )
+  expect(mine).toEqual({ status: 0, stdout: 'hook\n0\n', stderr: expect.anything() })
+  // What the host answers by itself can no profile of a later container restrict.
+  const other = bundle(script, 'has its own pids', change(['sched_yield']))
+  const { status, stderr } = command('run', '--bundle', other, 'n')
+  expect(status).not.toBe(0)
+  expect(stderr).toContain('system call 24')
+  expect(stderr.trim().split('\n')).toHaveLength(1)
 })
 
 it('starts, signals and removes one container while the others live', () => {
