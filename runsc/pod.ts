@@ -20,6 +20,7 @@ import {
   type Sandbox,
   SOCK_SEQPACKET,
   SOCK_STREAM,
+  sandboxLimits,
   startGofer,
 } from './sandbox.ts'
 import type { Spec } from './spec.ts'
@@ -80,6 +81,8 @@ export async function joinPod(
     const message = { command: 'create', config, shares, entrances: entrances.length }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
     await request(options.controlSocket, message, [link[1], goferPair[1], ...streams, ...entrances])
+    const limits = sandboxLimits(options.cgroup?.resources ?? {})
+    await request(options.controlSocket, { command: 'limits', container: id, ...limits })
     if (!config.waitForStart)
       await request(options.controlSocket, { command: 'start', container: id })
   } catch (error) {

@@ -84,11 +84,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     processes: container.processes.map(group => describe(container, group)),
   }),
 
-  /** The sandbox has those of its first container. */
+  /** CPUs and memory are shown as the first container has them; tasks are counted for each. */
   limits(container, request, _call, pod) {
     const limits = parseLimits(request)
     if (limits === null) return { error: 'the limits are out of range' }
-    if (container === pod.root) applyLimits(container.kernel, limits, pod.config.host.memoryBytes)
+    const { kernel, config } = container
+    if (container === pod.root) applyLimits(kernel, limits, pod.config.host.memoryBytes)
+    else if (limits.pids === null) kernel.taskLimits.delete(config.id)
+    else kernel.taskLimits.set(config.id, limits.pids)
     return {}
   },
 

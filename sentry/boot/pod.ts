@@ -69,6 +69,7 @@ export class Pod {
       made.container.init.onExit = () => {
         this.#containers.delete(config.id)
         this.#placement.remove(config.id)
+        kernel.taskLimits.delete(config.id)
         releaseGofer(kernel, gofer!)
         // In the pod's pid namespace nobody else ends them.
         for (const group of made.container.processes) groupExit(group, SIGKILL)

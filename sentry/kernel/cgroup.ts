@@ -161,6 +161,8 @@ function notePeak(kernel: Kernel, cgroup: Cgroup): void {
 /** May `task` make one more task? -EAGAIN where a limit is reached: pids_can_fork. */
 export function checkPids(task: Task): number {
   const { kernel, group } = task
+  const limit = kernel.taskLimits.get(group.container)
+  if (limit !== undefined && countContainer(kernel, group.container) >= limit) return -EAGAIN
   for (let at: Cgroup | null = cgroupOf(group, kernel.cgroups.pids); at !== null; at = at.parent) {
     if (at.pidsMax === Number.POSITIVE_INFINITY) {
       if (at.parent === null) at.pidsPeak = Math.max(at.pidsPeak, kernel.tasks.size + 1)
@@ -174,4 +176,11 @@ export function checkPids(task: Task): number {
     at.pidsPeak = Math.max(at.pidsPeak, count + 1)
   }
   return 0
+}
+
+function countContainer(kernel: Kernel, container: string): number {
+  let count = 0
+  for (const group of kernel.groups)
+    if (group.container === container) count += Math.max(group.tasks.length, 1)
+  return count
 }

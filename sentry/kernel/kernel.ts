@@ -74,6 +74,8 @@ export class Kernel {
   cpus = 1
   /** CPUs that the container may use, one byte each; null for all. */
   cpuset: Uint8Array | null = null
+  /** pids.limit of a pod's further containers, by container: that of the first is its cgroup's. */
+  readonly taskLimits = new Map<string, number>()
   /** Called for each host process that does not come of a fork, before it runs anything of the program. */
   placeProcess: ((task: Task) => void) | null = null
   cgroups: CgroupSystem = new CgroupSystem(2, () => null)

@@ -398,6 +398,11 @@ describe.runIf(usable)('cgroups of version 1', () => {
     expect([status(pod), status(app)]).toEqual(['running', 'paused'])
     expect(ours.run('resume', app)).toMatchObject({ status: 0, stderr: '' })
     until('it goes on', () => used() > before)
+    expect(ours.run('update', '--pids-limit', '1', app)).toMatchObject({ status: 0, stderr: '' })
+    // Its shell cannot fork any more, and ends.
+    until('it meets its limit on tasks', () => status(app) === 'stopped')
+    expect(ours.run('delete', app).status).toBe(0)
+    start(app, inPod(app, 96, 'while :; do sleep 0.05; done'))
     // One container's program is killed for its own limit, and the others stay.
     start(other, inPod(other, 96, 'eat 300'))
     until('it is killed', () => status(other) === 'stopped')
