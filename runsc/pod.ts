@@ -24,6 +24,7 @@ import {
   startGofer,
 } from './sandbox.ts'
 import type { Spec } from './spec.ts'
+import type { Warn } from './spec-check.ts'
 import { startStandIn } from './stand-in.ts'
 import { type StateStore, statusOf } from './state.ts'
 
@@ -43,6 +44,23 @@ export function podOf({ annotations }: Spec, id: string): string | null {
     return pod === id ? null : pod
   }
   return null
+}
+
+/**
+ * Outside of a pod, other containers are in other sandboxes, whose processes cannot be shared; that IPC and the host
+ * name are not is no reason to fail.
+ */
+export function checkForeignNamespaces({ linux }: Spec, warn: Warn): void {
+  for (const { type, path } of linux.namespaces) {
+    if (path === '') continue
+    const what = `config.json: linux.namespaces: the ${type} namespace ${path}`
+    if (type === 'pid')
+      throw new CliError(
+        `${what} belongs to another sandbox, whose processes cannot be shared: put both containers into one pod`,
+      )
+    if (type === 'ipc' || type === 'uts')
+      warn(`${what} belongs to another sandbox: the container gets one of its own`)
+  }
 }
 
 /** Make the container `options.id` in the sandbox of `pod`, and wait until its program could run. */

@@ -129,3 +129,13 @@ it('ends with its sandbox', () => {
   const late = command('run', '--bundle', bundle('echo late', 'has its own pids'), 'late')
   expect(late.stderr).toContain(`the sandbox "${POD}" of its pod has stopped`)
 })
+
+it('shares no processes outside of a pod', () => {
+  const path = shop.bundle(['true'], config => {
+    const { namespaces } = config.linux
+    namespaces.find(({ type }: { type: string }) => type === 'pid').path = '/proc/1/ns/pid'
+  })
+  const { status, stderr } = command('run', '--bundle', path, 'alone')
+  expect(status).toBe(128)
+  expect(stderr).toContain('put both containers into one pod')
+})
