@@ -143,6 +143,8 @@ describe.skipIf(!possible)('the processes of a sandbox with sockets of the host'
     }
     child.kill('SIGKILL')
     await new Promise(done => child.on('exit', done))
+    // Killed like that, it leaves the container behind, with its cgroup.
+    run(runsc, [flags[0]!, 'delete', '--force', id])
     return found
   }
 
