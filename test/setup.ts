@@ -28,6 +28,8 @@ const NEEDS: Record<string, string> = {
   debootstrap: '/usr/sbin/debootstrap',
   'busybox-static': '/bin/busybox',
   runc: '/usr/sbin/runc',
+  'docker.io': '/usr/sbin/dockerd',
+  containerd: '/usr/bin/containerd',
   libseccomp2: '/usr/lib/x86_64-linux-gnu/libseccomp.so.2',
 }
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'

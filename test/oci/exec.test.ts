@@ -1,0 +1,93 @@
+// The process contract of engines: the pid of a pid file is a process that takes signals and ends as the sandboxed
+// process does. The driver is a subreaper, as the engines' shims are.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { run, runsc } from '../run.ts'
+import { Workshop } from './both.ts'
+
+const DRIVER = `
+import ctypes, json, os, signal, subprocess, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+runsc, root, bundle = sys.argv[1:4]
+devnull = subprocess.DEVNULL
+out = {}
+def call(*args, **more):
+    return subprocess.run([runsc, '--root', root, *args], stdin=devnull, stdout=devnull, stderr=subprocess.DEVNULL, **more).returncode
+def text(*args):
+    return subprocess.run([runsc, '--root', root, *args], stdin=devnull, capture_output=True, text=True).stdout
+def pid_of(name): return int(open(os.path.join(root, name)).read())
+def end(pid):
+    for _ in range(3000):
+        got, status = os.waitpid(pid, os.WNOHANG)
+        if got: return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    return 'late'
+def exec_(name, *args):
+    if call('exec', '--detach', '--pid-file', os.path.join(root, name), 'stood', *args): return None
+    return pid_of(name)
+os.makedirs(root, exist_ok=True)
+call('create', '--bundle', bundle, '--pid-file', os.path.join(root, 'init'), 'stood')
+init = pid_of('init')
+out['parent'] = int(open(f'/proc/{init}/stat').read().rsplit(')', 1)[1].split()[1]) == os.getpid()
+out['start'] = call('start', 'stood')
+out['code'] = end(exec_('e1', 'sh', '-c', 'exit 9'))
+out['own signal'] = end(exec_('e2', 'sh', '-c', 'kill -SEGV $$'))
+pid = exec_('e3', 'sleep', '1000')
+out['listed'] = sorted(json.loads(text('ps', '--format', 'json', 'stood'))) == sorted([init, pid])
+out['title'] = open(f'/proc/{pid}/cmdline').read()
+os.kill(pid, signal.SIGTERM); out['passed on'] = end(pid)
+pid = exec_('e4', 'sleep', '1001')
+os.kill(pid, signal.SIGKILL); end(pid)
+for _ in range(300):
+    if 'sleep 1001' not in text('exec', 'stood', 'ps'): break
+    time.sleep(0.02)
+out['killed with it'] = 'sleep 1001' not in text('exec', 'stood', 'ps')
+pid = exec_('e5', 'sh', '-c', 'trap "exit 3" USR2; echo >/tmp/ready; while :; do sleep 0.05; done')
+while call('exec', 'stood', 'test', '-e', '/tmp/ready'): pass
+os.kill(pid, signal.SIGUSR2); out['caught'] = end(pid)
+out['missing'] = call('exec', 'stood', 'nope'), call('exec', 'stood', '/bin')
+os.kill(init, signal.SIGTERM); time.sleep(0.2)
+out['protected'] = os.waitpid(init, os.WNOHANG) == (0, 0)
+os.kill(init, signal.SIGUSR1); out['init'] = end(init)
+# What else there was has come to us, and would hold the cgroup as long as nobody reaps it.
+try:
+    while True: os.waitpid(-1, 0)
+except ChildProcessError: pass
+out['delete'] = call('delete', 'stood')
+print(json.dumps(out))
+`
+
+let shop: Workshop
+beforeAll(() => {
+  shop = new Workshop()
+})
+afterAll(() => shop.clean())
+
+describe('stand-ins', () => {
+  it('take signals, and end as their processes do', () => {
+    const script = 'trap "exit 5" USR1; while :; do sleep 0.05; done'
+    const bundle = shop.bundle(['sh', '-c', script])
+    const driver = join(shop.path, 'driver.py')
+    writeFileSync(driver, DRIVER)
+    const root = join(shop.path, 'state')
+    const result = run('/usr/bin/python3', [driver, runsc, root, bundle], { seconds: 120 })
+    expect(result.stderr).toBe('')
+    expect(JSON.parse(result.stdout)).toEqual({
+      parent: true,
+      start: 0,
+      code: 9,
+      'own signal': -11,
+      listed: true,
+      title: 'sleep\0' + '1000\0',
+      'passed on': -15,
+      'killed with it': true,
+      caught: 3,
+      missing: [127, 126],
+      protected: true,
+      init: 5,
+      delete: 0,
+    })
+  }, 150_000)
+})
