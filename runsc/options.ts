@@ -64,6 +64,11 @@ export function globalOptions(): Option[] {
       '--allow-flag-override',
       "let a container's annotations dev.portcullis.flag.NAME set every flag, not just harmless ones",
     ).default(false),
+    new Option('--rootless <mode>', 'taken for runc: it is root that makes sandboxes').choices([
+      'true',
+      'false',
+      'auto',
+    ]),
     new Option('--ignore-cgroups', 'make no cgroup and set no limits on the host').default(false),
   ]
 }
