@@ -132,7 +132,13 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
       for (const child of [sentry, gofer]) child.unref()
     },
   }
-  await bootReport(sentry, exited)
+  try {
+    await bootReport(sentry, exited)
+  } catch (error) {
+    // It may be on its way into a cgroup that is removed now, and would complain.
+    gofer.kill('SIGKILL')
+    throw error
+  }
   if (relay !== null) joinTerminal(relay, sandbox, exited)
   return sandbox
 }
