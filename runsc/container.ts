@@ -192,15 +192,13 @@ async function prepare(
       ...(options.consoleSocket === undefined ? {} : { consoleSocket: options.consoleSocket }),
       ...how,
     }
+    launch.spawned = pid => {
+      const startTime = processStartTime(pid) ?? ''
+      store.save(Object.assign(state, { pid, startTime, freezer: cgroup?.freezerFile ?? '' }))
+    }
     sandbox = await (pod === null ? launchSandbox(launch) : joinPod(launch, store, pod))
     cgroup?.leave()
-    Object.assign(state, {
-      pid: sandbox.pid,
-      startTime: processStartTime(sandbox.pid) ?? '',
-      started: !how.waitForStart,
-      freezer: cgroup?.freezerFile ?? '',
-    })
-    store.save(state)
+    store.save(Object.assign(state, { started: !how.waitForStart }))
     if (!how.waitForStart) await afterStart(state)
     // Last of all: engines take the file as the sign that the container is there.
     if (options.pidFile !== undefined) writePidFile(options.pidFile, sandbox.pid)

@@ -96,6 +96,7 @@ export async function joinPod(
     // With the pod: the sentry waits for it, and must not when only this container is paused.
     startGofer(options, goferPair[0], attach, { entrances: podEntrances, scores })
     const shares = sharesOf(spec)
+    options.spawned?.(standIn.pid)
     const message = { command: 'create', config, shares, entrances: entrances.length }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
     await request(options.controlSocket, message, [link[1], goferPair[1], ...streams, ...entrances])

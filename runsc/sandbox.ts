@@ -67,6 +67,8 @@ export interface LaunchOptions {
   consoleSocket?: string
   /** The sandbox outlives this process. */
   detached: boolean
+  /** Called with the pid of what stands for the container before it could outlive us. */
+  spawned?: (pid: number) => void
   /** Told what is no reason to fail. */
   warn: Warn
   /** What the container's own hooks read. */
@@ -121,6 +123,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   for (const fd of owned) closeSync(fd)
   closeAll(placement.entrances)
 
+  // Until it has its configuration, it ends when we do; from then on the state on disk tells of it.
+  options.spawned?.(sentry.pid!)
   send(sentry.stdio[FIRST_INHERITED] as Writable, config)
   const exited = exitStatus(sentry)
   const sandbox: Sandbox = {
