@@ -18,8 +18,8 @@ def serve(kind, name):
 for kind, name in ((socket.SOCK_STREAM, 'stream'), (socket.SOCK_SEQPACKET, 'seqpacket')):
     threading.Thread(target=serve, args=(kind, name), daemon=True).start()
 d = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); d.bind(sys.argv[1] + '/datagram')
-print('up', flush=True)
-while True: print(d.recv(100).decode(), flush=True)
+sys.stdout.write('up\\n'); sys.stdout.flush()
+while True: sys.stdout.write(d.recv(100).decode() + '\\n'); sys.stdout.flush()
 `
 const CLIENT = `
 import array, os, select, socket
