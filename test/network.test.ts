@@ -2,7 +2,7 @@
 // pass on Linux first, in a network namespace of their own.
 
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL_CAPABILITIES } from '../runsc/capabilities.ts'
@@ -35,9 +35,11 @@ let count = 0
 const possible = run('unshare', ['-n', 'true']).status === 0
 if (!possible) console.warn('skipped: this machine lets us make no network namespace')
 
+const binaries = join(cache, 'network')
+
 function build(folder: string, file: string): string {
   const flags = ['-O1', '-Wall', '-Wextra', '-pthread', `-I${join(root, 'test/syscalls')}`]
-  return compile(join(root, folder, file), join(cache, `network/${file.slice(0, -2)}`), flags)
+  return compile(join(root, folder, file), join(binaries, file.slice(0, -2)), flags)
 }
 
 interface Options {
@@ -52,8 +54,17 @@ interface Options {
 function inSandbox(args: string[], options: Options = {}): Result {
   const id = `network-${process.pid}-${count++}`
   const bundle = join(box.path, id)
-  writeBundle(bundle, '/', args, config => {
+  mkdirSync(binaries, { recursive: true })
+  // The bundle's tmpfs would hide programs below /tmp.
+  const inside = args.map(arg => arg.replace(binaries, '/mnt'))
+  writeBundle(bundle, '/', inside, config => {
     config.root.readonly = true
+    config.mounts.push({
+      destination: '/mnt',
+      type: 'bind',
+      source: binaries,
+      options: ['rbind', 'ro'],
+    })
     const all = ['CAP_NET_RAW', 'CAP_NET_BIND_SERVICE', 'CAP_SETUID', 'CAP_KILL', 'CAP_SETGID']
     config.process.capabilities = { bounding: all, effective: all, permitted: all }
     options.change?.(config)

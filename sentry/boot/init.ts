@@ -1,7 +1,7 @@
 // Processes made from a configuration rather than by clone: the first one of the sandbox, and those of
 // `runsc exec`.
 
-import { EACCES, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
+import { EACCES, EIO, ENOENT, ENOTDIR, errnoMessage } from '../../syscall-table/errno.ts'
 import { AT_FDCWD, O_NONBLOCK, O_RDONLY, RLIMIT_CPU } from '../../syscall-table/flags.ts'
 import type { CapabilityConfig, ProcessConfig } from '../config.ts'
 import { becomeReaper } from '../kernel/clone.ts'
@@ -181,6 +181,8 @@ function findProgram(task: Task, config: ProcessConfig): string {
   for (const directory of path.split(':')) {
     const file = `${directory === '' ? '.' : directory}/${name}`
     const n = walkPath(task, AT_FDCWD, file, WALK_FOLLOW)
+    // The files are out of reach: that says nothing of the program.
+    if (n === -EIO) throw new BootError(`exec: "${name}": ${errnoMessage(EIO)}`)
     if (n === -EACCES) denied = true
     if (n < 0 || !walk.dentry.inode!.isRegular) continue
     if ((walk.dentry.inode!.mode & 0o111) !== 0) return file
