@@ -1,7 +1,6 @@
 // `runsc ps`: a container's processes, by the sandbox's own pids as a table, or by the pids of the host's processes
 // that stand for them, which is what engines look up in the host's process list.
 
-import { readdirSync, readFileSync } from 'node:fs'
 import * as v from 'valibot'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
@@ -66,25 +65,8 @@ function spent(seconds: number): string {
   return `${part(seconds / 3600)}:${part((seconds / 60) % 60)}:${part(seconds % 60)}`
 }
 
-/**
- * Host pids: stand-ins where there are, which show the program's command line; for the program's own children the
- * processes in which they run.
- */
+/** Host pids of the stand-ins, which show the command lines of init and of exec'd processes. */
 export function hostPids(store: StateStore, state: ContainerState): number[] {
   const standIns = livingStandIns(store.directory(state.id))
   return [state.pid, ...standIns.values()]
-}
-
-/** Pids of the children of a host process. */
-export function childrenOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).flatMap(tid =>
-      readFileSync(`/proc/${pid}/task/${tid}/children`, 'latin1')
-        .split(' ')
-        .filter(Boolean)
-        .map(Number),
-    )
-  } catch {
-    return []
-  }
 }
