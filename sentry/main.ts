@@ -150,7 +150,8 @@ function succeed(step: string, result: number): void {
 }
 
 function sendReport(report: BootReport): void {
-  writeAll(SENTRY_FDS.report, JSON.stringify(report))
+  // Whoever started us may be gone since before we asked to die with the launcher.
+  if (!writeAll(SENTRY_FDS.report, JSON.stringify(report))) exitNow(EXIT_FAILURE)
   close(SENTRY_FDS.report)
 }
 
@@ -158,13 +159,15 @@ function log(line: string): void {
   writeAll(SENTRY_FDS.log, line)
 }
 
-function writeAll(fd: HostFd, text: string): void {
+/** Whether all was written. */
+function writeAll(fd: HostFd, text: string): boolean {
   const bytes = Buffer.from(text)
   for (let at = 0; at < bytes.length; ) {
     const n = write(fd, bytes, at, bytes.length - at)
-    if (n <= 0) return
+    if (n <= 0) return false
     at += n
   }
+  return true
 }
 
 /** runsc's exit status for a wait(2) status. */

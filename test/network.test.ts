@@ -2,7 +2,7 @@
 // pass on Linux first, in a network namespace of their own.
 
 import { spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ALL_CAPABILITIES } from '../runsc/capabilities.ts'
@@ -35,11 +35,9 @@ let count = 0
 const possible = run('unshare', ['-n', 'true']).status === 0
 if (!possible) console.warn('skipped: this machine lets us make no network namespace')
 
-const binaries = join(cache, 'network')
-
 function build(folder: string, file: string): string {
   const flags = ['-O1', '-Wall', '-Wextra', '-pthread', `-I${join(root, 'test/syscalls')}`]
-  return compile(join(root, folder, file), join(binaries, file.slice(0, -2)), flags)
+  return compile(join(root, folder, file), join(cache, `network/${file.slice(0, -2)}`), flags)
 }
 
 interface Options {
@@ -54,15 +52,14 @@ interface Options {
 function inSandbox(args: string[], options: Options = {}): Result {
   const id = `network-${process.pid}-${count++}`
   const bundle = join(box.path, id)
-  mkdirSync(binaries, { recursive: true })
-  // The bundle's tmpfs would hide programs below /tmp.
-  const inside = args.map(arg => arg.replace(binaries, '/mnt'))
+  // The bundle's tmpfs would hide our programs and our Node.js if they lay below /tmp.
+  const inside = args.map(arg => arg.replaceAll(root, '/mnt'))
   writeBundle(bundle, '/', inside, config => {
     config.root.readonly = true
     config.mounts.push({
       destination: '/mnt',
       type: 'bind',
-      source: binaries,
+      source: root,
       options: ['rbind', 'ro'],
     })
     const all = ['CAP_NET_RAW', 'CAP_NET_BIND_SERVICE', 'CAP_SETUID', 'CAP_KILL', 'CAP_SETGID']
@@ -132,6 +129,8 @@ describe.skipIf(!possible)('the processes of a sandbox with sockets of the host'
     const flags = [`--root=${join(box.path, 'state')}`, '--network=host', 'run', '--bundle']
     const child = spawn(runsc, [...flags, bundle, id], { stdio: ['ignore', 'pipe', 'inherit'] })
     await new Promise(done => child.stdout.once('data', done))
+    // Until `sleep` sleeps and the next process waits for it, descriptors are handed over.
+    await new Promise(done => setTimeout(done, 1000))
     const of = (kind: RegExp) =>
       descendants(child.pid!).filter(pid =>
         kind.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1')),
@@ -147,7 +146,14 @@ describe.skipIf(!possible)('the processes of a sandbox with sockets of the host'
         .map(status => /^CapEff:\s+(\S+)/m.exec(status)![1]!)
     const stubs = descendants(sentry!)
     const descriptors = (pid: number) =>
-      readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))
+      readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+        try {
+          return [readlinkSync(`/proc/${pid}/fd/${fd}`)]
+        } catch {
+          // Closed meanwhile.
+          return []
+        }
+      })
     const found = {
       capabilities: [threads(sentry!), stubs.flatMap(threads)],
       descriptors: [descriptors(sentry!), stubs.flatMap(descriptors)],
