@@ -156,7 +156,8 @@ describe('a terminal', () => {
       ['expect', '\\nset\\r\\n'],
       prompt,
       ['resize', 30, 90],
-      ['send', '\n'],
+      // bash runs the trap when a command ends, not while it waits for a line.
+      ['send', 'sleep 1\n'],
       ['expect', 'WINCH'],
       ['send', 'exit\n'],
       ['end', 0],
