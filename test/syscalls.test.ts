@@ -17,12 +17,14 @@ import {
 
 const folder = join(root, 'test/syscalls')
 const FLAGS = ['-O1', '-Wall', '-Wextra', '-pthread', `-I${folder}`]
-const header = readFileSync(join(folder, 'test.h'))
+const headers = readdirSync(folder)
+  .filter(file => file.endsWith('.h'))
+  .map(file => readFileSync(join(folder, file)))
 
 function build(name: string): string {
   const source = join(folder, `${name}.c`)
   const hash = createHash('sha256')
-    .update(header)
+    .update(Buffer.concat(headers))
     .update(readFileSync(source))
     .update(FLAGS.join(' '))
     .digest('hex')

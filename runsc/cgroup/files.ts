@@ -19,25 +19,18 @@ const REMOVE_TIMEOUT_MS = 5_000
 
 /** Write a value to a file that exists: a cgroup file system makes its own, and nothing else counts. */
 export function writeValue(directory: string, file: string, value: string): void {
-  const path = join(directory, file)
-  try {
-    // Without O_CREAT: on a missing controller that must fail.
-    const fd = openSync(path, 'r+')
-    try {
-      writeSync(fd, value)
-    } finally {
-      closeSync(fd)
-    }
-  } catch (cause) {
-    throw new CliError(`cannot write "${value}" to ${path}: ${reason(cause)}`, { cause })
-  }
+  // Without O_CREAT: on a missing controller that must fail.
+  write(join(directory, file), 'r+', value)
 }
 
 /** The same when only writing is allowed (devices.allow). */
 export function writeOnly(directory: string, file: string, value: string): void {
-  const path = join(directory, file)
+  write(join(directory, file), 'w', value)
+}
+
+function write(path: string, mode: 'r+' | 'w', value: string): void {
   try {
-    const fd = openSync(path, 'w')
+    const fd = openSync(path, mode)
     try {
       writeSync(fd, value)
     } finally {
