@@ -214,7 +214,7 @@ struct PlatformExports {
   }
 
   static Napi::Value JsWatch(const Napi::CallbackInfo& info) {
-    return Num(info.Env(), g_platform ? g_platform->watch(I32(info, 0), U32(info, 1)) : -EINVAL);
+    return Num(info.Env(), g_platform ? g_platform->host().watch(I32(info, 0), U32(info, 1)) : -EINVAL);
   }
 
   // (fds, events)
@@ -222,7 +222,7 @@ struct PlatformExports {
     auto fds = info[0].As<Napi::Int32Array>();
     auto events = info[1].As<Napi::Int32Array>();
     size_t max = std::min(fds.ElementLength(), events.ElementLength());
-    return Num(info.Env(), g_platform ? g_platform->readyFds(fds.Data(), events.Data(), max) : 0);
+    return Num(info.Env(), g_platform ? g_platform->host().ready(fds.Data(), events.Data(), max) : 0);
   }
 
   // Export everything under names that begin with `prefix`.

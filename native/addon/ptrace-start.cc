@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -88,9 +87,9 @@ int Platform::start(int stub, const uint8_t* filter, size_t length, uint8_t* rec
                     std::string* failure) {
   records_ = records;
   *failure = "descriptors";
-  epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
+  if (int r = host_.open(); r < 0) return r;
   childFd_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll_.valid() || !childFd_.valid()) return -errno;
+  if (!childFd_.valid()) return -errno;
   return startZygote(stub, filter, length, failure);
 }
 

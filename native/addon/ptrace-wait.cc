@@ -1,13 +1,10 @@
 // Waiting for events: collecting stops, spinning while that pays, and sleeping in one system call that covers
 // stops, notifications, host descriptors and the deadline.
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,8 +24,7 @@ constexpr double kSpinNs = 30'000;
 constexpr int kFullScore = 8;
 constexpr int kSkips = -64;
 // How often host descriptors are looked at while programs keep us busy.
-constexpr double kHostCheckNs = 250'000;
-constexpr int kMaxEpollEvents = 64;
+constexpr uint64_t kHostCheckNs = 250'000;
 
 // The kernel's own results of an interrupted call.
 constexpr int64_t kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHand = -514,
@@ -61,22 +57,11 @@ bool IsFault(int signo, const siginfo_t& info) {
   return fault && info.si_code > 0;
 }
 
-bool Readable(int fd) {
-  pollfd p = {fd, POLLIN, 0};
-  return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
-}
-
 }  // namespace
-
-double NowNs() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
-}
 
 int Platform::wait(double deadlineNs) {
   for (;;) {
-    if (watched_ > 0 && hostDue()) return kHost;
+    if (host_.any() && host_.due(static_cast<uint64_t>(NowNs()), kHostCheckNs)) return kHost;
     if (int ready = nextReady(); ready >= 0) return ready;
     if (ringing_ > 0 && Readable(listener_.get())) pumpListener();
     if (collect()) continue;
@@ -145,33 +130,19 @@ bool Platform::spin() {
 }
 
 int Platform::sleep(double deadlineNs) {
-  timespec timeout = {};
-  timespec* limit = nullptr;
-  if (std::isfinite(deadlineNs)) {
-    double left = std::max(0.0, deadlineNs - NowNs());
-    timeout.tv_sec = static_cast<time_t>(left / 1e9);
-    timeout.tv_nsec = static_cast<long>(left - static_cast<double>(timeout.tv_sec) * 1e9);
-    limit = &timeout;
-  }
+  TimeLimit limit(deadlineNs);
   g_childFd = childFd_.get();
   SignalStops(true);
   // What stopped before this raised no signal.
   bool found = collect();
-  pollfd fds[] = {{childFd_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}, {epoll_.get(), POLLIN, 0}};
-  int n = found ? 0 : ppoll(fds, watched_ > 0 ? 3 : 2, limit, nullptr);
+  pollfd fds[] = {{childFd_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}, {host_.fd(), POLLIN, 0}};
+  int n = found ? 0 : ppoll(fds, host_.any() ? 3 : 2, limit.get(), nullptr);
   SignalStops(false);
   uint64_t count;
   if (read(childFd_.get(), &count, sizeof count) < 0) count = 0;
   if (n <= 0) return kNothing;
   if (fds[1].revents & POLLIN) pumpListener();
   return fds[2].revents && !fds[0].revents ? kHost : kNothing;
-}
-
-bool Platform::hostDue() {
-  double now = NowNs();
-  if (now - lastHostCheckNs_ < kHostCheckNs) return false;
-  lastHostCheckNs_ = now;
-  return Readable(epoll_.get());
 }
 
 void Platform::onStop(Thread* t, int status) {
@@ -271,33 +242,6 @@ void Platform::getRegs(Thread* t) {
   const uint64_t from[] = {r.r15, r.r14, r.r13, r.r12, r.rbp, r.rbx, r.r11, r.r10,    r.r9,
                            r.r8,  r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.rip, r.eflags, r.rsp};
   std::copy(std::begin(from), std::end(from), record(t)->regs);
-}
-
-int Platform::watch(int fd, uint32_t events) {
-  epoll_event event = {};
-  event.events = events;
-  event.data.fd = fd;
-  if (events == 0) {
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) < 0) return -errno;
-    watched_--;
-    return 0;
-  }
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return 0;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return -errno;
-  watched_++;
-  return 0;
-}
-
-int Platform::readyFds(int32_t* fds, int32_t* events, size_t max) {
-  epoll_event ready[kMaxEpollEvents];
-  size_t room = std::min<size_t>(max, kMaxEpollEvents);
-  if (room == 0) return 0;
-  int n = epoll_wait(epoll_.get(), ready, static_cast<int>(room), 0);
-  for (int i = 0; i < n; i++) {
-    fds[i] = ready[i].data.fd;
-    events[i] = static_cast<int32_t>(ready[i].events);
-  }
-  return std::max(n, 0);
 }
 
 }  // namespace portcullis::ptrace

@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "host-watch.h"
 #include "record.h"
 #include "stub-memory.h"
 #include "stub/slot.h"
@@ -108,8 +109,8 @@ class Platform {
   void kill(Thread* t);
   void release(Thread* t);
   void getRegs(Thread* t);
-  int watch(int fd, uint32_t events);
-  int readyFds(int32_t* fds, int32_t* events, size_t max);
+  // The host's descriptors that end a wait.
+  HostWatch& host() { return host_; }
 
   Thread* thread(uint32_t id);
   Record* record(const Thread* t) const {
@@ -178,7 +179,6 @@ class Platform {
   void takeInterrupted(Thread* t);
   void queueEvent(Thread* t, int event);
   int nextReady();
-  bool hostDue();
   bool spin();
   int sleep(double deadlineNs);
 
@@ -188,7 +188,7 @@ class Platform {
   std::deque<int> spawns_;
   std::unordered_map<pid_t, Thread*> tids_;
   uint8_t* records_ = nullptr;
-  Fd listener_, epoll_, childFd_;
+  Fd listener_, childFd_;
   // An FPU state as the kernel writes it, with its sizes and magic words, in the initial state.
   std::vector<uint8_t> fpu_;
   Thread* zygote_ = nullptr;
@@ -199,13 +199,11 @@ class Platform {
   int ringing_ = 0;
   // Threads that may stop by themselves.
   int running_ = 0;
-  int watched_ = 0;
-  double lastHostCheckNs_ = 0;
+  HostWatch host_;
   // How many more times spinning may be in vain before it stops; below zero, how often to skip it.
   int spinScore_ = 0;
 };
 
-double NowNs();
 
 // ptrace(2) with -errno.
 int64_t Trace(int request, pid_t tid, uint64_t addr, void* data);

@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <sys/auxv.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -88,9 +87,9 @@ int Platform::start(int stub, const uint8_t* filter, size_t length, uint8_t* rec
   canRewrite_ = (getauxval(AT_HWCAP2) & kHwcap2FsGsBase) != 0;
   if (sched_getaffinity(0, sizeof allowed_, &allowed_) == 0) cpus_ = CPU_COUNT(&allowed_);
   *failure = "descriptors";
-  epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
+  if (int r = host_.open(); r < 0) return r;
   childFd_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll_.valid() || !childFd_.valid()) return -errno;
+  if (!childFd_.valid()) return -errno;
   *failure = "status page";
   if (int r = makeStatusPage(); r < 0) return r;
   g_childFd = childFd_.get();

@@ -1,12 +1,9 @@
 // Waiting for events: scanning the slots, spinning while that pays, and sleeping in one system call that
 // covers notifications, host descriptors, child deaths and the deadline.
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -43,7 +40,6 @@ constexpr double kLongestPauseNs = 64e6;
 constexpr double kStubSpinNs = 30'000;
 // How often host descriptors are looked at while stubs keep us busy.
 constexpr double kHostCheckNs = 250'000;
-constexpr int kMaxEpollEvents = 64;
 constexpr size_t kMaxWaiting = 16;
 
 // A call site is rewritten when it has trapped this often: it costs about as much as four traps, and a page.
@@ -71,19 +67,13 @@ static_assert(kMaxThreads <= kTokenIdMask + 1);
 
 }  // namespace
 
-double NowNs() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
-}
-
 int Platform::wait(double deadlineNs) {
   current_ = -1;
   tellCpu();
   for (;;) {
     if (g_childDied.load(std::memory_order_relaxed)) reap();
-    if (expected_ > 0 && ringPending()) receive();
-    if (watched_ > 0 && hostDue()) return kHost;
+    if (expected_ > 0 && Readable(listener_.get())) receive();
+    if (host_.any() && hostDue()) return kHost;
     if (waiting_.size() >= kMaxWaiting) park();
     if (int ready = nextReady(); ready >= 0) return ready;
     int id = scan();
@@ -187,7 +177,7 @@ int Platform::spin(uint64_t start) {
   do {
     if ((found = scan()) != kNothing) break;
     if (g_childDied.load(std::memory_order_relaxed)) break;
-    if (expected_ > 0 && ringPending()) receive();
+    if (expected_ > 0 && Readable(listener_.get())) receive();
     if ((found = nextReady()) != kNothing) break;
     tellCpu();
     __builtin_ia32_pause();
@@ -243,16 +233,9 @@ int Platform::sleep(double deadlineNs) {
   __atomic_exchange_n(&status_->awake, 0, __ATOMIC_SEQ_CST);
   int found = scan();
   if (found == kNothing && !g_childDied.load() && ready_.empty()) {
-    timespec timeout = {};
-    timespec* limit = nullptr;
-    if (std::isfinite(deadlineNs)) {
-      double left = std::max(0.0, deadlineNs - NowNs());
-      timeout.tv_sec = static_cast<time_t>(left / 1e9);
-      timeout.tv_nsec = static_cast<long>(left - static_cast<double>(timeout.tv_sec) * 1e9);
-      limit = &timeout;
-    }
-    pollfd fds[] = {{listener_.get(), POLLIN, 0}, {childFd_.get(), POLLIN, 0}, {epoll_.get(), POLLIN, 0}};
-    int n = ppoll(fds, watched_ > 0 ? 3 : 2, limit, nullptr);
+    TimeLimit limit(deadlineNs);
+    pollfd fds[] = {{listener_.get(), POLLIN, 0}, {childFd_.get(), POLLIN, 0}, {host_.fd(), POLLIN, 0}};
+    int n = ppoll(fds, host_.any() ? 3 : 2, limit.get(), nullptr);
     __atomic_store_n(&status_->awake, 1, __ATOMIC_SEQ_CST);
     if (n <= 0) return kNothing;
     uint64_t count;
@@ -277,16 +260,7 @@ void Platform::park() {
 }
 
 bool Platform::hostDue() {
-  uint64_t now = Ticks();
-  if (static_cast<double>(now - lastHostCheck_) < kHostCheckNs * ticksPerNs_) return false;
-  lastHostCheck_ = now;
-  pollfd fd = {epoll_.get(), POLLIN, 0};
-  return poll(&fd, 1, 0) > 0;
-}
-
-bool Platform::ringPending() {
-  pollfd fd = {listener_.get(), POLLIN, 0};
-  return poll(&fd, 1, 0) > 0 && (fd.revents & POLLIN);
+  return host_.due(Ticks(), static_cast<uint64_t>(kHostCheckNs * ticksPerNs_));
 }
 
 void Platform::reply(uint64_t id) {
@@ -454,33 +428,6 @@ void Platform::getRegs(Thread* t) {
 #define SAVE(name, frame, reg) regs[reg] = t->slot->regs.name;
   STUB_REGISTERS(SAVE)
 #undef SAVE
-}
-
-int Platform::watch(int fd, uint32_t events) {
-  epoll_event event = {};
-  event.events = events;
-  event.data.fd = fd;
-  if (events == 0) {
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) < 0) return -errno;
-    watched_--;
-    return 0;
-  }
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return 0;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return -errno;
-  watched_++;
-  return 0;
-}
-
-int Platform::readyFds(int32_t* fds, int32_t* events, size_t max) {
-  epoll_event ready[kMaxEpollEvents];
-  size_t room = std::min<size_t>(max, kMaxEpollEvents);
-  if (room == 0) return 0;
-  int n = epoll_wait(epoll_.get(), ready, static_cast<int>(room), 0);
-  for (int i = 0; i < n; i++) {
-    fds[i] = ready[i].data.fd;
-    events[i] = static_cast<int32_t>(ready[i].events);
-  }
-  return std::max(n, 0);
 }
 
 }  // namespace portcullis::systrap

@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "host-watch.h"
 #include "record.h"
 #include "stub-memory.h"
 #include "stub/slot.h"
@@ -150,8 +151,8 @@ class Platform {
   void kill(Thread* t);
   void release(Thread* t);
   void getRegs(Thread* t);
-  int watch(int fd, uint32_t events);
-  int readyFds(int32_t* fds, int32_t* events, size_t max);
+  // The host's descriptors that end a wait.
+  HostWatch& host() { return host_; }
 
   Thread* thread(uint32_t id);
   Record* record(const Thread* t) const {
@@ -235,7 +236,6 @@ class Platform {
   void receive();
   void rung(Thread* t, uint64_t id);
   void reply(uint64_t id);
-  bool ringPending();
   bool takeEvent(Thread* t);
   bool takeOpsEvent(Thread* t, uint32_t kind);
   bool takeFrame(Thread* t, uint32_t kind);
@@ -261,7 +261,7 @@ class Platform {
   uint32_t fetchedLength_ = 0;
   uint8_t* records_ = nullptr;
   StubStatus* status_ = nullptr;
-  Fd statusFd_, listener_, epoll_, childFd_;
+  Fd statusFd_, listener_, childFd_;
   // An FPU state as the kernel writes it, with its sizes and magic words, in the initial state.
   std::vector<uint8_t> fpu_;
   Thread* zygote_ = nullptr;
@@ -271,14 +271,13 @@ class Platform {
   pid_t zygotePid_ = 0;
   // Threads for which a notification must be received soon.
   int expected_ = 0;
-  int watched_ = 0;
+  HostWatch host_;
   uint32_t cpu_ = ~0U;
   // The CPU lets programs set GS, which the gate needs.
   bool canRewrite_ = false;
   int cpus_ = 1;
   cpu_set_t allowed_ = {};
   double ticksPerNs_ = 1;
-  uint64_t lastHostCheck_ = 0;
   double gapNs_ = 0;
   double gainNs_ = 10'000;
   uint64_t idles_ = 0;
@@ -288,7 +287,6 @@ class Platform {
   uint64_t trySpinAt_ = 0;
 };
 
-double NowNs();
 inline uint64_t Ticks() { return __builtin_ia32_rdtsc(); }
 
 // Set by the SIGCHLD handler.
