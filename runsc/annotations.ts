@@ -2,21 +2,30 @@
 // Who writes a container's annotations is often not who set the host up: only harmless flags can be set, unless
 // --allow-flag-override says otherwise.
 
+import type { Option } from 'commander'
 import { CliError } from './errors.ts'
-import { type GlobalOptions, globalOptions } from './options.ts'
+import { gvisorFlag } from './gvisor-flags.ts'
+import { type GlobalOptions, globalOptions, isFlag, truth } from './options.ts'
 
 const OWN = 'dev.portcullis.flag.'
 const GVISOR = 'dev.gvisor.flag.'
 
-/** Flags that show more, but allow nothing. */
-const HARMLESS = ['debug', 'strace']
-/** Flags of gVisor that a container may set there, and that have no counterpart here. */
-const GVISOR_ONLY =
-  'allow-connected-on-save debug-command debug-to-user-log host-uds mount-cgroup-v2 net-disconnect-ok oci-seccomp overlay2 pause-external-networking qdisc qdisc-tbf-burst qdisc-tbf-rate reproduce-nftables strace-event strace-log-size strace-syscalls'.split(
-    ' ',
-  )
+/** Flags that show more, or take something away: with a list, only these values of them. */
+const HARMLESS: Readonly<Record<string, RegExp>> = {
+  debug: /^/,
+  'debug-command': /^/,
+  strace: /^/,
+  'strace-syscalls': /^/,
+  'strace-log-size': /^/,
+  'oci-seccomp': /^(true|t|1)$/i,
+  'net-raw': /^(false|f|0)$/i,
+  'host-uds': /^none$/,
+  'file-access': /^shared$/,
+  'file-access-mounts': /^shared$/,
+  overlay2: /^(root|all):(memory|self)\b/,
+}
 /** Where state and logs go is never a container's business. */
-const NEVER = ['root', 'log', 'log-format', 'allow-flag-override']
+const NEVER = ['root', 'log', 'log-format', 'debug-log', 'alsologtostderr', 'allow-flag-override']
 
 /** Annotations that change how we run a container, for `runsc features`. */
 export const UNSAFE_ANNOTATIONS: readonly string[] = [OWN, GVISOR]
@@ -34,34 +43,50 @@ export function withAnnotations<T extends GlobalOptions>(
     const name = key.slice(prefix.length)
     const option = globalOptions().find(o => o.long === `--${name}`)
     if (option === undefined) {
-      if (prefix === GVISOR && GVISOR_ONLY.includes(name)) {
-        warn(`annotation ${key}: gVisor's flag "${name}" has no meaning here`)
-        continue
-      }
-      throw new CliError(`annotation ${key}: there is no flag "${name}"`)
+      checkGvisor(prefix, key, name, value, warn)
+      continue
     }
-    const allowed = HARMLESS.includes(name) || options.allowFlagOverride
-    if (!allowed || NEVER.includes(name))
-      throw new CliError(
-        `annotation ${key}: this flag can be set by the host only${NEVER.includes(name) ? '' : ' (--allow-flag-override lets containers set it)'}`,
-      )
+    checkAllowed(key, name, value, options.allowFlagOverride)
     changed[option.attributeName()] = parse(key, value, option)
   }
   return { ...options, ...changed }
 }
 
-function parse(
+function checkGvisor(
+  prefix: string,
   key: string,
+  name: string,
   value: string,
-  option: ReturnType<typeof globalOptions>[number],
-): unknown {
-  if (option.isBoolean()) {
-    if (!/^(true|false|1|0)$/.test(value))
-      throw new CliError(`annotation ${key}: expected true or false, not "${value}"`)
-    return value === 'true' || value === '1'
+  warn: (message: string) => void,
+): void {
+  const theirs = prefix === GVISOR ? gvisorFlag(name) : null
+  if (theirs === null) throw new CliError(`annotation ${key}: there is no flag "${name}"`)
+  try {
+    for (const note of theirs.note(value)) warn(`annotation ${key}: ${note}`)
+  } catch (error) {
+    throw new CliError(`annotation ${key}: ${(error as Error).message}`)
   }
-  const choices = option.argChoices
-  if (choices !== undefined && !choices.includes(value))
-    throw new CliError(`annotation ${key}: expected one of ${choices.join(', ')}, not "${value}"`)
-  return value
+}
+
+function checkAllowed(key: string, name: string, value: string, override: boolean): void {
+  const never = NEVER.includes(name)
+  if (!never && (override || (Object.hasOwn(HARMLESS, name) && HARMLESS[name]!.test(value)))) return
+  const what = Object.hasOwn(HARMLESS, name) ? `the value "${value}"` : 'this flag'
+  throw new CliError(
+    `annotation ${key}: ${what} can be set by the host only${never ? '' : ' (--allow-flag-override lets containers set it)'}`,
+  )
+}
+
+function parse(key: string, value: string, option: Option): unknown {
+  try {
+    if (isFlag(option)) return truth(value)
+    const choices = option.argChoices
+    if (choices !== undefined && !choices.includes(value))
+      throw new Error(`expected one of ${choices.join(', ')}`)
+    return option.parseArg === undefined || choices !== undefined
+      ? value
+      : option.parseArg(value, undefined)
+  } catch (error) {
+    throw new CliError(`annotation ${key}: ${(error as Error).message}, not "${value}"`)
+  }
 }

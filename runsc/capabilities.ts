@@ -91,3 +91,13 @@ export function capabilityConfig(sets: SpecProcess['capabilities'], warn: Warn):
   config.ambient = [(a[0] & p[0] & i[0]) >>> 0, (a[1] & p[1] & i[1]) >>> 0]
   return config
 }
+
+/** --net-raw=false: a program without the right to raw sockets, whatever its configuration says. */
+export function withoutNetRaw<T extends { capabilities?: SpecProcess['capabilities'] }>(p: T): T {
+  if (p.capabilities === undefined) return p
+  const sets = Object.entries(p.capabilities).map(([set, names]) => [
+    set,
+    names?.filter(name => name !== 'CAP_NET_RAW'),
+  ])
+  return { ...p, capabilities: Object.fromEntries(sets) }
+}

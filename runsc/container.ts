@@ -154,7 +154,7 @@ async function prepare(
   const warn = warner(given)
   const ignored: string[] = []
   const spec = readSpec(bundle, warn, given.debug ? field => ignored.push(field) : undefined)
-  await logIgnored(given, ignored)
+  await logIgnored(given, id, ignored)
   const options = withAnnotations(given, spec.annotations, warn)
   const store = new StateStore(options.root)
   store.reserve(id)
@@ -212,9 +212,13 @@ async function prepare(
 }
 
 /** With --debug, a line for each field that nobody knows. */
-async function logIgnored(options: GlobalOptions, fields: readonly string[]): Promise<void> {
+async function logIgnored(
+  options: GlobalOptions,
+  id: string,
+  fields: readonly string[],
+): Promise<void> {
   if (fields.length === 0) return
-  const log = await openDebugLog(options, 'spec')
+  const log = await openDebugLog(options, 'spec', id)
   for (const field of fields) log.debug(`config.json: ${field} is unknown, and ignored`)
 }
 

@@ -2,6 +2,7 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type { Logger } from 'pino'
+import { CliError } from './errors.ts'
 import type { GlobalOptions } from './options.ts'
 
 /** What wrong input can put into a message is without bounds. */
@@ -50,23 +51,44 @@ function appendLog(
 }
 
 /** The debug log of one command; silent without --debug and --debug-log. */
-export async function openDebugLog(options: GlobalOptions, command: string): Promise<Logger> {
+export async function openDebugLog(
+  options: GlobalOptions,
+  command: string,
+  id: string,
+): Promise<Logger> {
   // Loading it takes longer than many a command does.
   const { default: pino } = await import('pino')
-  if (!options.debug || options.debugLog === undefined) return pino({ level: 'silent' })
-  return pino(
-    { level: 'debug', base: { command } },
-    pino.destination({ fd: openDebugFile(options, command), sync: true }),
-  )
+  const fd = options.debug ? openDebugFile(options, command, id) : null
+  if (fd === null) return pino({ level: 'silent' })
+  return pino({ level: 'debug', base: { command } }, pino.destination({ fd, sync: true }))
 }
 
-/** A descriptor of the debug log: a file, or one file per command in a directory ending in "/". */
-export function openDebugFile(options: GlobalOptions, command: string): number {
-  const path = options.debugLog ?? '/dev/null'
+/** A descriptor of the debug log, or null when this command has none. */
+export function openDebugFile(options: GlobalOptions, command: string, id: string): number | null {
+  if (!logsCommand(options.debugCommand, command)) return null
+  const path = debugPath(options, command, id)
+  if (path === null) return null
+  try {
+    return openSync(path, 'a', 0o644)
+  } catch (cause) {
+    throw new CliError(`cannot open --debug-log: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** A file, or one file per command in a directory ending in "/". */
+function debugPath(options: GlobalOptions, command: string, id: string): string | null {
+  const { debugLog, alsologtostderr } = options
+  if (debugLog === undefined) return alsologtostderr ? '/proc/self/fd/2' : null
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
-  return openSync(
-    path.endsWith('/') ? `${path}runsc.${stamp}.${process.pid}.${command}.log` : path,
-    'a',
-    0o644,
-  )
+  const values: Record<string, string> = { ID: id, COMMAND: command, TIMESTAMP: stamp }
+  const path = debugLog.replace(/%(ID|COMMAND|TIMESTAMP)%/g, (_, name: string) => values[name]!)
+  return path.endsWith('/') ? `${path}runsc.${stamp}.${process.pid}.${command}.log` : path
+}
+
+/** --debug-command: names with commas between them, or behind "!" those that do not log. gVisor's sentry is "boot". */
+function logsCommand(names: string | undefined, command: string): boolean {
+  if (!names) return true
+  const listed = names.replace(/^!/, '').split(',')
+  const named = listed.includes(command) || (command === 'sentry' && listed.includes('boot'))
+  return named !== names.startsWith('!')
 }

@@ -7,22 +7,26 @@ import { doCommand } from './commands/do.ts'
 import { eventsCommand } from './commands/events.ts'
 import { execCommand } from './commands/exec.ts'
 import { featuresCommand } from './commands/features.ts'
+import { flagsCommand } from './commands/flags.ts'
 import { installCommand, uninstallCommand } from './commands/install.ts'
 import { killCommand } from './commands/kill.ts'
 import { listCommand } from './commands/list.ts'
 import { pauseCommand } from './commands/pause.ts'
+import { platformsCommand } from './commands/platforms.ts'
 import { psCommand } from './commands/ps.ts'
 import { resumeCommand } from './commands/resume.ts'
 import { runCommand } from './commands/run.ts'
 import { specCommand } from './commands/spec.ts'
 import { startCommand } from './commands/start.ts'
 import { stateCommand } from './commands/state.ts'
+import { syscallsCommand } from './commands/syscalls.ts'
 import { updateCommand } from './commands/update.ts'
 import { waitCommand } from './commands/wait.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
-import { reportFailure } from './log.ts'
-import { globalOptions, normalizeArguments } from './options.ts'
+import { openDebugLog, reportFailure } from './log.ts'
+import { type GlobalOptions, globalOptions } from './options.ts'
 import { OCI_VERSION } from './spec.ts'
+import { spellOut } from './spelling.ts'
 import { VERSION } from './version.ts'
 
 const COMMANDS = [
@@ -45,6 +49,9 @@ const COMMANDS = [
   resumeCommand,
   updateCommand,
   eventsCommand,
+  flagsCommand,
+  syscallsCommand,
+  platformsCommand,
 ]
 
 function build(): Command {
@@ -71,10 +78,19 @@ function build(): Command {
 async function main(): Promise<void> {
   const program = build()
   try {
-    await program.parseAsync(normalizeArguments(process.argv.slice(2)), { from: 'user' })
+    const { words, notes } = spellOut(process.argv.slice(2), program)
+    program.hook('preAction', () => logNotes(program.opts<GlobalOptions>(), notes))
+    await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     process.exitCode = exitStatusOf(error, program)
   }
+}
+
+/** Flags that have no effect are told in the debug log. */
+async function logNotes(options: GlobalOptions, notes: readonly string[]): Promise<void> {
+  if (notes.length === 0) return
+  const log = await openDebugLog(options, 'flags', '')
+  for (const note of notes) log.warn(note)
 }
 
 function exitStatusOf(error: unknown, program: Command): number {

@@ -15,8 +15,11 @@ import {
   type SandboxConfig,
   type SandboxLimits,
   SENTRY_FDS,
+  type StraceConfig,
 } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
+import { type SyscallName, syscalls } from '../syscall-table/syscalls.ts'
+import { withoutNetRaw } from './capabilities.ts'
 import { type ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { type OomScores, oomScores } from './cgroup/oom-score.ts'
 import type { Resources } from './cgroup/resources.ts'
@@ -102,7 +105,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const [relay, terminal] = openTerminal(options)
   const linkPair = pair(SOCK_STREAM)
   const control = listen(options.controlSocket)
-  const log = logFile(globals)
+  const log = logFile(globals, options.id)
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
   const placement = { entrances: options.cgroup?.openEntrances() ?? [], scores }
   config.cgroup = cgroupConfig(options.cgroup, placement.entrances.length)
@@ -177,11 +180,12 @@ function listen(path: string): number {
   return fd
 }
 
-function logFile(globals: GlobalOptions): number {
+function logFile(globals: GlobalOptions, id: string): number {
+  const { strace, debugLog, alsologtostderr } = globals
   // A copy of stderr, when strace has no file to go to.
-  if (globals.strace && globals.debugLog === undefined)
-    return openSync('/proc/self/fd/2', constants.O_WRONLY | constants.O_APPEND)
-  return openDebugFile(globals, 'sentry')
+  const options = { ...globals, alsologtostderr: strace || alsologtostderr }
+  const wanted = globals.debug || strace || debugLog !== undefined
+  return (wanted ? openDebugFile(options, 'sentry', id) : null) ?? openSync('/dev/null', 'a')
 }
 
 /** The container's cgroup files to enter by, and who is to be killed when memory runs out. */
@@ -346,19 +350,34 @@ export function containerConfig(options: LaunchOptions): ContainerConfig {
     network: 'none',
     hostname: latin1(spec.hostname || defaultHostname(spec, options.id)),
     domainname: latin1(spec.domainname || '(none)'),
-    process: processConfig(spec.process, linux.personality?.domain ?? 'LINUX', warn),
+    process: processConfig(
+      globals.netRaw ? spec.process : withoutNetRaw(spec.process),
+      linux.personality?.domain ?? 'LINUX',
+      warn,
+    ),
     root: { readonly: spec.root.readonly, overlay: options.overlay },
     mounts: [],
     devices: deviceConfigs(linux.devices),
     maskedPaths: linux.maskedPaths.map(latin1),
     readonlyPaths: linux.readonlyPaths.map(latin1),
     sysctls: sysctlConfigs(linux.sysctl),
-    seccomp: seccompConfig(linux.seccomp),
+    seccomp: globals.ociSeccomp ? seccompConfig(linux.seccomp) : null,
     startHooks: startHooks(spec),
     hookState: JSON.stringify(options.hookState),
     waitForStart: options.waitForStart,
-    strace: globals.strace,
+    strace: globals.strace ? straceConfig(globals) : null,
   }
+}
+
+/** --strace-syscalls and --strace-log-size. */
+function straceConfig({ straceSyscalls, straceLogSize }: GlobalOptions): StraceConfig {
+  const names = straceSyscalls?.split(',').filter(name => name !== '') ?? []
+  const calls = names.map(name => {
+    if (!Object.hasOwn(syscalls, name))
+      throw new CliError(`--strace-syscalls: there is no system call "${name}"`)
+    return syscalls[name as SyscallName].nr
+  })
+  return { calls: calls.length === 0 ? null : calls, bytes: straceLogSize }
 }
 
 /** Without a namespace of its own, a container goes by the host's name: `docker run --uts=host`. */

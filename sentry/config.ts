@@ -148,6 +148,14 @@ export interface CgroupConfig {
   limits: SandboxLimits
 }
 
+/** What --strace shows. */
+export interface StraceConfig {
+  /** Numbers of calls; null for all. */
+  calls: number[] | null
+  /** Bytes of a buffer. */
+  bytes: number
+}
+
 /** One container: the first of a sandbox, or a further one of a pod. */
 export interface ContainerConfig {
   id: string
@@ -170,7 +178,7 @@ export interface ContainerConfig {
   hookState: string
   /** Start at once, or when the control socket says so (create and start). */
   waitForStart: boolean
-  strace: boolean
+  strace: StraceConfig | null
 }
 
 export interface SandboxConfig extends ContainerConfig {

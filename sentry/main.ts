@@ -136,7 +136,7 @@ function startPlatform(config: SandboxConfig, score: OomScoreFile): Platform {
 function makePlatform(config: SandboxConfig): Platform {
   const options = {
     stubFd: SENTRY_FDS.stub,
-    traceAll: config.strace,
+    traceAll: config.strace !== null,
     trapped: config.seccomp?.trapped ?? [],
   }
   const platform =

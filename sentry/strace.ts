@@ -47,13 +47,16 @@ const returnsAddress = new Set(['mmap', 'brk', 'mremap', 'shmat'])
 
 export class Strace {
   readonly #write: (line: string) => void
+  readonly #textMax: number
   readonly #open = new Map<number, OpenCall>()
   readonly #tasks = new Set<number>()
   /** The task whose call was started last and may still end on the same line. */
   #current = -1
 
-  constructor(write: (line: string) => void) {
+  /** `textMax` is how much of a buffer is shown. */
+  constructor(write: (line: string) => void, textMax = 32) {
     this.#write = write
+    this.#textMax = textMax
   }
 
   /** The task starts call `nr`; `args` holds its six registers as pairs of u32. A re-run is not a start. */
@@ -61,7 +64,7 @@ export class Strace {
     this.#tasks.add(task.tid)
     this.#interruptCurrent()
     const regs = args.slice(0, 12)
-    const { text, shown } = startText(task, nr, regs)
+    const { text, shown } = startText(task, nr, regs, this.#textMax)
     this.#open.set(task.tid, { nr, regs, text, shown, unfinished: false })
     this.#current = task.tid
   }
@@ -73,7 +76,7 @@ export class Strace {
     if (this.#current !== task.tid) this.#interruptCurrent()
     this.#open.delete(task.tid)
     if (this.#current === task.tid) this.#current = -1
-    const rest = `${endText(task, call, result)}) = ${resultText(call.nr, result)}`
+    const rest = `${endText(task, call, result, this.#textMax)}) = ${resultText(call.nr, result)}`
     if (!call.unfinished) this.#line(task.tid, call.text + rest)
     else this.#line(task.tid, `<... ${nameOf(call.nr)} resumed>${rest}`)
   }
@@ -116,10 +119,10 @@ export class Strace {
 const nameOf = (nr: number) => rowOf(nr)?.name ?? `syscall_${hexText(BigInt(nr))}`
 
 /** `name(` and the arguments up to the first that the kernel fills in. */
-function startText(task: TracedTask, nr: number, regs: Uint32Array) {
+function startText(task: TracedTask, nr: number, regs: Uint32Array, textMax: number) {
   const row = rowOf(nr)
   if (row === undefined) return { text: `${nameOf(nr)}(${rawArgs(regs)}`, shown: 6 }
-  const call: Call = { row, regs, memory: task.memory, result: undefined }
+  const call: Call = { row, regs, memory: task.memory, result: undefined, textMax }
   const entries = shownArgs(row, regs)
   const cut = entries.findIndex(isFilledByKernel)
   const shown = cut < 0 ? entries.length : cut
@@ -129,10 +132,10 @@ function startText(task: TracedTask, nr: number, regs: Uint32Array) {
 }
 
 /** The arguments that were not shown at the start, now that the call has ended. */
-function endText(task: TracedTask, open: OpenCall, result: number): string {
+function endText(task: TracedTask, open: OpenCall, result: number, textMax: number): string {
   const row = rowOf(open.nr)
   if (row === undefined) return ''
-  const call: Call = { row, regs: open.regs, memory: task.memory, result }
+  const call: Call = { row, regs: open.regs, memory: task.memory, result, textMax }
   return shownArgs(row, open.regs)
     .map((arg, i) => (i < open.shown ? undefined : argText(call, i, arg)))
     .filter(text => text !== undefined)

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
 import { CliError } from '../errors.ts'
+import { gvisorFlag } from '../gvisor-flags.ts'
 import {
   checkName,
   DOCKER_CONFIG,
@@ -12,7 +13,8 @@ import {
   snippet,
   uninstallDocker,
 } from '../install.ts'
-import { globalOptions } from '../options.ts'
+import { isFlag } from '../options.ts'
+import { spellOut } from '../spelling.ts'
 
 interface InstallOptions {
   config_file: string
@@ -36,9 +38,9 @@ export const installCommand = () =>
         SNIPPETS,
       ),
     )
-    .action((args: string[], options: InstallOptions) => {
+    .action((args: string[], options: InstallOptions, command: Command) => {
       checkName(options.runtime)
-      checkArguments(args)
+      checkArguments(args, command.parent!)
       const runtime = { name: options.runtime, path: ownPath(), args }
       process.stdout.write(
         options.print === undefined
@@ -58,18 +60,25 @@ export const uninstallCommand = () =>
     })
 
 /** A flag that is wrong would make every container fail, long after this. */
-function checkArguments(args: readonly string[]): void {
-  const known = globalOptions()
+function checkArguments(args: readonly string[], program: Command): void {
+  const fail = (arg: string, why: string): never => {
+    throw new CliError(`argument "${arg}": ${why}`)
+  }
   for (const arg of args) {
-    const [name] = arg.split('=')
-    const option = known.find(o => o.long === name)
-    if (option === undefined) throw new CliError(`argument "${arg}": there is no such global flag`)
-    if (!option.isBoolean() && !arg.includes('='))
-      throw new CliError(`argument "${arg}": give its value as ${name}=VALUE`)
-    const choices = option.argChoices
-    const value = arg.slice(arg.indexOf('=') + 1)
-    if (choices !== undefined && !choices.includes(value))
-      throw new CliError(`argument "${arg}": expected one of ${choices.join(', ')}`)
+    const [name = ''] = arg.split('=')
+    const option = program.options.find(o => o.long === name.replace(/^--?/, '--'))
+    if (option === undefined && gvisorFlag(name.replace(/^--?/, '')) === null)
+      fail(arg, 'there is no such global flag')
+    if (option !== undefined && !isFlag(option) && !arg.includes('='))
+      fail(arg, `give its value as ${name}=VALUE`)
+    try {
+      for (const word of spellOut([arg], program).words) {
+        const value = word.slice(word.indexOf('=') + 1)
+        option?.parseArg?.(value, undefined)
+      }
+    } catch (error) {
+      fail(arg, (error as Error).message)
+    }
   }
 }
 

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { reportFailure } from '../log.ts'
 import type { GlobalOptions } from '../options.ts'
 import { type ContainerState, ociState, StateStore, statusOf } from '../state.ts'
+import { textTable } from '../table.ts'
 
 interface ListOptions {
   root: string
@@ -58,14 +59,5 @@ function table(states: ContainerState[]): string {
       state.owner === 0 ? 'root' : String(state.owner),
     ])
   }
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
-  return rows
-    .map(
-      row =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i]!))
-          .join('   ')
-          .trimEnd()}\n`,
-    )
-    .join('')
+  return textTable(rows)
 }

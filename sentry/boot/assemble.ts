@@ -111,7 +111,7 @@ function furnish(
       if (error !== null) return done(error)
       terminal?.followSize()
       done(attempt(() => startProgram(init, process, file)))
-      if (config.strace) traceTask(init)
+      if (config.strace !== null) traceTask(init)
     })
   }
   return { container: new Container(init, config, seccomp, start, terminal), standIn, terminal }

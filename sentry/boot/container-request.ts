@@ -91,7 +91,9 @@ const CHECKS: { [K in Exclude<keyof ContainerConfig, 'process'>]: Check } = {
   startHooks: list(isHook),
   hookState: value => typeof value === 'string',
   waitForStart: isBoolean,
-  strace: isBoolean,
+  strace: value =>
+    value === null ||
+    shape({ calls: calls => calls === null || list(isU32)(calls), bytes: isU32 })(value),
 }
 
 const isShares = shape({ pid: isBoolean, ipc: isBoolean, uts: isBoolean, network: isBoolean })

@@ -86,7 +86,7 @@ export class Container {
     openStreams(task, process, fds.splice(0), terminal === null ? 0 : 3)
     const file = prepareProgram(task, process, this.#seccomp)
     startProgram(task, process, file)
-    if (this.config.strace) traceTask(task)
+    if (this.config.strace !== null) traceTask(task)
     group.onExit = () => {
       this.#terminals.delete(group)
       this.#ended(group)

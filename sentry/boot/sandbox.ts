@@ -28,7 +28,7 @@ export function startSandbox(
   const streams = config.process.terminal ? [outside] : [0, 1, 2]
   const fds = { gofer, standIn: link, streams }
   const { container, standIn, terminal } = assemble(kernel, config, kernel.namespaces, fds)
-  if (config.strace) traceCalls(kernel, SENTRY_FDS.log)
+  if (config.strace !== null) traceCalls(kernel, SENTRY_FDS.log, config.strace)
   if (config.waitForStart) ready(null)
   else container.start(ready)
   new ControlServer(kernel, SENTRY_FDS.control, containerCommands(new Pod(container, config)))

@@ -1,6 +1,7 @@
 // --strace: what sentry/strace.ts prints, fed by the run loop, written to a host descriptor.
 
 import { type HostFd, write } from '../../native/index.ts'
+import type { StraceConfig } from '../config.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { Strace, type TracedTask, type UserMemory } from '../strace.ts'
@@ -24,14 +25,15 @@ function viewOf(task: Task): TracedTask {
 }
 
 /** Write what the tasks do that are traced to `fd`. */
-export function traceCalls(kernel: Kernel, fd: HostFd): void {
+export function traceCalls(kernel: Kernel, fd: HostFd, config: StraceConfig): void {
   const strace = new Strace(line => {
     const bytes = Buffer.from(`${line}\n`, 'latin1')
     write(fd, bytes, 0, bytes.length)
-  })
+  }, config.bytes)
+  const shown = config.calls === null ? null : new Set(config.calls)
   const { syscallEntry } = kernel
   kernel.syscallEntry = (task, nr) => {
-    strace.enter(viewOf(task), nr, task.thread.args)
+    if (shown === null || shown.has(nr)) strace.enter(viewOf(task), nr, task.thread.args)
     return syscallEntry(task, nr)
   }
   kernel.syscallExit = (task, result) => strace.exit(viewOf(task), result)

@@ -18,9 +18,10 @@ export interface Call {
   readonly regs: Uint32Array
   readonly memory: UserMemory
   readonly result: number | undefined
+  /** Bytes of a buffer that are shown. */
+  readonly textMax: number
 }
 
-const MAX_TEXT = 32
 const MAX_ITEMS = 32
 const MAX_PATH = 4096
 
@@ -183,7 +184,7 @@ function bufferLength(call: Call, dir: string, count: string): number {
 }
 
 function bufferText(call: Call, addr: number, length: number): string | undefined {
-  const bytes = readBytes(call.memory, addr, Math.min(length, MAX_TEXT))
+  const bytes = readBytes(call.memory, addr, Math.min(length, call.textMax))
   return bytes === undefined ? undefined : quote(bytes, length > bytes.length)
 }
 
