@@ -141,4 +141,8 @@ static const struct Fetch FETCHES[] = {
   [441] = {3, FETCH_ONE, 16},  // epoll_pwait2
   [442] = {1, FETCH_ONE, 0},  // mount_setattr
   [452] = {1, FETCH_ONE, 0},  // fchmodat2
+  [463] = {1, FETCH_ONE, 0},  // setxattrat
+  [464] = {1, FETCH_ONE, 0},  // getxattrat
+  [465] = {1, FETCH_ONE, 0},  // listxattrat
+  [466] = {1, FETCH_ONE, 0},  // removexattrat
 };

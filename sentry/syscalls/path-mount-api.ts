@@ -2,9 +2,7 @@
 // mount_setattr(2).
 
 import {
-  E2BIG,
   EBADF,
-  EFAULT,
   EINVAL,
   ENAMETOOLONG,
   ENODEV,
@@ -57,6 +55,7 @@ import {
 import { copyForBind, moveMount } from '../vfs/mounting.ts'
 import { walk } from '../vfs/path-walk.ts'
 import { fileSystemType } from '../vfs/super.ts'
+import { copyExtensible } from './extensible-struct.ts'
 import { mayMount } from './path-mount.ts'
 import { installFile } from './path-open.ts'
 import { walkUser } from './path-stat.ts'
@@ -221,12 +220,9 @@ const change: MountChange = { set: 0, clear: 0, propagation: 0 }
 
 /** Read struct mount_attr into `change`. Returns 1 when nothing is asked for, 0, or -errno. */
 function readChange(task: Task, addr: number, size: number): number {
-  if (size > PAGE_SIZE) return -E2BIG
-  if (size < SIZEOF_MOUNT_ATTR) return -EINVAL
-  const { scratch, scratchView } = task.kernel
-  if (task.mm.copyIn(task, addr, scratch, 0, size) < 0) return -EFAULT
-  for (let i = SIZEOF_MOUNT_ATTR; i < size; i++) if (scratch[i] !== 0) return -E2BIG
-  readMountAttr(scratchView, 0, attr)
+  const error = copyExtensible(task, addr, size, SIZEOF_MOUNT_ATTR, SIZEOF_MOUNT_ATTR)
+  if (error < 0) return error
+  readMountAttr(task.kernel.scratchView, 0, attr)
   const { attrSetLo, attrSetHi, attrClrLo, attrClrHi, propagationLo, propagationHi } = attr
   if ((attrSetLo | attrSetHi | attrClrLo | attrClrHi | propagationLo | propagationHi) === 0)
     return 1

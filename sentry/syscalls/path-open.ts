@@ -1,7 +1,6 @@
 // open(2), openat2(2) and the task's directories: fs/open.c.
 
 import {
-  E2BIG,
   EBADF,
   EINVAL,
   ENAMETOOLONG,
@@ -40,6 +39,7 @@ import type { File } from '../vfs/file.ts'
 import { openPath } from '../vfs/open.ts'
 import { checkResolve, WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { MAY_EXEC, permission } from '../vfs/permission.ts'
+import { copyExtensible } from './extensible-struct.ts'
 
 const KNOWN_FLAGS =
   O_ACCMODE |
@@ -111,8 +111,7 @@ export function sys_openat2(
   howAddr: number,
   size: number,
 ): number {
-  if (size < SIZEOF_OPEN_HOW) return -EINVAL
-  const error = copyInExtensible(task, howAddr, size, SIZEOF_OPEN_HOW)
+  const error = copyExtensible(task, howAddr, size, SIZEOF_OPEN_HOW, SIZEOF_OPEN_HOW)
   if (error < 0) return error
   readOpenHow(task.kernel.scratchView, 0, how)
   const { flagsLo: flags, modeLo: mode, resolveLo: resolve } = how
@@ -124,16 +123,6 @@ export function sys_openat2(
     return -EINVAL
   const bad = checkResolve(resolve)
   return bad < 0 ? bad : openUser(task, dfd, path, flags, mode, resolve)
-}
-
-/** copy_struct_from_user: what is behind the known part must be zero. Fills the kernel's scratch. */
-function copyInExtensible(task: Task, addr: number, size: number, known: number): number {
-  if (size > 4096) return -E2BIG
-  const { scratch } = task.kernel
-  const error = task.mm.copyIn(task, addr, scratch, 0, size)
-  if (error < 0) return error
-  for (let i = known; i < size; i++) if (scratch[i] !== 0) return -E2BIG
-  return 0
 }
 
 export function sys_chdir(task: Task, pathAddr: number): number {

@@ -1,15 +1,6 @@
 // clone(2) and its relatives, exec, exit, and waiting.
 
-import {
-  E2BIG,
-  EAGAIN,
-  EBADF,
-  EBLOCKED,
-  EFAULT,
-  EINVAL,
-  EPERM,
-  ESRCH,
-} from '../../syscall-table/errno.ts'
+import { EAGAIN, EBADF, EBLOCKED, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import {
   __WALL,
   __WCLONE,
@@ -76,6 +67,7 @@ import { sigInfo } from '../kernel/signal-state.ts'
 import type { Task } from '../kernel/task.ts'
 import { type WaitRequest, type WaitResult, waitForChild } from '../kernel/wait.ts'
 import { PATH_MAX, TASK_SIZE } from '../mm/mm.ts'
+import { copyExtensible } from './extensible-struct.ts'
 import { copyOutRusage, groupRusage } from './process-limits.ts'
 
 /** Namespace flags of clone3 beyond 32 bits, and in the low byte that clone(2) uses for the exit signal. */
@@ -171,8 +163,9 @@ const struct: CloneStruct = {
 export function sys_clone3(task: Task, addr: number, size: number): number {
   const waited = resumeVfork(task)
   if (waited !== 0) return waited
-  const error = readStruct(task, addr, size)
+  const error = copyExtensible(task, addr, size, CLONE_ARGS_SIZE_VER0, SIZEOF_CLONE_ARGS)
   if (error < 0) return error
+  readCloneArgs(task.kernel.scratchView, 0, struct)
   const { flagsLo, flagsHi, exitSignal, stack, stackSize, tls } = struct
   if ((flagsHi & ~CLONE3_HIGH_CLEAR_SIGHAND) !== 0) return -EINVAL
   if ((flagsLo & (CLONE_DETACHED | (CSIGNAL & ~CLONE_NEWTIME))) !== 0) return -EINVAL
@@ -196,18 +189,6 @@ export function sys_clone3(task: Task, addr: number, size: number): number {
   args.setTid = setTid
   args.clearSighand = (flagsHi & CLONE3_HIGH_CLEAR_SIGHAND) !== 0
   return cloneTask(task, args)
-}
-
-/** copy_struct_from_user: shorter structs are extended by zeros, longer ones must end in zeros. */
-function readStruct(task: Task, addr: number, size: number): number {
-  const { scratch, scratchView } = task.kernel
-  if (size > 4096) return -E2BIG
-  if (size < CLONE_ARGS_SIZE_VER0) return -EINVAL
-  scratch.fill(0, 0, SIZEOF_CLONE_ARGS)
-  if (task.mm.copyIn(task, addr, scratch, 0, size) < 0) return -EFAULT
-  for (let i = SIZEOF_CLONE_ARGS; i < size; i++) if (scratch[i] !== 0) return -E2BIG
-  readCloneArgs(scratchView, 0, struct)
-  return 0
 }
 
 /** set_tid: numbers from the innermost pid namespace outwards. */

@@ -161,19 +161,16 @@ export const pathCalls = inArea('path', {
   setxattrat: {
     nr: 463,
     args: { dirfd, path, flags: flags('AT'), name: str, args: inp('xattr_args'), size },
-    todo: ENOSYS,
   },
   getxattrat: {
     nr: 464,
     args: { dirfd, path, flags: flags('AT'), name: str, args: inp('xattr_args'), size },
-    todo: ENOSYS,
   },
   listxattrat: {
     nr: 465,
     args: { dirfd, path, flags: flags('AT'), list: outBuf('size'), size },
-    todo: ENOSYS,
   },
-  removexattrat: { nr: 466, args: { dirfd, path, flags: flags('AT'), name: str }, todo: ENOSYS },
+  removexattrat: { nr: 466, args: { dirfd, path, flags: flags('AT'), name: str } },
   open_tree_attr: {
     nr: 467,
     args: { dirfd, path, flags: flags('OPEN_TREE'), attr: inp('mount_attr'), size },
