@@ -21,6 +21,8 @@ interface HostFile {
   dup(fd: HostFd, lowest: number): number
   close(fd: HostFd): number
   memfdCreate(name: string, flags: number): number
+  setDescriptorCeiling(ceiling: number): number
+  belowCeiling(fd: HostFd): number
   umask(mask: number): number
   exitNow(status: number): never
   listDirectory(fd: HostFd, to: Uint8Array, at: number, cookieLow: number, high: number): number
@@ -90,6 +92,10 @@ export const fdatasync = host.fdatasync
 export const dup = host.dup
 export const close = host.close
 export const memfdCreate = host.memfdCreate
+/** What a program makes this process open gets numbers below the ceiling, or -ENFILE. */
+export const setDescriptorCeiling = host.setDescriptorCeiling
+/** The descriptor, or -ENFILE when it was above the ceiling and is closed now. */
+export const belowCeiling = host.belowCeiling
 export const umask = host.umask
 /** _exit(2): ends a confined process, whose filter forbids what Node does at its end. */
 export const exitNow: (status: number) => never = host.exitNow

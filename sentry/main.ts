@@ -10,6 +10,7 @@ import {
   type HostFd,
   installFilter,
   pivotToEmptyRoot,
+  setDescriptorCeiling,
   setDumpable,
   setIds,
   setIdsKeeping,
@@ -22,6 +23,7 @@ import { BootError } from './boot/boot-error.ts'
 import {
   type CpuFeatures,
   cpuFeatures,
+  descriptorCeiling,
   hostClock,
   hostNetworkFacts,
   readFilter,
@@ -67,6 +69,7 @@ function main(): never {
     const config = JSON.parse(readFileSync(SENTRY_FDS.config, 'utf8')) as SandboxConfig
     close(SENTRY_FDS.config)
     const facts = hostFacts(config)
+    setDescriptorCeiling(descriptorCeiling())
     sizeGoferSocket(SENTRY_FDS.gofer)
     enterCgroups(config.cgroup?.join ?? [])
     const kernel = bootKernel(config, facts)

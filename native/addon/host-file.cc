@@ -1,4 +1,5 @@
 // Open files of the host: opening, reading and writing, sizes, and the descriptors themselves.
+#include "descriptors.h"
 #include "host-file.h"
 
 #include <fcntl.h>
@@ -137,7 +138,18 @@ Napi::Value JsClose(const Info& info) { return Result(info.Env(), close(I32(info
 Napi::Value JsMemfdCreate(const Info& info) {
   Path name(info, 0);
   if (name.error() != 0) return Num(info.Env(), -name.error());
-  return Result(info.Env(), memfd_create(name.c_str(), U32(info, 1) | MFD_CLOEXEC));
+  return Result(info.Env(), BelowCeiling(memfd_create(name.c_str(), U32(info, 1) | MFD_CLOEXEC)));
+}
+
+// setDescriptorCeiling(n): what programs make us open gets numbers below n, or -ENFILE.
+Napi::Value JsSetDescriptorCeiling(const Napi::CallbackInfo& info) {
+  g_descriptorCeiling = I32(info, 0);
+  return Num(info.Env(), 0);
+}
+
+// belowCeiling(fd): the descriptor, or -ENFILE when it was too high and has been closed.
+Napi::Value JsBelowCeiling(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), BelowCeiling(I32(info, 0)));
 }
 
 Napi::Value JsUmask(const Info& info) { return Num(info.Env(), umask(U32(info, 0))); }
@@ -164,6 +176,8 @@ void RegisterHostFile(Napi::Env env, Napi::Object exports) {
   Export<JsDup>(env, exports, "dup");
   Export<JsClose>(env, exports, "close");
   Export<JsMemfdCreate>(env, exports, "memfdCreate");
+  Export<JsSetDescriptorCeiling>(env, exports, "setDescriptorCeiling");
+  Export<JsBelowCeiling>(env, exports, "belowCeiling");
   Export<JsUmask>(env, exports, "umask");
   Export<JsExitNow>(env, exports, "exitNow");
   RegisterDirectories(env, exports);

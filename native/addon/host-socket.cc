@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "descriptors.h"
 #include "host-file.h"
 
 namespace portcullis {
@@ -32,7 +33,7 @@ const sockaddr* Address(const Bytes& b) { return reinterpret_cast<const sockaddr
 // socketOpen(family, type, protocol)
 Napi::Value JsSocketOpen(const Info& info) {
   int type = I32(info, 1) | SOCK_CLOEXEC | SOCK_NONBLOCK;
-  return Result(info.Env(), socket(I32(info, 0), type, I32(info, 2)));
+  return Result(info.Env(), BelowCeiling(socket(I32(info, 0), type, I32(info, 2))));
 }
 
 // socketBind(fd, address, length)
@@ -73,7 +74,7 @@ struct AddressOut {
 Napi::Value JsSocketAccept(const Info& info) {
   AddressOut out(info);
   int fd = accept4(I32(info, 0), out.address(), &out.size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  return out.finish(info, fd);
+  return out.finish(info, BelowCeiling(fd));
 }
 
 Napi::Value JsSocketName(const Info& info) {

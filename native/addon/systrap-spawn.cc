@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "descriptors.h"
 #include "systrap.h"
 
 namespace portcullis::systrap {
@@ -131,7 +132,7 @@ int Platform::makeStatusPage() {
 
 std::shared_ptr<Space> Platform::makeSpace() {
   auto space = std::make_shared<Space>();
-  space->memfd = Fd(memfd_create("slots", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  space->memfd = Fd(BelowCeiling(memfd_create("slots", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
   if (!space->memfd.valid() || ftruncate(space->memfd.get(), STUB_SLOTS_SIZE) < 0) return nullptr;
   // A stub that could shrink the file would crash us at our next access.
   fcntl(space->memfd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);

@@ -76,6 +76,8 @@ const NET_TABLES =
 const UNPRIVILEGED_PORTS = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
 const DEFAULT_UNPRIVILEGED_PORTS = 1024
 const DEFAULT_DESCRIPTORS = 1024
+/** Each of runsc's connections is one, and may bring a process's three streams. */
+const RESERVED_DESCRIPTORS = 512
 /** Of the sentry's descriptors, sockets of the host may take so many. */
 const SOCKET_SHARE = 0.75
 
@@ -88,14 +90,26 @@ export function hostNetworkFacts(): HostNetworkFacts {
     if (fd !== undefined) tables.set(name, fd)
   }
   const ports = tryTo(() => Number(readFileSync(UNPRIVILEGED_PORTS, 'latin1')))
-  const limits = readFileSync('/proc/self/limits', 'latin1')
-  // Node.js has raised the soft limit to the hard one.
-  const descriptors = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? DEFAULT_DESCRIPTORS)
   return {
     tables,
     unprivilegedPorts: ports ?? DEFAULT_UNPRIVILEGED_PORTS,
-    maxSockets: Math.floor(descriptors * SOCKET_SHARE),
+    maxSockets: Math.floor(descriptorLimit() * SOCKET_SHARE),
   }
+}
+
+function descriptorLimit(): number {
+  const limits = readFileSync('/proc/self/limits', 'latin1')
+  // Node.js has raised the soft limit to the hard one.
+  return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? DEFAULT_DESCRIPTORS)
+}
+
+/**
+ * Descriptors that programs can make us hold (files, shared memory, address spaces) have numbers below this. The rest is for
+ * connections of runsc's and what comes by them.
+ */
+export function descriptorCeiling(): number {
+  const limit = descriptorLimit()
+  return limit - Math.min(RESERVED_DESCRIPTORS, Math.floor(limit / 4))
 }
 
 function tryTo<T>(step: () => T): T | undefined {

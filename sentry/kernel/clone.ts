@@ -1,7 +1,7 @@
 // New tasks: clone(2), kernel/fork.c copy_process. The host makes the thread or process when the caller goes
 // on; until it reports, the child is STARTING.
 
-import { EAGAIN, EBLOCKED, EINVAL } from '../../syscall-table/errno.ts'
+import { EAGAIN, EBLOCKED, EINVAL, ENOMEM } from '../../syscall-table/errno.ts'
 import {
   CAP_SYS_ADMIN,
   CAP_SYS_RESOURCE,
@@ -34,6 +34,7 @@ import { REG, type ThreadContext } from '../platform.ts'
 import { closeTable } from '../vfs/close.ts'
 import { checkPids } from './cgroup.ts'
 import { cancelIntervalTimers, watchCpuLimit } from './itimer.ts'
+import { AREA_WEIGHT, FDS_PER_UNIT, kernelMemory, TASK_WEIGHT } from './memory.ts'
 import { cloneNamespaces } from './namespaces.ts'
 import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
 import { leaveProcessGroup } from './pid.ts'
@@ -67,6 +68,7 @@ export interface CloneArgs {
 export function cloneTask(task: Task, args: CloneArgs): number {
   const error = checkClone(task, args)
   if (error < 0) return error
+  if (!kernelMemory.take(weightOf(task, args))) return -ENOMEM
   const thread = task.kernel.platform.newThread()
   if (typeof thread === 'number') return -EAGAIN
   const child = newTask(task, args, thread)
@@ -84,6 +86,12 @@ export function cloneTask(task: Task, args: CloneArgs): number {
     void writeTid(task, args.parentTid, child.pid.numberIn(task.pidNs))
   }
   return start(task, child, args)
+}
+
+function weightOf({ mm, files }: Task, { flags }: CloneArgs): number {
+  const areas = (flags & CLONE_VM) !== 0 ? 0 : mm.vmas.count * AREA_WEIGHT
+  const descriptors = (flags & CLONE_FILES) !== 0 ? 0 : files.size / FDS_PER_UNIT
+  return TASK_WEIGHT + areas + descriptors
 }
 
 /** The parts of the flags that copy_process refuses, in its order. */

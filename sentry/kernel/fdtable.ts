@@ -1,8 +1,9 @@
 // File descriptor tables: struct files_struct. Shared by CLONE_FILES, copied by fork.
 
-import { EBADF, EMFILE } from '../../syscall-table/errno.ts'
+import { EBADF, EMFILE, ENFILE } from '../../syscall-table/errno.ts'
 import { O_PATH } from '../../syscall-table/flags.ts'
 import type { File } from '../vfs/file.ts'
+import { FILE_WEIGHT, kernelMemory } from './memory.ts'
 
 /** Linux's default of fs.nr_open: no descriptor is ever above it, whatever RLIMIT_NOFILE says. */
 export const NR_OPEN = 1 << 20
@@ -29,6 +30,7 @@ export class FdTable {
     let fd = Math.max(from, this.#lowestFree)
     while (this.#files[fd] !== undefined) fd++
     if (fd >= limit || fd >= NR_OPEN) return -EMFILE
+    if (!kernelMemory.take(FILE_WEIGHT)) return -ENFILE
     if (from <= this.#lowestFree) this.#lowestFree = fd + 1
     this.#put(fd, file, cloexec)
     return fd

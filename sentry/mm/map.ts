@@ -40,6 +40,7 @@ import {
   RLIMIT_DATA,
   RLIMIT_MEMLOCK,
 } from '../../syscall-table/flags.ts'
+import { AREA_WEIGHT, kernelMemory } from '../kernel/memory.ts'
 import type { OpsFailure, Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import { findGap, forgetGapHint, MAX_MAP_COUNT, reservedIn, usable } from './layout.ts'
@@ -137,7 +138,7 @@ export function mapRegion(
   const length = pageCeil(wanted)
   if (length > TASK_SIZE) return -ENOMEM
   if (offset < 0 || offset + length > 2 ** 63) return -EOVERFLOW
-  if (mm.vmas.count >= MAX_MAP_COUNT) return -ENOMEM
+  if (mm.vmas.count >= MAX_MAP_COUNT || !kernelMemory.take(AREA_WEIGHT)) return -ENOMEM
   const place = placeFor(task, mm, hint, length, flags, file === null)
   if (place < 0) return place
   const locked = (flags & MAP_LOCKED) !== 0 || mm.lockFuture

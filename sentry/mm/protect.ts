@@ -31,6 +31,7 @@ import {
   PROT_SEM,
   PROT_WRITE,
 } from '../../syscall-table/flags.ts'
+import { AREA_WEIGHT, kernelMemory } from '../kernel/memory.ts'
 import type { OpsFailure, Task } from '../kernel/task.ts'
 import { MAX_MAP_COUNT } from './layout.ts'
 import { fits, lockFits } from './map.ts'
@@ -117,7 +118,7 @@ function change(task: Task, mm: Mm, start: number, end: number, prot: number): n
     to = upTo
   }
   if (to === start) return error
-  if (mm.vmas.count + 2 > MAX_MAP_COUNT) return -ENOMEM
+  if (mm.vmas.count + 2 > MAX_MAP_COUNT || !kernelMemory.take(AREA_WEIGHT)) return -ENOMEM
   if (newData > 0 && !fits(task, mm, 0, false)) return -ENOMEM
   if (newData > 0 && !dataFits(task, mm, newData)) return -ENOMEM
   mm.vmas.change(start, to, vma => {

@@ -322,6 +322,20 @@ test('extended attributes', () => {
   expect(k.sys.getxattr('/a', 'user.note', at, 64)).toBe(-61)
 })
 
+test('extended attributes of tmpfs share the room for its inodes', () => {
+  k.sys.mkdir('/small', 0o755)
+  expect(k.sys.mount('none', '/small', 'tmpfs', 0, k.place('nr_inodes=6'))).toBe(0)
+  expect(k.sys.open('/small/f', O_CREAT | O_RDWR, 0o600)).toBeGreaterThanOrEqual(0)
+  const value = new Uint8Array(2500)
+  const set = (name: string) => k.sys.setxattr('/small/f', name, value, value.length, 0)
+  expect(set('user.a')).toBe(0)
+  expect(set('user.b')).toBe(-28)
+  // In place of itself it takes no more.
+  expect(set('user.a')).toBe(0)
+  expect(k.sys.removexattr('/small/f', 'user.a')).toBe(0)
+  expect(set('user.b')).toBe(0)
+})
+
 test('openat2 resolves in its scope', () => {
   k.sys.mkdir('/box', 0o755)
   put('/out', 'o')

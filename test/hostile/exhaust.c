@@ -94,6 +94,54 @@ ATTACK(many_of_each_object) {
   }
 }
 
+/** Nothing that needs a descriptor of the sentry's is left: that is an error of the calls, and of no more than them. */
+static void with_no_descriptors_left(void) {
+  int fd = open("/etc/hostname", O_RDONLY);
+  if (fd < 0 && errno != ENFILE && errno != ENOENT) breach("open: %s", strerror(errno));
+  void *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED && errno != ENOMEM && errno != ENFILE) breach("mmap: %s", strerror(errno));
+  pid_t child = fork();
+  if (child < 0 && errno != ENOMEM && errno != EAGAIN) breach("fork: %s", strerror(errno));
+  if (child == 0) {
+    execl("/bin/true", "true", NULL);
+    _exit(1);
+  }
+}
+
+ATTACK(memory_files_until_it_fails) {
+  struct rlimit limit = {1 << 20, 1 << 20};
+  setrlimit(RLIMIT_NOFILE, &limit);
+  for (int i = 0; i < 100000; i++) {
+    int fd = (int)syscall(SYS_memfd_create, "m", 0);
+    if (fd < 0 || ftruncate(fd, 1 << 20)) break;
+  }
+  with_no_descriptors_left();
+}
+
+ATTACK(shared_memory_until_it_fails) {
+  for (int i = 0; i < 60000; i++)
+    if (mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) break;
+  with_no_descriptors_left();
+}
+
+ATTACK(large_tmpfs_files_until_it_fails) {
+  char name[64];
+  snprintf(name, sizeof name, "/tmp/large.%d", getpid());
+  mkdir(name, 0700);
+  chdir(name);
+  for (int i = 0; i < 30000; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    int fd = open(name, O_CREAT | O_WRONLY, 0600);
+    if (fd < 0 || ftruncate(fd, 100000)) break;
+    close(fd);
+  }
+  with_no_descriptors_left();
+  for (int i = 0; i < 30000; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    if (unlink(name)) break;
+  }
+}
+
 ATTACK(epoll_of_everything) {
   int epoll = epoll_create1(0);
   struct rlimit limit = {1 << 20, 1 << 20};

@@ -43,6 +43,7 @@ import {
   WALK_OPEN,
 } from '../../../gofer/protocol.ts'
 import {
+  belowCeiling,
   close,
   type HostFd,
   latin1,
@@ -230,7 +231,10 @@ export class GoferClient {
     return this.#callForFd()
   }
 
-  /** Makes a regular file, which must not exist, and opens it with this access mode. */
+  /**
+   * Makes a regular file, which must not exist, and opens it with this access mode: made.fd, or -ENFILE there when programs
+   * hold too many descriptors.
+   */
   create(
     dir: number,
     name: string,
@@ -480,6 +484,7 @@ export class GoferClient {
       this.#dropFds()
       return this.#fail()
     }
+    for (let i = 1; i <= received; i++) this.#fds[i] = belowCeiling(this.#fds[i]!)
     input.start(length)
     // An error has no payload.
     return result < 0 ? this.#endOf(input, result) : result

@@ -78,6 +78,14 @@ export class GoferConnection {
     }
   }
 
+  /** Descriptors have become scarce. True when some were closed. */
+  closeIdle(): boolean {
+    const some = this.#idle.size > 0
+    for (const owner of this.#idle) owner.closeFds()
+    this.#idle.clear()
+    return some
+  }
+
   fdsBusy(owner: FdOwner): void {
     this.#idle.delete(owner)
   }

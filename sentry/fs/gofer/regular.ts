@@ -18,7 +18,7 @@ import {
   STAT_SIZE,
   statFd,
 } from '../../../native/index.ts'
-import { EFBIG, EINVAL, ENXIO } from '../../../syscall-table/errno.ts'
+import { EFBIG, EINVAL, ENFILE, ENXIO } from '../../../syscall-table/errno.ts'
 import { O_ACCMODE, O_RDONLY, O_RDWR, SEEK_DATA, SEEK_HOLE } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
@@ -87,7 +87,10 @@ export class GoferFile extends GoferInode {
       if (n < 0 || fd >= 0) return n < 0 ? n : fd
     }
     const handle = this.needHandle()
-    return handle < 0 ? handle : this.sb.connection.client.open(handle, mode)
+    if (handle < 0) return handle
+    const { connection } = this.sb
+    const fd = connection.client.open(handle, mode)
+    return fd === -ENFILE && connection.closeIdle() ? connection.client.open(handle, mode) : fd
   }
 
   /** A walk has brought a descriptor for reading along. */
@@ -100,8 +103,9 @@ export class GoferFile extends GoferInode {
     if (this.users === 0) this.sb.connection.fdsIdle(this)
   }
 
-  /** `create` has brought a descriptor along. */
+  /** `create` has brought a descriptor along, or could not: then opening will say why. */
   adoptFd(fd: HostFd): void {
+    if (fd < 0) return
     this.writeFd = fd
     this.sb.connection.fdsIdle(this)
   }

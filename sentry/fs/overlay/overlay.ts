@@ -143,10 +143,9 @@ function copyAttributes(from: Inode, to: Inode): void {
 function copyXattrs(from: Inode, to: MemoryInode): void {
   const names = from.listxattr()
   if (typeof names === 'number' || names.length === 0) return
-  to.xattrs ??= new Map()
   for (const name of names) {
     const value = from.getxattr(name)
-    if (typeof value !== 'number') to.xattrs.set(name, value)
+    if (typeof value !== 'number') to.adoptXattr(name, value)
   }
 }
 

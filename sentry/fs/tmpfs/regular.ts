@@ -18,7 +18,6 @@ import {
   EFBIG,
   EINVAL,
   EIO,
-  ENODEV,
   ENOMEM,
   ENOSPC,
   ENXIO,
@@ -288,7 +287,7 @@ export class MemoryFileOps extends FileOps {
     if (shared && writable && (inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0)
       return -EPERM
     const error = inode.spill()
-    if (error < 0) return -ENODEV
+    if (error < 0) return -ENOMEM
     if (shared && writable) inode.writablyMapped = true
     return inode.mapSource(shared && writable)
   }

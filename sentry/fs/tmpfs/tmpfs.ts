@@ -4,6 +4,7 @@
 import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
 import { S_IFMT, TMPFS_MAGIC, XATTR_CREATE, XATTR_REPLACE } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { INODE_WEIGHT, kernelMemory } from '../../kernel/memory.ts'
 import { Inode, type SetAttr, type StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { touchChanged } from '../../vfs/super.ts'
 import { anonymousDev } from '../dev/registry.ts'
@@ -15,6 +16,8 @@ const DEFAULT_INODES = 1 << 20
 const XATTR_SPACE = 128 * 1024
 /** What one attribute costs beside its bytes. */
 const XATTR_OVERHEAD = 64
+/** What of an instance's room for inodes each of them takes; attributes share it. BOGO_INODE_SIZE. */
+const INODE_SPACE = 1024
 
 /** Limits and root attributes, from the mount options. Zero means no limit. */
 export interface TmpfsOptions {
@@ -33,6 +36,8 @@ export abstract class MemorySuperBlock extends SuperBlock {
   inodeLimit: number
   pagesUsed = 0
   inodesUsed = 0
+  /** Bytes of extended attributes. */
+  xattrSpace = 0
   #lastIno = 0
 
   constructor(kernel: Kernel, pageLimit: number, inodeLimit: number) {
@@ -56,7 +61,16 @@ export abstract class MemorySuperBlock extends SuperBlock {
   /** Account for a new inode: 0 or -ENOSPC. */
   chargeInode(): number {
     if (this.inodeLimit > 0 && this.inodesUsed >= this.inodeLimit) return -ENOSPC
+    if (!kernelMemory.take(INODE_WEIGHT)) return -ENOSPC
     this.inodesUsed++
+    return 0
+  }
+
+  /** Account for so many bytes of extended attributes more (or less): 0 or -ENOSPC. shmem_xattr_handler_set. */
+  chargeXattr(bytes: number): number {
+    const room = (this.inodeLimit || DEFAULT_INODES) * INODE_SPACE
+    if (bytes > 0 && this.inodesUsed * INODE_SPACE + this.xattrSpace + bytes > room) return -ENOSPC
+    this.xattrSpace += bytes
     return 0
   }
 
@@ -136,21 +150,32 @@ export class MemoryInode extends Inode {
     const old = this.xattrs?.get(name)
     if (old !== undefined && (flags & XATTR_CREATE) !== 0) return -EEXIST
     if (old === undefined && (flags & XATTR_REPLACE) !== 0) return -ENODATA
-    let space = name.length + value.length + XATTR_OVERHEAD
+    let space = xattrCost(name, value)
     if (this.xattrs !== null) {
-      for (const [k, v] of this.xattrs)
-        if (k !== name) space += k.length + v.length + XATTR_OVERHEAD
+      for (const [k, v] of this.xattrs) if (k !== name) space += xattrCost(k, v)
     }
-    if (space > XATTR_SPACE) return -ENOSPC
+    const before = old === undefined ? 0 : xattrCost(name, old)
+    if (space > XATTR_SPACE || this.sb.chargeXattr(xattrCost(name, value) - before) < 0)
+      return -ENOSPC
     this.xattrs ??= new Map()
     this.xattrs.set(name, value)
     touchChanged(this.sb.kernel, this)
     return 0
   }
 
+  /** Take over an attribute that exists already, whether there is room or not. */
+  adoptXattr(name: string, value: Uint8Array): void {
+    this.xattrs ??= new Map()
+    this.xattrs.set(name, value)
+    this.sb.xattrSpace += xattrCost(name, value)
+  }
+
   override removexattr(name: string): number {
     if (!this.xattrPermitted(name)) return -EOPNOTSUPP
-    if (this.xattrs === null || !this.xattrs.delete(name)) return -ENODATA
+    const value = this.xattrs?.get(name)
+    if (value === undefined) return -ENODATA
+    this.xattrs!.delete(name)
+    this.sb.chargeXattr(-xattrCost(name, value))
     touchChanged(this.sb.kernel, this)
     return 0
   }
@@ -176,8 +201,14 @@ export class MemoryInode extends Inode {
   /** The inode ceases to exist. */
   free(): void {
     this.sb.inodesUsed--
+    if (this.xattrs === null) return
+    for (const [name, value] of this.xattrs) this.sb.chargeXattr(-xattrCost(name, value))
+    this.xattrs = null
   }
 }
+
+const xattrCost = (name: string, value: Uint8Array): number =>
+  name.length + value.length + XATTR_OVERHEAD
 
 /** Copy the fields that are set into the inode; size is the file's own business. */
 export function applyAttributes(inode: Inode, attr: SetAttr): void {
