@@ -12,7 +12,7 @@ import { writePidFile } from './pid-file.ts'
 import { processConfig } from './process-config.ts'
 import { pair, SOCK_STREAM } from './sandbox.ts'
 import { readJson, readSpec, type SpecProcess, validateProcess } from './spec.ts'
-import { rememberStandIn, type StandIn, startStandIn } from './stand-in.ts'
+import { openNamespaces, rememberStandIn, type StandIn, startStandIn } from './stand-in.ts'
 import { type ContainerState, StateStore, statusOf } from './state.ts'
 import { forwardSignals, relayTerminal } from './terminal.ts'
 
@@ -51,16 +51,18 @@ export async function execProcess(
   const [link, sandboxLink] = pair(SOCK_STREAM)
   const cgroup = ContainerCgroup.load(store.directory(id))
   const entrances = cgroup?.openEntrances() ?? []
+  const namespaces = openNamespaces(state)
   const standIn = await startStandIn({
     args: program.args,
     link,
     // A relayed terminal belongs to whoever runs us.
     terminal: outside === null ? terminal : null,
+    namespaces,
     entrances,
     detached: options.detach,
   })
   closeSync(link)
-  closeAll(entrances)
+  closeAll([...entrances, ...Object.values(namespaces)])
   let pid: number
   try {
     const streams = terminal === null ? [0, 1, 2] : [terminal]

@@ -23,6 +23,9 @@ const MOUNT_ATTR_RDONLY = 1
 export interface Attach {
   fd: number
   flags: number
+  /** A second one like it, for what stands for the container to show at `place`; null when nobody would look. */
+  view: number | null
+  place: string
 }
 
 /** Everything about a container's files that runsc has to open. */
@@ -57,8 +60,16 @@ export function openTrees(spec: Spec, bundle: string, overlay: boolean): FileTre
     fill(trees, spec, bundle, overlay)
     return trees
   } catch (error) {
-    for (const { fd } of trees.attach) close(fd)
+    closeTrees(trees.attach)
     throw error
+  }
+}
+
+/** To be called when all processes have theirs. */
+export function closeTrees(attach: readonly Attach[]): void {
+  for (const { fd, view } of attach) {
+    close(fd)
+    if (view !== null) close(view)
   }
 }
 
@@ -66,7 +77,7 @@ function fill(trees: FileTrees, spec: Spec, bundle: string, overlay: boolean): v
   const path = resolve(bundle, spec.root.path)
   const maps = containerMaps(spec)
   const where = 'config.json: root.path'
-  const attach = openAttach(path, where, AT_RECURSIVE, maps)
+  const attach = openAttach(path, where, AT_RECURSIVE, maps, overlay ? 1 : 2)
   trees.attach.push(attach)
   if (!fstatSync(attach.fd).isDirectory())
     throw new CliError(`${where}: ${path} is not a directory`)
@@ -114,10 +125,10 @@ function mountConfig(
     fresh: false,
   }
   if (bind) {
-    const source = openSource(resolve(bundle, mount.source), where, options, mountMaps(mount, maps))
-    attach.push(source)
+    const source = resolve(bundle, mount.source)
+    attach.push(openSource(source, where, options, mountMaps(mount, maps), root === null ? 1 : 2))
     config.attach = attach.length - 1
-    config.directory = fstatSync(source.fd).isDirectory()
+    config.directory = fstatSync(attach.at(-1)!.fd).isDirectory()
   }
   const at = root?.makeMountpoint(
     config.destination,
@@ -128,6 +139,7 @@ function mountConfig(
     config.destination = at.path
     checkProc(at.path, config, where)
   }
+  if (bind) attach.at(-1)!.place = config.destination
   return config
 }
 
@@ -157,32 +169,46 @@ function openSource(
   where: string,
   options: MountOptions,
   maps: IdMaps | null,
+  copies: number,
 ): Attach {
   const recursive = (options.flags & MS_REC) !== 0 ? AT_RECURSIVE : 0
-  const attach = openAttach(path, where, recursive, maps)
+  const attach = openAttach(path, where, recursive, maps, copies)
   // DIFFERS: "ro" with "rbind" also covers what is mounted below the source, as "rro" does.
   if (((options.recursiveSet | options.flags) & MS_RDONLY) !== 0) makeReadOnly(attach, where, path)
   return attach
 }
 
-function openAttach(path: string, where: string, recursive: number, maps: IdMaps | null): Attach {
-  // A copy of the mount, so that it outlives the gofer's change of root.
-  const fd = openTree(AT_FDCWD, latin1(path), OPEN_TREE_CLONE | recursive)
-  if (fd < 0) throw new CliError(`${where}: cannot open ${path}: ${errnoMessage(-fd)}`)
+function openAttach(
+  path: string,
+  where: string,
+  recursive: number,
+  maps: IdMaps | null,
+  copies: number,
+): Attach {
+  const fds: number[] = []
   try {
-    if (maps !== null) mapIds(fd, maps, where, path)
+    // Copies of the mount, so that they outlive the change of root of those who use them.
+    for (let i = 0; i < copies; i++) {
+      const fd = openTree(AT_FDCWD, latin1(path), OPEN_TREE_CLONE | recursive)
+      if (fd < 0) throw new CliError(`${where}: cannot open ${path}: ${errnoMessage(-fd)}`)
+      fds.push(fd)
+      if (maps !== null) mapIds(fd, maps, where, path)
+    }
   } catch (error) {
-    close(fd)
+    for (const fd of fds) close(fd)
     throw error
   }
-  return { fd, flags: 0 }
+  return { fd: fds[0]!, view: fds[1] ?? null, flags: 0, place: '/' }
 }
 
 /** The host refuses writes too, whatever becomes of gofer and sentry. */
 function makeReadOnly(attach: Attach, where: string, path: string): void {
   attach.flags |= ATTACH_READ_ONLY
-  const n = mountSetattr(attach.fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0)
-  if (n < 0) throw new CliError(`${where}: cannot make ${path} read-only: ${errnoMessage(-n)}`)
+  for (const fd of [attach.fd, attach.view]) {
+    if (fd === null) continue
+    const n = mountSetattr(fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0)
+    if (n < 0) throw new CliError(`${where}: cannot make ${path} read-only: ${errnoMessage(-n)}`)
+  }
 }
 
 /** A mount over parts of /proc could make programs, also of engines, believe anything. */

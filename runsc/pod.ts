@@ -10,7 +10,7 @@ import { ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { oomScores } from './cgroup/oom-score.ts'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
-import { openTrees } from './mounts.ts'
+import { closeTrees, openTrees } from './mounts.ts'
 import {
   containerConfig,
   joinTerminal,
@@ -22,11 +22,12 @@ import {
   SOCK_STREAM,
   sandboxLimits,
   startGofer,
+  viewOf,
 } from './sandbox.ts'
 import type { Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
-import { startStandIn } from './stand-in.ts'
-import { type StateStore, statusOf } from './state.ts'
+import { openNamespaces, startStandIn } from './stand-in.ts'
+import { type ContainerState, type StateStore, statusOf } from './state.ts'
 
 /** What engines call the kind of a container ("sandbox" or "container") and its pod: containerd and CRI-O. */
 const ANNOTATIONS = [
@@ -70,7 +71,7 @@ export async function joinPod(
   pod: string,
 ): Promise<Sandbox> {
   const { id, spec } = options
-  checkPod(store, pod, id)
+  const podState = checkPod(store, pod, id)
   const scores = oomScores(spec.process.oomScoreAdj, options.cgroup?.resources.memory?.limit ?? 0)
   const config: ContainerConfig = containerConfig(options)
   const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
@@ -84,13 +85,17 @@ export async function joinPod(
   const entrances = options.cgroup?.openEntrances() ?? []
   const podEntrances = ContainerCgroup.load(store.directory(pod))?.openEntrances() ?? []
   const held = terminal !== null && options.consoleSocket !== undefined ? terminal : null
+  const namespaces = openNamespaces(podState)
   const standIn = await startStandIn({
     args: spec.process.args,
     link: link[0],
     terminal: held,
+    namespaces: { net: namespaces.net, mounts: null },
     entrances,
+    view: viewOf(attach),
     detached: options.detached,
   })
+  closeAll(Object.values(namespaces))
   try {
     await options.namespacesMade?.(standIn.pid)
     // With the pod: the sentry waits for it, and must not when only this container is paused.
@@ -108,7 +113,8 @@ export async function joinPod(
     standIn.kill()
     throw error
   } finally {
-    for (const fd of [...attach.map(tree => tree.fd), ...goferPair, ...link]) closeSync(fd)
+    closeTrees(attach)
+    for (const fd of [...goferPair, ...link]) closeSync(fd)
     if (terminal !== null) closeSync(terminal)
     closeAll([...entrances, ...podEntrances])
   }
@@ -123,7 +129,7 @@ export async function joinPod(
   return sandbox
 }
 
-function checkPod(store: StateStore, pod: string, id: string): void {
+function checkPod(store: StateStore, pod: string, id: string): ContainerState {
   const state = store.tryLoad(pod)
   const why =
     state === null
@@ -131,7 +137,9 @@ function checkPod(store: StateStore, pod: string, id: string): void {
       : statusOf(state) === 'stopped'
         ? 'has stopped'
         : null
-  if (why !== null) throw new CliError(`container "${id}": the sandbox "${pod}" of its pod ${why}`)
+  if (state === null || why !== null)
+    throw new CliError(`container "${id}": the sandbox "${pod}" of its pod ${why}`)
+  return state
 }
 
 /** An entry with a path is another container's namespace, which can only be the pod's; without an entry it is, too. */

@@ -30,7 +30,7 @@ import { CliError } from './errors.ts'
 import { startHooks } from './hooks.ts'
 import { idMapConfig } from './id-maps.ts'
 import { openDebugFile } from './log.ts'
-import { type Attach, latin1, openTrees } from './mounts.ts'
+import { type Attach, closeTrees, latin1, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
 import { processConfig } from './process-config.ts'
@@ -50,6 +50,8 @@ const NAMESPACES = ['--mount', '--ipc', '--uts']
 const FIRST_INHERITED = 3
 /** Words of the program's command line that the process list shows. */
 const MAX_TITLE = 64
+/** Mounts that what stands for the container shows. */
+const MAX_TREES = 256
 /** Where the sentry's launcher tells that it has made the namespaces. */
 const LAUNCHER_REPORT = SENTRY_FDS.standIn + 1
 /** The launcher's own end of the socket between the program and what stands for it. */
@@ -112,7 +114,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
 
   // The sentry first: everything else waits for it.
   const inherited = [goferPair[1], control, stub, log, terminal]
-  const sentry = startSentry(options, network, inherited, linkPair, placement)
+  const sentry = startSentry(options, network, inherited, linkPair, placement, attach)
   try {
     await namespacesMade(options, sentry)
   } catch (error) {
@@ -121,7 +123,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   }
   if (globals.hostUds === 'open') for (const tree of attach) tree.flags |= ATTACH_HOST_UDS
   const gofer = startGofer(options, goferPair[0], attach, placement)
-  const owned = [...attach.map(({ fd }) => fd), ...goferPair, ...linkPair, control, stub, log]
+  closeTrees(attach)
+  const owned = [...goferPair, ...linkPair, control, stub, log]
   if (terminal !== null) owned.push(terminal)
   for (const fd of owned) closeSync(fd)
   closeAll(placement.entrances)
@@ -194,7 +197,23 @@ interface Placement {
   scores: OomScores
 }
 
-/** The launcher in front of one of our bundles. The entrances are inherited behind `stdio`. */
+/** What stands for a container shows its files where the container has them. */
+export interface View {
+  fds: number[]
+  places: string[]
+}
+
+export function viewOf(attach: readonly Attach[]): View {
+  const shown = attach.filter(({ view }) => view !== null).slice(0, MAX_TREES)
+  return {
+    fds: shown.map(({ view }) => view!),
+    places: shown.map(({ place }) => Buffer.from(place, 'latin1').toString()),
+  }
+}
+
+const NO_VIEW: View = { fds: [], places: [] }
+
+/** The launcher in front of one of our bundles. The entrances are inherited behind `stdio`, and then the view. */
 function launch(
   program: string,
   args: string[],
@@ -202,17 +221,20 @@ function launch(
   stdio: ('ignore' | 'pipe' | 'inherit' | number)[],
   { entrances, scores }: Placement,
   detached: boolean,
+  view: View = NO_VIEW,
 ): ChildProcess {
+  const firstTree = stdio.length + entrances.length
   const flags = [
     ...namespaces,
     ...entrances.flatMap((_, i) => ['--join-cgroup', String(stdio.length + i)]),
+    ...view.places.flatMap((place, i) => ['--tree', String(firstTree + i), place]),
     ...(scores.own === null ? [] : ['--oom-score-adj', String(scores.own)]),
     ...(detached ? [] : ['--die-with-parent']),
   ]
   const command = [...flags, '--filter', join(build, 'node-start.bpf'), '--', process.execPath]
   const { PORTCULLIS_RECORD_CODE: record } = process.env
   return spawn(join(build, 'launcher'), [...command, join(build, 'load.cjs'), program, ...args], {
-    stdio: [...stdio, ...entrances],
+    stdio: [...stdio, ...entrances, ...view.fds],
     // In a session of its own: the terminal's signals come once only, from us.
     detached: true,
     env: record === undefined ? {} : { PORTCULLIS_RECORD_CODE: record },
@@ -256,6 +278,7 @@ function startSentry(
   [gofer, control, stub, log, terminal]: (number | null)[],
   [ownLink, launcherLink]: [number, number],
   placement: Placement,
+  attach: readonly Attach[],
 ): ChildProcess {
   const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
   const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
@@ -267,7 +290,7 @@ function startSentry(
   const stdio = [program, program, errors, 'pipe' as const, ...inherited]
   stdio.push(terminal ?? 'ignore', ownLink, 'pipe', launcherLink)
   flags.push('--report-pid', String(LAUNCHER_REPORT))
-  return launch('sentry', [], flags, stdio, placement, options.detached)
+  return launch('sentry', [], flags, stdio, placement, options.detached, viewOf(attach))
 }
 
 /** The launcher tells its program's pid once it has made the namespaces, or what it could not do. */

@@ -3,19 +3,27 @@
 // process, because runsc was killed, names nobody.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { HostFd } from '../native/index.ts'
 import { CliError } from './errors.ts'
-import { build } from './sandbox.ts'
-import { processStartTime } from './state.ts'
+import { build, type View } from './sandbox.ts'
+import { type ContainerState, isAlive, processStartTime } from './state.ts'
 
 const FOLDER = 'exec'
 /** Words of the command line that the process list shows. */
 const MAX_WORDS = 64
-/** The stand-in's own end of the socket, its terminal, and cgroup files come behind its standard streams. */
+/** Behind its standard streams come its end of the socket, its terminal, namespaces, cgroup files and a view. */
 const FIRST_FD = 3
 
 export interface StandInOptions {
@@ -23,9 +31,34 @@ export interface StandInOptions {
   args: readonly string[]
   link: HostFd
   terminal: HostFd | null
+  /** Those to enter. */
+  namespaces: StandInNamespaces
   entrances: readonly number[]
+  /** The files that a further container of a pod shows in a mount namespace of its own. */
+  view?: View
   /** It is nobody's child here: whoever runs us learns how it ends, even when it ends before us. */
   detached: boolean
+}
+
+/** Descriptors of namespaces; null for one to stay out of. */
+export interface StandInNamespaces {
+  net: HostFd
+  mounts: HostFd | null
+}
+
+/** The namespaces of a container's own stand-in, which must be alive. The caller closes them. */
+export function openNamespaces(state: ContainerState): { net: HostFd; mounts: HostFd } {
+  const opened: number[] = []
+  try {
+    for (const name of ['net', 'mnt']) opened.push(openSync(`/proc/${state.pid}/ns/${name}`, 'r'))
+    // Until here the pid could have become another process's.
+    if (!isAlive(state)) throw new Error('it has ended')
+    return { net: opened[0]!, mounts: opened[1]! }
+  } catch (cause) {
+    for (const fd of opened) closeSync(fd)
+    const { message } = cause as Error
+    throw new CliError(`cannot enter container "${state.id}": ${message}`, { cause })
+  }
 }
 
 /** A stand-in that is ready. */
@@ -38,18 +71,18 @@ export interface StandIn {
 
 /** Start one, in the container's cgroup; resolves once it is ready. */
 export async function startStandIn(options: StandInOptions): Promise<StandIn> {
-  const { args, link, terminal, entrances, detached } = options
-  const inherited = [link, terminal ?? 'ignore', ...entrances] as (number | 'ignore')[]
-  const numbers = [
-    detached ? 1 : 0,
-    FIRST_FD,
-    terminal === null ? -1 : FIRST_FD + 1,
-    ...entrances.map((_, i) => FIRST_FD + 2 + i),
-  ]
+  const { args, link, terminal, namespaces, entrances, view, detached } = options
+  const inherited: number[] = []
+  const place = (fd: number | null): number => {
+    if (fd === null) return -1
+    return FIRST_FD + inherited.push(fd) - 1
+  }
+  const own = [link, terminal, namespaces.net, namespaces.mounts, ...entrances].map(place)
+  const trees = view?.fds.map((fd, i) => [`TREE_${i}`, `${place(fd)} ${view.places[i]}`]) ?? []
   const child = spawn(join(build, 'stand-in'), args.slice(1, MAX_WORDS), {
     argv0: args[0]!,
     stdio: ['ignore', 'pipe', 'pipe', ...inherited],
-    env: { STAND_IN: numbers.join(' ') },
+    env: { STAND_IN: [detached ? 1 : 0, ...own].join(' '), ...Object.fromEntries(trees) },
     detached: true,
   })
   let complaint = ''

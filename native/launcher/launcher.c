@@ -4,7 +4,7 @@
 //
 //   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--join-net PATH] [--loopback]
 //            [--sysctl PATH=VALUE]... [--die-with-parent] [--report-pid FD] [--filter FILE] [--join-cgroup FD]...
-//            [--oom-score-adj N] [--stand-in FD] [--terminal FD] [--title WORD]... -- PROGRAM ARGUMENT...
+//            [--oom-score-adj N] [--stand-in FD] [--terminal FD] [--title WORD]... [--tree FD PATH]... -- PROGRAM ARGUMENT...
 //
 // With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
 // mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --join-net enters a
@@ -12,9 +12,11 @@
 // installs a seccomp filter (struct sock_filter[]) before the program starts. --join-cgroup is a cgroup.procs file through
 // which the launcher itself enters a cgroup; the program inherits it and enters when it has loaded its own code, so that
 // this does not count for the container. With --stand-in, signals do not go to the program but to the first process
-// of the sandbox, as stand-in.h has it; --terminal is a terminal to hold for it, and --title what ps(1) is to show.
+// of the sandbox, as stand-in.h has it; --terminal is a terminal to hold for it, and --title what ps(1) is to show. The
+// launcher itself is in a mount namespace that shows the trees of --tree, as view.h has it; the first one is its root.
 #define _GNU_SOURCE
 #include "stand-in.h"
+#include "view.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -47,6 +49,8 @@ struct Config {
   int terminal_fd;
   const char *title[MAX_TITLE];
   int title_count;
+  struct Tree trees[MAX_TREES];
+  int tree_count;
   char **program;
 };
 
@@ -117,6 +121,9 @@ static struct Config parse(char **argv) {
     } else if (!strcmp(*p, "--title") && p[1]) {
       if (config.title_count < MAX_TITLE) config.title[config.title_count++] = p[1];
       p++;
+    } else if (!strcmp(*p, "--tree") && p[1] && p[2]) {
+      if (config.tree_count < MAX_TREES) config.trees[config.tree_count++] = (struct Tree){descriptor(p[1]), p[2]};
+      p += 2;
     } else if (!strcmp(*p, "--filter") && p[1]) {
       config.filter = *++p;
     } else {
@@ -163,10 +170,21 @@ static void set_up_network(const struct Config *config) {
 
 static void enter_namespaces(const struct Config *config) {
   if (config->join_net) join_network(config->join_net);
-  int flags = config->namespaces | (config->pid_namespace ? CLONE_NEWPID : 0);
+  int flags = (config->namespaces & ~CLONE_NEWNS) | (config->pid_namespace ? CLONE_NEWPID : 0);
   if (flags && unshare(flags) < 0) fail("unshare");
-  if (!(config->namespaces & CLONE_NEWNS)) return;
+}
+
+static void own_mounts(void) {
+  if (unshare(CLONE_NEWNS) < 0) fail("unshare");
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("make mounts private");
+}
+
+// Before anybody is told that we are there.
+static void show_files(const struct Config *config) {
+  if (config->tree_count == 0) return;
+  own_mounts();
+  const char *failed = make_view(config->trees, config->tree_count);
+  if (failed) fail(failed);
 }
 
 static void pass_on(int signo) {
@@ -201,6 +219,7 @@ static void install_filter(const char *path) {
 }
 
 __attribute__((noreturn)) static void run(const struct Config *config) {
+  if (config->namespaces & CLONE_NEWNS) own_mounts();
   if (config->pid_namespace && (config->namespaces & CLONE_NEWNS)) {
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) fail("mount /proc");
   }
@@ -208,6 +227,7 @@ __attribute__((noreturn)) static void run(const struct Config *config) {
   setsid();
   if (config->report_fd >= 0) fcntl(config->report_fd, F_SETFD, FD_CLOEXEC);
   if (config->stand_in_fd >= 0) fcntl(config->stand_in_fd, F_SETFD, FD_CLOEXEC);
+  for (int i = 0; i < config->tree_count; i++) fcntl(config->trees[i].fd, F_SETFD, FD_CLOEXEC);
   if (config->filter) install_filter(config->filter);
   execvp(config->program[0], config->program);
   fail(config->program[0]);
@@ -245,30 +265,31 @@ static void report(int fd) {
   close(fd);
 }
 
-// Put the title where ps(1) reads our arguments. `argv` has room for it: it was among them.
+// Put the title where ps(1) reads our arguments. `argv` has room for it: it was among them. When the last byte is not
+// zero, the kernel takes it all for one string, which ends where it ends: proc_pid_cmdline(5), setproctitle(3).
 static void set_title(const struct Config *config, int argc, char **argv) {
   static char title[1 << 16];
   size_t room = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]);
   size_t length = 0;
-  if (room > sizeof title) room = sizeof title;
-  for (int i = 0; i < config->title_count; i++) {
-    size_t size = strlen(config->title[i]) + 1;
-    if (length + size > room) break;
-    memcpy(title + length, config->title[i], size);
-    length += size;
+  for (int i = 0; i < config->title_count && length < sizeof title - 1; i++) {
+    length += (size_t)snprintf(title + length, sizeof title - length, "%s%s", i ? " " : "", config->title[i]);
   }
   if (length == 0) return;
-  take_name(title);
-  memset(argv[0], 0, (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]));
+  take_name(config->title[0]);
+  if (length >= sizeof title) length = sizeof title - 1;
+  if (length > room - 2) length = room - 2;
+  memset(argv[0], 0, room);
   memcpy(argv[0], title, length);
+  argv[0][room - 1] = ' ';
 }
 
 // Wait for the program, and end as it does.
 static int attend(const struct Config *config, int argc, char **argv) {
   // Nobody's pipes are kept open. The program watches descriptor 3 only until it has started.
   syscall(SYS_close_range, config->stand_in_fd < 0 ? 4 : 5, ~0U, 0);
+  // Nor is a mount of the host.
+  if (chdir("/") < 0) fail("leave the working directory");
   if (config->stand_in_fd < 0) return wait_for_child();
-  silence();
   set_title(config, argc, argv);
   drop_capabilities();
   stand_in(4, child);
@@ -298,6 +319,8 @@ int main(int argc, char **argv) {
   }
   child = pid;
   enter_cgroups(&config);
+  if (config.stand_in_fd >= 0) silence(open_null());
+  show_files(&config);
   if (config.report_fd >= 0) report(config.report_fd);
   int link = config.stand_in_fd < 0 ? -1 : fcntl(config.stand_in_fd, F_DUPFD, 5);
   if (ends[1] != 3) dup2(ends[1], 3);

@@ -58,10 +58,13 @@ static void drop_capabilities(void) {
   syscall(SYS_capset, &header, none);
 }
 
-static void silence(void) {
-  int null = open("/dev/null", O_RDWR);
+// Of the host: what a container has at this path is not to be opened.
+static int open_null(void) {
+  return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+static void silence(int null) {
   for (int fd = 0; fd < 3 && null >= 0; fd++) dup2(null, fd);
-  if (null > 2) close(null);
 }
 
 // The name in ps(1): the last part of the program's path.
