@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { close, openTree, pread, socketpair } from '../native/index.ts'
 import { GoferClient } from '../sentry/fs/gofer/client.ts'
-import { DirEntry, DirPage } from '../sentry/fs/gofer/dir-page.ts'
+import { PageReader } from '../sentry/fs/gofer/dir-page.ts'
 import { AttrChange, NewFile, WalkResult } from '../sentry/fs/gofer/results.ts'
 import { EOPNOTSUPP, EROFS } from '../syscall-table/errno.ts'
 import {
@@ -107,11 +107,11 @@ test.skipIf(process.getuid?.() !== 0).each([0, ATTACH_HOST_UDS])(
         expect(client.listxattr(file, bytes)).toBe(7)
         expect(client.removexattr(file, 'user.x')).toBe(0)
       }
-      const page = new DirPage()
-      const entry = new DirEntry()
+      const pages = new PageReader()
       const names: string[] = []
-      expect(client.readdir(root, 0, 0, page)).toBe(0)
-      while (page.next(entry) > 0) names.push(entry.name)
+      expect(client.readdir(root, 0, 0, pages)).toBe(0)
+      const page = pages.page!
+      for (let at = page.first; at < page.end; at = page.after(at)) names.push(page.name(at))
       expect(names.sort()).toEqual(['dir', 'file', 'new'])
 
       const readOnly = client.attach(1, attr)

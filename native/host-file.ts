@@ -26,6 +26,19 @@ interface HostFile {
   umask(mask: number): number
   exitNow(status: number): never
   listDirectory(fd: HostFd, to: Uint8Array, at: number, cookieLow: number, high: number): number
+  checkPage(bytes: Uint8Array, at: number, end: number, found: Uint32Array): number
+  findEntry(bytes: Uint8Array, first: number, end: number, hint: number, name: string): number
+  putDirents(
+    bytes: Uint8Array,
+    at: number,
+    end: number,
+    position: number,
+    out: Uint8Array,
+    from: number,
+    capacity: number,
+    old: number,
+    left: Uint32Array,
+  ): number
   getdents64(fd: HostFd, to: Uint8Array, at: number, length: number): number
   attributedEntries(fd: HostFd, to: Uint8Array, at: number): number
   mkdirat(dirFd: HostFd, name: string, mode: number): number
@@ -101,6 +114,19 @@ export const umask = host.umask
 export const exitNow: (status: number) => never = host.exitNow
 /** A page of a directory's entries with their attributes, from a position on; see PAGE_* and ENTRY_*. */
 export const listDirectory = host.listDirectory
+/**
+ * Whether `bytes[at…end)` starts with a page whose every name and attribute is possible: the number of its entries, with
+ * [its end, the offset of its last entry] in `found`; or -EIO.
+ */
+export const checkPage = host.checkPage
+/** The offset of the entry `name` among those from `first` to `end`, searched from `hint` on, or -ENOENT. */
+export const findEntry = host.findEntry
+/**
+ * Entries of a checked page as the records of getdents64(2), or of getdents(2) when `old` is 1, between `from` and
+ * `capacity` of `out`; d_off counts on from `position`. Returns how many were taken, with [the end of the records, the
+ * offset of the next entry] in `left`.
+ */
+export const putDirents = host.putDirents
 export const getdents64 = host.getdents64
 /** The names of a directory's entries that have extended attributes, each with a NUL at its end. */
 export const attributedEntries = host.attributedEntries

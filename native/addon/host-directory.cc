@@ -9,8 +9,8 @@
 
 #include <algorithm>
 
+#include "directory-page.h"
 #include "host-file.h"
-#include "stat-record.h"
 
 #ifndef SYS_listxattrat
 #define SYS_listxattrat 465
@@ -31,20 +31,6 @@ struct LinuxDirent {
 constexpr size_t kDirentHeader = 19;
 constexpr int kMaxScanned = 8192;
 
-// Layout of a page that listDirectory fills; native/host-file.ts has the same numbers.
-struct PageHeader {
-  uint32_t entries;
-  uint32_t complete;
-};
-struct EntryHeader {
-  uint64_t next;
-  StatRecord stat;
-  uint16_t nameLength;
-  uint16_t zero;
-};
-constexpr size_t kEntryHeader = 8 + sizeof(StatRecord) + 4;
-constexpr size_t kMaxEntry = (kEntryHeader + NAME_MAX + kInlineTarget + 7) & ~size_t{7};
-
 bool IsDots(const char* name) {
   return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
 }
@@ -64,8 +50,7 @@ size_t PutEntry(int dirFd, const LinuxDirent* dirent, uint8_t* out) {
   }
   memcpy(out, &head, kEntryHeader);
   memcpy(out + kEntryHeader, dirent->name, length);
-  size_t inlined = head.stat.targetLength == kTargetNotInline ? 0 : head.stat.targetLength;
-  return (kEntryHeader + length + inlined + 7) & ~size_t{7};
+  return EntrySize(head);
 }
 
 // listDirectory(fd, out, at, cookieLow, cookieHigh) → bytes written at `at`: a page of entries with

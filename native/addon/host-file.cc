@@ -180,6 +180,7 @@ void RegisterHostFile(Napi::Env env, Napi::Object exports) {
   Export<JsBelowCeiling>(env, exports, "belowCeiling");
   Export<JsUmask>(env, exports, "umask");
   Export<JsExitNow>(env, exports, "exitNow");
+  RegisterDirectoryPages(env, exports);
   RegisterDirectories(env, exports);
   RegisterAttributes(env, exports);
   RegisterMessages(env, exports);

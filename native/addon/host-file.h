@@ -50,6 +50,7 @@ void Export(Napi::Env env, Napi::Object exports, const char* name) {
   exports.Set(name, Napi::Function::New<Callback>(env, name));
 }
 
+void RegisterDirectoryPages(Napi::Env env, Napi::Object exports);
 void RegisterDirectories(Napi::Env env, Napi::Object exports);
 void RegisterAttributes(Napi::Env env, Napi::Object exports);
 void RegisterMessages(Napi::Env env, Napi::Object exports);

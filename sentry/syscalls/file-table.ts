@@ -1,5 +1,6 @@
 // Descriptors: close, dup, lseek, getdents, flock and fsync.
 
+import { putDirents } from '../../native/index.ts'
 import { EAGAIN, EBADF, EINVAL, ENOENT, ENOTDIR, ESPIPE } from '../../syscall-table/errno.ts'
 import {
   CLOSE_RANGE_CLOEXEC,
@@ -102,6 +103,7 @@ class DirentWriter implements DirSink {
   old = false
   /** An entry did not fit. */
   full = false
+  packedEnd = 0
 
   entry(name: string, ino: number, type: number, next: number): boolean {
     const at = this.length
@@ -126,8 +128,29 @@ class DirentWriter implements DirSink {
     this.next = next
     return true
   }
+
+  packed(bytes: Uint8Array, at: number, end: number, position: number): number {
+    const { buffer, length, capacity, old } = this
+    const n = putDirents(
+      bytes,
+      at,
+      end,
+      position,
+      buffer,
+      length,
+      capacity,
+      old ? 1 : 0,
+      packedLeft,
+    )
+    this.length = packedLeft[0]!
+    this.packedEnd = packedLeft[1]!
+    if (n > 0) this.next = position + n
+    this.full = this.packedEnd < end
+    return n
+  }
 }
 
+const packedLeft = new Uint32Array(2)
 const writer = new DirentWriter()
 
 export function sys_getdents64(task: Task, fd: number, dirp: number, count: number): number {

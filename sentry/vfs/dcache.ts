@@ -12,16 +12,11 @@ import type { MountNamespace } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
 
 /** Cached dentries above which the cache is trimmed at the next walk: some 40 MB with their inodes. */
-export const DCACHE_LIMIT = 100_000
+const DCACHE_LIMIT = 100_000
 
 /** Dentries that are in the tree, over all file systems. */
 let cached = 0
 let limit = DCACHE_LIMIT
-
-/** Cached dentries, as /proc/sys/fs/dentry-state shows them first. */
-export function cachedDentries(): number {
-  return cached
-}
 
 /** Put a name into the cache; `inode` is null when the name is known not to exist. */
 export function attachDentry(parent: Dentry, name: string, inode: Inode | null): Dentry {

@@ -77,11 +77,14 @@ export abstract class SuperBlock {
 
 /** Receives directory entries. Returns false when full: the entry is then offered again by the next call. */
 export interface DirSink {
+  /** `next` is the position after this entry (d_off). `name` is in latin1 (one char per byte). */
+  entry(name: string, ino: number, type: number, next: number): boolean
   /**
-   * `next` is the position after this entry (d_off). `name` is in latin1 (one char per byte). `inode` is
-   * given by file systems that have it at hand.
+   * Takes entries of a page (native/host-file.ts) from `at` to `end`, the first of which is at `position`: how many, and
+   * `packedEnd` is where the next one begins.
    */
-  entry(name: string, ino: number, type: number, next: number, inode?: Inode): boolean
+  packed?(bytes: Uint8Array, at: number, end: number, position: number): number
+  packedEnd?: number
 }
 
 /** Intent of a lookup: the file at the end of the path is going to be opened for reading. */

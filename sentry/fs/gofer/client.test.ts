@@ -71,7 +71,7 @@ import {
   SOCK_STREAM,
 } from '../../../syscall-table/flags.ts'
 import { GoferClient } from './client.ts'
-import { DirEntry, DirPage } from './dir-page.ts'
+import { type Page, PageReader } from './dir-page.ts'
 import { AttrChange, NewFile, WalkResult } from './results.ts'
 import { spawnGofer } from './test/spawn.ts'
 
@@ -139,17 +139,20 @@ test('a walk brings a descriptor or a listing along, where there is one', () => 
     client.walkOpen(root, names, 0, names.length, found)
     expect(found.fd).toBe(-1)
   }
-  const page = new DirPage()
-  const entry = new DirEntry()
-  expect(client.walkList(root, ['a', 'b'], found, page)).toBe(2)
-  expect(page.loaded && page.complete).toBe(true)
-  const listed: string[] = []
-  while (page.next(entry) > 0) listed.push(entry.name)
+  const pages = new PageReader()
+  expect(client.walkList(root, ['a', 'b'], found, pages)).toBe(2)
+  const page = pages.page!
+  expect(page.complete).toBe(true)
+  const listed = [page.name(page.first), page.name(page.after(page.first))]
+  expect(page.count).toBe(2)
   expect(listed.sort()).toEqual(['c', 'link'])
-  expect(client.walkList(root, ['a', 'file'], found, page)).toBe(2)
-  expect(page.loaded).toBe(false)
-  expect(client.walkList(root, ['a', 'none'], found, page)).toBe(1)
-  expect(page.loaded).toBe(false)
+  expect(page.find('link') && page.type(page.foundAt)).toBe(S_IFLNK)
+  expect(page.find('c') && page.type(page.foundAt)).toBe(S_IFDIR)
+  expect(page.find('lin') || page.find('link2') || page.find('')).toBe(false)
+  expect(client.walkList(root, ['a', 'file'], found, pages)).toBe(2)
+  expect(pages.page).toBeNull()
+  expect(client.walkList(root, ['a', 'none'], found, pages)).toBe(1)
+  expect(pages.page).toBeNull()
 })
 
 test('an opened file is read, written and truncated through its descriptor', () => {
@@ -251,21 +254,25 @@ test('a directory of many entries comes in pages', () => {
     else writeFileSync(at(`many/${name}`), '')
   }
   const dir = handleOf('many')
-  const page = new DirPage()
-  const entry = new DirEntry()
-  let pages = 0
+  const pages = new PageReader()
+  let count = 0
+  let last: Page | null = null
   do {
-    expect(client.readdir(dir, page.cookieLow, page.cookieHigh, page)).toBe(0)
-    pages++
-    while (page.next(entry) > 0) {
-      expect(names.delete(entry.name)).toBe(true)
-      const i = Number(entry.name.split('-')[1])
+    expect(client.readdir(dir, last?.cookieLow ?? 0, last?.cookieHigh ?? 0, pages)).toBe(0)
+    count++
+    const page: Page = pages.page!
+    for (let at = page.first; at < page.end; at = page.after(at)) {
+      const name = page.name(at)
+      expect(names.delete(name)).toBe(true)
+      page.attr(at, attr)
+      const i = Number(name.split('-')[1])
       const length = i % 3 !== 0 || i % 1500 > 1024 ? 0 : i % 1500 || 1
-      expect(entry.attr.target.length).toBe(length)
+      expect(attr.target.length).toBe(length)
     }
-  } while (!page.complete)
+    last = page
+  } while (!last.complete)
   expect(names.size).toBe(0)
-  expect(pages).toBeGreaterThan(1)
+  expect(count).toBeGreaterThan(1)
 })
 
 test('extended attributes of the permitted name spaces', () => {

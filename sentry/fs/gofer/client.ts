@@ -53,7 +53,7 @@ import {
   setSendBuffer,
 } from '../../../native/index.ts'
 import { EIO, ENAMETOOLONG, ERANGE } from '../../../syscall-table/errno.ts'
-import type { DirPage } from './dir-page.ts'
+import type { PageReader } from './dir-page.ts'
 import { type AttrChange, isSane, type NewFile, type WalkResult } from './results.ts'
 
 /** Make the socket take the largest message; the sentry may not do that itself any more once it is confined. */
@@ -71,6 +71,8 @@ export class GoferClient {
   #closingCount = 0
   #tag = 0
   #broken = false
+  /** Messages that were answered. */
+  requests = 0
 
   /** `socket`: this end of a SOCK_SEQPACKET pair, in blocking mode, large enough for our messages. */
   /** A descriptor that goes along with the request. */
@@ -128,15 +130,20 @@ export class GoferClient {
   }
 
   /**
-   * Like `walk`; if the last component is a directory, its first entries may come along in `page`, which is empty and not
-   * complete when they do not.
+   * Like `walk`; if the last component is a directory, its first entries may come along in `pages.page`, which is null when
+   * they do not.
    */
-  walkList(handle: number, names: readonly string[], result: WalkResult, page: DirPage): number {
-    page.reset()
-    const r = this.#askWalk(handle, names, 0, names.length, result, WALK_LIST, page.reader)
-    if (r < 0 || page.reader.done()) return r
-    page.reader.take(-page.reader.at & 7)
-    return result.stop === 0 && page.start() ? r : this.#fail()
+  walkList(
+    handle: number,
+    names: readonly string[],
+    result: WalkResult,
+    pages: PageReader,
+  ): number {
+    pages.reset()
+    const r = this.#askWalk(handle, names, 0, names.length, result, WALK_LIST, pages.reader)
+    if (r < 0 || pages.reader.done()) return r
+    const sound = result.stop === 0 && pages.take() && pages.reader.done()
+    return sound ? r : this.#fail()
   }
 
   #walk(
@@ -345,18 +352,17 @@ export class GoferClient {
   }
 
   /**
-   * Loads a page of a directory's entries, from a cookie (0, 0 for the start; then the page's own) on.
-   * `page.complete` says that no other follows.
+   * Loads a page of a directory's entries into `pages.page`, from a cookie (0, 0 for the start; then the page's own) on.
    */
-  readdir(handle: number, cookieLow: number, cookieHigh: number, page: DirPage): number {
+  readdir(handle: number, cookieLow: number, cookieHigh: number, pages: PageReader): number {
     const out = this.#begin(OP_READDIR, 0)
     out.u32(handle)
     out.u32(cookieLow)
     out.u32(cookieHigh)
-    page.reset()
-    const r = this.#call(page.reader, 0)
+    pages.reset()
+    const r = this.#call(pages.reader, 0)
     if (r < 0) return r
-    return page.start() ? 0 : this.#fail()
+    return pages.take() && pages.reader.done() ? 0 : this.#fail()
   }
 
   /** `numbers`: STATFS_COUNT doubles, by STATFS_*. */
@@ -470,6 +476,7 @@ export class GoferClient {
     this.#lentCount = 0
     if (sendMessage(this.socket, out.bytes, 0, out.at, this.#lent, lent) < 0) return this.#fail()
     const length = recvMessage(this.socket, input.bytes, this.#fds)
+    this.requests++
     const received = this.#fds[0]!
     const result = length < HEADER_SIZE ? -EIO : input.view.getInt32(4, true)
     const wanted = result < 0 ? 0 : fdCount

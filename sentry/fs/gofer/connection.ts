@@ -4,7 +4,8 @@
 import { close, type HostFd } from '../../../native/index.ts'
 import { ENFILE } from '../../../syscall-table/errno.ts'
 import type { GoferClient } from './client.ts'
-import { DirPage } from './dir-page.ts'
+import { PageReader } from './dir-page.ts'
+import { ListingCache } from './listing.ts'
 import { NewFile, WalkResult } from './results.ts'
 
 /** Handles kept; the gofer's own table is larger. */
@@ -30,7 +31,8 @@ export class GoferConnection {
   // Scratch for one request at a time.
   readonly walkResult = new WalkResult()
   readonly newFile = new NewFile()
-  readonly page = new DirPage()
+  readonly pages = new PageReader()
+  readonly listings = new ListingCache()
 
   constructor(client: GoferClient) {
     this.client = client

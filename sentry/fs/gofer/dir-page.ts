@@ -1,83 +1,140 @@
-// A page of a directory as the gofer sends it, decoded entry by entry. It keeps the received message itself, so
-// other requests may be made while it is being read.
+// Pages of directory entries as the gofer sends them: checked as a whole when they come, decoded entry by entry when
+// somebody asks.
 
+import { type FileAttr, MESSAGE_MAX, MessageReader, readStat } from '../../../gofer/protocol.ts'
 import {
-  checkName,
-  FileAttr,
-  MESSAGE_MAX,
-  MessageReader,
-  readStat,
-} from '../../../gofer/protocol.ts'
-import {
+  checkPage,
   ENTRY_HEADER_SIZE,
   ENTRY_NAME_LENGTH,
   ENTRY_NEXT,
   ENTRY_STAT,
+  findEntry,
   latin1,
+  PAGE_COMPLETE,
+  PAGE_HEADER_SIZE,
+  STAT_INO,
+  STAT_MODE,
   STAT_TARGET_LENGTH,
+  TARGET_NOT_INLINE,
 } from '../../../native/index.ts'
-import { EIO } from '../../../syscall-table/errno.ts'
-import { isSane } from './results.ts'
+import { S_IFMT } from '../../../syscall-table/flags.ts'
 
-export class DirEntry {
-  name = ''
-  readonly attr = new FileAttr()
-}
-
-export class DirPage {
-  readonly reader = new MessageReader(new Uint8Array(MESSAGE_MAX))
+/** A page that has been checked. Its entries lie one after the other, from offset `first` to `end` of `bytes`. */
+export class Page {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+  readonly first: number
+  readonly end: number
+  readonly count: number
   /** The directory ends with this page. */
-  complete = false
-  /** Position after the last entry that `next` has delivered: where to ask for the next page. */
-  cookieLow = 0
-  cookieHigh = 0
-  /** A page has been received since `reset`. */
-  loaded = false
-  #remaining = 0
+  readonly complete: boolean
+  /** Where to ask for the next page. */
+  readonly cookieLow: number
+  readonly cookieHigh: number
+  foundAt = 0
+  /** The entry after the one that was found last. */
+  #hint: number
 
-  reset(): void {
-    this.complete = false
-    this.loaded = false
-    this.#remaining = 0
+  constructor(bytes: Uint8Array, view: DataView, at: number, end: number, last: number, n: number) {
+    this.bytes = bytes
+    this.view = view
+    this.first = at + PAGE_HEADER_SIZE
+    this.end = end
+    this.count = n
+    this.complete = view.getUint32(at + PAGE_COMPLETE, true) === 1
+    this.cookieLow = n === 0 ? 0 : view.getUint32(last + ENTRY_NEXT, true)
+    this.cookieHigh = n === 0 ? 0 : view.getUint32(last + ENTRY_NEXT + 4, true)
+    this.#hint = this.first
   }
 
-  /** Reads the page's header; false when it is not one. */
-  start(): boolean {
-    const count = this.reader.u32()
-    const complete = this.reader.u32()
-    const minimum = count * ENTRY_HEADER_SIZE
-    if (this.reader.bad || minimum > this.reader.end - this.reader.at || complete > 1) return false
-    // A page that is empty and not the last would have us ask for ever.
-    if (count === 0 && complete === 0) return false
-    this.#remaining = count
-    this.complete = complete === 1
-    this.loaded = true
+  /** Whether there is an entry `name`: it is at `foundAt`. */
+  find(name: string): boolean {
+    const at = findEntry(this.bytes, this.first, this.end, this.#hint, name)
+    if (at < 0) return false
+    this.foundAt = at
+    this.#hint = this.after(at)
     return true
   }
 
-  /** Decodes the next entry: 1, 0 when there is none left, -EIO when it makes no sense. */
-  next(entry: DirEntry): number {
-    const { reader } = this
-    if (this.#remaining === 0) return 0
-    const at = reader.take(ENTRY_HEADER_SIZE)
-    if (at < 0) return this.#malformed()
-    const { view } = reader
-    const nameLength = view.getUint16(at + ENTRY_NAME_LENGTH, true)
-    const nameAt = reader.take(nameLength)
-    if (nameAt < 0) return this.#malformed()
-    readStat(view, at + ENTRY_STAT, entry.attr)
-    entry.name = latin1(reader.bytes, nameAt, nameLength)
-    entry.attr.target = reader.target(view.getUint16(at + ENTRY_STAT + STAT_TARGET_LENGTH, true))
-    reader.take(-reader.at & 7)
-    if (reader.bad || checkName(entry.name) < 0 || !isSane(entry.attr)) return this.#malformed()
-    this.cookieLow = view.getUint32(at + ENTRY_NEXT, true)
-    this.cookieHigh = view.getUint32(at + ENTRY_NEXT + 4, true)
-    this.#remaining--
-    return 1
+  /** The entry after the one at `at`. */
+  after(at: number): number {
+    const { view } = this
+    const target = view.getUint16(at + ENTRY_STAT + STAT_TARGET_LENGTH, true)
+    const length = view.getUint16(at + ENTRY_NAME_LENGTH, true)
+    const inlined = target === TARGET_NOT_INLINE ? 0 : target
+    return at + ((ENTRY_HEADER_SIZE + length + inlined + 7) & ~7)
   }
 
-  #malformed(): number {
-    this.#remaining = 0
-    return -EIO
+  name(at: number): string {
+    const length = this.view.getUint16(at + ENTRY_NAME_LENGTH, true)
+    return latin1(this.bytes, at + ENTRY_HEADER_SIZE, length)
+  }
+
+  ino(at: number): number {
+    const { view } = this
+    return (
+      view.getUint32(at + ENTRY_STAT + STAT_INO + 4, true) * 2 ** 32 +
+      view.getUint32(at + ENTRY_STAT + STAT_INO, true)
+    )
+  }
+
+  /** The S_IFMT bits of the entry's mode. */
+  type(at: number): number {
+    return this.view.getUint32(at + ENTRY_STAT + STAT_MODE, true) & S_IFMT
+  }
+
+  attr(at: number, to: FileAttr): void {
+    const { view, bytes } = this
+    readStat(view, at + ENTRY_STAT, to)
+    const target = view.getUint16(at + ENTRY_STAT + STAT_TARGET_LENGTH, true)
+    const length = view.getUint16(at + ENTRY_NAME_LENGTH, true)
+    to.target =
+      target === 0 || target === TARGET_NOT_INLINE
+        ? ''
+        : latin1(bytes, at + ENTRY_HEADER_SIZE + length, target)
+  }
+}
+
+const found = new Uint32Array(2)
+
+/** Takes pages out of a message. They share one copy of it. */
+export class PageReader {
+  readonly reader = new MessageReader(new Uint8Array(MESSAGE_MAX))
+  /** The page that came with the last request. */
+  page: Page | null = null
+  #copy: Uint8Array | null = null
+  #view: DataView | null = null
+  #copiedFrom = 0
+
+  /** A message is about to be received. */
+  reset(): void {
+    this.page = null
+    this.#copy = null
+  }
+
+  /** The next part of the message is a page, padded to a multiple of 8 in front: it is `page` then, if it makes sense. */
+  take(): boolean {
+    const { reader } = this
+    reader.take(-reader.at & 7)
+    const { at, end, bytes } = reader
+    this.page = null
+    const n = reader.bad ? -1 : checkPage(bytes, at, end, found)
+    if (n < 0) return false
+    if (this.#copy === null) {
+      this.#copy = bytes.slice(at, end)
+      this.#view = new DataView(this.#copy.buffer)
+      this.#copiedFrom = at
+    }
+    const from = this.#copiedFrom
+    this.page = new Page(
+      this.#copy,
+      this.#view!,
+      at - from,
+      found[0]! - from,
+      Math.max(0, found[1]! - from),
+      n,
+    )
+    reader.at = found[0]!
+    return true
   }
 }

@@ -2,7 +2,7 @@
 
 import { FileAttr, MESSAGE_MAX, WALK_MAX } from '../../../gofer/protocol.ts'
 import { latin1 } from '../../../native/index.ts'
-import { EINVAL, EIO, ENOENT, EXDEV } from '../../../syscall-table/errno.ts'
+import { EINVAL, ENOENT, EXDEV } from '../../../syscall-table/errno.ts'
 import {
   AT_REMOVEDIR,
   O_RDWR,
@@ -13,7 +13,6 @@ import {
 } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
-import { attachDentry, cachedDentries, DCACHE_LIMIT } from '../../vfs/dcache.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
 import { DirectoryOps, type File, type FileOps } from '../../vfs/file.ts'
 import { type DirSink, type Inode, LOOKUP_OPEN } from '../../vfs/inode.ts'
@@ -21,40 +20,22 @@ import { touchChanged, touchModified } from '../../vfs/super.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
 import { FIRST_COOKIE, listDots } from '../tmpfs/directory.ts'
 import { closeFd } from './connection.ts'
-import { DirEntry } from './dir-page.ts'
 import { BRING_PAGE, GoferInode } from './inode.ts'
+import { DirCursor, Listing, type ListingOwner } from './listing.ts'
 import { GoferFile } from './regular.ts'
 
 const directoryOps = new DirectoryOps()
 const attr = new FileAttr()
-const entry = new DirEntry()
 const scanBuffer = new Uint8Array(MESSAGE_MAX)
 /** Components resolved by one message: few paths are longer. */
 const CHAIN_MAX = Math.min(16, WALK_MAX)
 
-/** The page of entries that an open directory holds. */
-interface Listing {
-  names: string[]
-  inodes: (GoferInode | null)[]
-  inos: number[]
-  types: number[]
-  /** Position of the first entry. */
-  start: number
-  cookieLow: number
-  cookieHigh: number
-  complete: boolean
-}
-
 /** So many questions for attributes of entries are worth one for all of them. */
 const SCAN_AFTER = 8
 
-/** A directory with at most so many entries keeps its listing, until its names change. */
-const KEPT_ENTRIES_MAX = 1000
-
-export class GoferDir extends GoferInode {
-  /** The whole listing, as it was at `#keptVersion`. */
-  #kept: Listing | null = null
-  #keptVersion = 0
+export class GoferDir extends GoferInode implements ListingOwner {
+  /** What is known of the entries, as they were at its version. */
+  listing: Listing | null = null
   /** The entries that have extended attributes, as of `#scanVersion`; null when that could not be told. */
   #attributed: Set<string> | null = null
   #scanVersion = -1
@@ -62,6 +43,8 @@ export class GoferDir extends GoferInode {
   #scanAfter = SCAN_AFTER
 
   override lookup(name: string, _task: Task | null): Inode | number {
+    const listed = this.#listed(name)
+    if (listed !== null) return listed
     const chain = this.#walk([name], 0)
     if (typeof chain === 'number') return chain
     return chain[0] ?? -ENOENT
@@ -71,8 +54,27 @@ export class GoferDir extends GoferInode {
     const names = componentsOf(path, at)
     // A single one is no more than a lookup.
     if (names.length < 2 && intent === 0) return null
+    if (names.length > 0 && this.#currentListing()?.find(names[0]!)) return null
     const chain = this.#walk(names, intent)
     return typeof chain === 'number' ? null : chain
+  }
+
+  /**
+   * The entry `name`, when it has been listed. What has not been listed may exist all the same: `docker cp` puts files into
+   * the root of a running container.
+   */
+  #listed(name: string): GoferInode | null {
+    const page = this.#currentListing()?.find(name) ?? null
+    if (page === null) return null
+    page.attr(page.foundAt, attr)
+    return this.sb.inodeListed(attr, this, name)
+  }
+
+  /** The listing, if it still holds. */
+  #currentListing(): Listing | null {
+    const { listing } = this
+    if (listing === null || listing.version !== this.version) return null
+    return listing.generation === this.sb.listingGeneration ? listing : null
   }
 
   /** Resolve names one below the other. A null at the end means that the name does not exist. */
@@ -299,104 +301,62 @@ export class GoferDir extends GoferInode {
 
   override readdir(file: File, pos: number, sink: DirSink, dentry: Dentry): number {
     if (!listDots(this, pos, sink, dentry)) return 0
-    let at = Math.max(pos, FIRST_COOKIE)
+    const cursor = this.#cursor(file, Math.max(pos, FIRST_COOKIE))
     for (;;) {
-      const listing = this.#listingAt(file, at, dentry)
-      if (typeof listing === 'number') return listing
-      const { names, start } = listing
-      for (; at - start < names.length; at++) {
-        const i = at - start
-        const inode = listing.inodes[i] ?? undefined
-        if (!sink.entry(names[i]!, listing.inos[i]!, listing.types[i]!, at + 1, inode)) return 0
-        // Nobody wanted to keep it.
-        if (inode?.pins === 0) inode.evict()
-      }
-      if (listing.complete) return 0
+      if (!cursor.offer(sink) || cursor.listing.complete) return 0
+      const n = this.#nextPage(cursor.listing)
+      if (n < 0) return n
     }
   }
 
   /**
-   * The part of the listing that position `at` lies in. Positions count entries: LIMIT: seekdir(3) to an
-   * earlier place is inexact when names were removed meanwhile.
+   * How far `file` has been read. Positions count entries: LIMIT: seekdir(3) to an earlier place is inexact when names were
+   * removed meanwhile.
    */
-  #listingAt(file: File, at: number, dentry: Dentry): Listing | number {
-    let listing = file.data as Listing | null
-    if (listing === null || at < listing.start || at === FIRST_COOKIE) {
-      listing =
-        this.#kept !== null && this.#keptVersion === this.version ? this.#kept : emptyListing()
-      file.data = listing
-    }
-    while (at >= listing.start + listing.names.length && !listing.complete) {
-      const n = this.#nextPage(listing, dentry)
-      if (n < 0) return n
-    }
+  #cursor(file: File, at: number): DirCursor {
+    const known = file.data as DirCursor | null
+    const rewound = known === null || at === FIRST_COOKIE || at < known.listing.start
+    if (!rewound && known.position === at) return known
+    const cursor = new DirCursor(rewound ? this.#listingToRead() : known.listing, at)
+    file.data = cursor
+    return cursor
+  }
+
+  #listingToRead(): Listing {
+    const current = this.#currentListing()
+    if (current !== null) return current
+    const { cacheable, listingGeneration, connection } = this.sb
+    if (this.listing !== null) connection.listings.drop(this.listing)
+    const listing = new Listing(this, this.version, listingGeneration, cacheable)
+    if (cacheable) this.listing = listing
     return listing
   }
 
-  /** Load the page after `listing` into `connection.page`. */
-  #loadPage(listing: Listing): number {
-    const { page, client } = this.sb.connection
-    const first = listing.cookieLow === 0 && listing.cookieHigh === 0
-    if (this.handle === 0 && first) {
-      const n = this.walkHere(BRING_PAGE)
-      if (n < 0) return n
-      if (page.loaded) return 0
-    }
-    const handle = this.needHandle()
-    if (handle < 0) return handle
-    return client.readdir(handle, listing.cookieLow, listing.cookieHigh, page)
-  }
-
-  #nextPage(listing: Listing, dentry: Dentry): number {
+  #nextPage(listing: Listing): number {
+    const { pages, listings } = this.sb.connection
     const n = this.#loadPage(listing)
     if (n < 0) return n
-    const { page } = this.sb.connection
-    listing.start += listing.names.length
-    listing.names = []
-    listing.inodes = []
-    listing.inos = []
-    listing.types = []
-    for (;;) {
-      const more = page.next(entry)
-      if (more < 0) return -EIO
-      if (more === 0) break
-      listing.names.push(entry.name)
-      listing.inos.push(entry.attr.ino)
-      listing.types.push((entry.attr.mode & S_IFMT) >> 12)
-      listing.inodes.push(this.#learn(entry, dentry))
-    }
-    listing.cookieLow = page.cookieLow
-    listing.cookieHigh = page.cookieHigh
-    listing.complete = page.complete
-    const whole = page.complete && listing.start === FIRST_COOKIE
-    if (whole && listing.names.length <= KEPT_ENTRIES_MAX && this.sb.cacheable) {
-      this.#kept = { ...listing, inodes: [] }
-      this.#keptVersion = this.version
-    }
+    listings.add(listing, pages.page!)
     return 0
   }
 
-  /** The attributes came with the entry: keep them, so that a stat of each name costs no message. */
-  #learn(found: DirEntry, dentry: Dentry): GoferInode | null {
-    if (!this.sb.cacheable || cachedDentries() > DCACHE_LIMIT) return null
-    const own = dentry.inode === this
-    if (own && dentry.children.has(found.name)) return null
-    const inode = this.sb.inodeFor(found.attr, 0, this, found.name)
-    if (own) attachDentry(dentry, found.name, inode)
-    return inode
+  /** Load the page after those of `listing` into `connection.pages`. */
+  #loadPage(listing: Listing): number {
+    const { pages, client } = this.sb.connection
+    const last = listing.pages.at(-1)
+    pages.reset()
+    if (this.handle === 0 && last === undefined) {
+      const n = this.walkHere(BRING_PAGE)
+      if (n < 0 || pages.page !== null) return Math.min(n, 0)
+    }
+    const handle = this.needHandle()
+    if (handle < 0) return handle
+    return client.readdir(handle, last?.cookieLow ?? 0, last?.cookieHigh ?? 0, pages)
   }
-}
 
-function emptyListing(): Listing {
-  return {
-    names: [],
-    inodes: [],
-    inos: [],
-    types: [],
-    start: FIRST_COOKIE,
-    cookieLow: 0,
-    cookieHigh: 0,
-    complete: false,
+  override evict(): void {
+    if (this.listing !== null) this.sb.connection.listings.drop(this.listing)
+    super.evict()
   }
 }
 

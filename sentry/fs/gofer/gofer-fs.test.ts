@@ -34,6 +34,7 @@ import {
   RENAME_EXCHANGE,
 } from '../../../syscall-table/flags.ts'
 import { boot, type TestTask } from '../../../test/kernel.ts'
+import { forgetTree } from '../../vfs/dcache.ts'
 import type { GoferClient } from './client.ts'
 import { GoferConnection } from './connection.ts'
 import { mountGofer } from './super.ts'
@@ -261,4 +262,52 @@ test('a kept listing follows changes', () => {
   k.sys.rename('/a/b/new', '/a/newer')
   expect(list('/a/b')).toEqual(['.', '..', 'c'])
   expect(list('/a')).toEqual(['.', '..', 'b', 'newer'])
+})
+
+test('what has been listed needs no message, and its changes are not forgotten', () => {
+  for (let i = 0; i < 100; i++) writeFileSync(join(tree, `a/b/f${i}`), 'x'.repeat(i))
+  linkSync(join(tree, 'a/b/f1'), join(tree, 'hard'))
+  start()
+  expect(list('/a/b')).toHaveLength(103)
+  const before = client.requests
+  for (let i = 99; i >= 0; i--) expect(stat(`/a/b/f${i}`).size).toBe(i)
+  expect(stat('/a/b/c', 0).mode & 0o170000).toBe(0o040000)
+  expect(client.requests).toBe(before)
+  expect(put('/hard', 'changed', O_WRONLY | O_TRUNC)).toBe(7)
+  expect(stat('/a/b/f1').size).toBe(7)
+  expect(k.sys.chmod('/a/b/f2', 0o600)).toBe(0)
+  dropDentries()
+  expect(stat('/a/b/f2').mode & 0o777).toBe(0o600)
+  expect(stat('/a/b/f1').size).toBe(7)
+  // Files that were put there from outside have not been listed, and are found.
+  writeFileSync(join(tree, 'a/b/late'), 'late')
+  expect(get('/a/b/late')).toBe('late')
+})
+
+/** As the dentry cache does it when it is full. */
+function dropDentries(): void {
+  const { rootDentry } = k.task.fs.root.mount.sb
+  for (const child of [...rootDentry!.children.values()]) forgetTree(child)
+}
+
+test('a directory of many pages is read in any order', () => {
+  mkdirSync(join(tree, 'many'))
+  const name = (i: number) => `${i}-${'n'.repeat(180)}`
+  for (let i = 0; i < 1500; i++) writeFileSync(join(tree, 'many', name(i)), '')
+  start()
+  const all = list('/many')
+  expect(new Set(all).size).toBe(1502)
+  const fd = k.sys.open('/many', O_RDONLY | O_DIRECTORY, 0)
+  const other = k.sys.open('/many', O_RDONLY | O_DIRECTORY, 0)
+  const at = k.room(4096)
+  const first = (file: number, position: number) => {
+    expect(k.sys.lseek(file, position, 0)).toBe(position)
+    expect(k.sys.getdents64(file, at, 4096)).toBeGreaterThan(0)
+    return k.text(at + 19, 220).replace(/\0.*$/s, '')
+  }
+  const [early, late] = [first(fd, 10), first(other, 1400)]
+  expect(early).not.toBe(late)
+  expect(first(fd, 1400)).toBe(late)
+  expect(first(other, 10)).toBe(early)
+  expect(first(fd, 2)).not.toBe('..')
 })

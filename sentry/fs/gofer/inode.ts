@@ -105,7 +105,7 @@ export class GoferInode extends Inode {
 
   /**
    * Ask for the handle, by a walk from the nearest ancestor that has one. `bring` says what is to come with it: BRING_FD
-   * into `connection.walkResult`, BRING_PAGE into `connection.page`. Returns the handle, or -errno.
+   * into `connection.walkResult`, BRING_PAGE into `connection.pages`. Returns the handle, or -errno.
    */
   walkHere(bring: number): number {
     const missing: GoferInode[] = []
@@ -148,8 +148,8 @@ export class GoferInode extends Inode {
   }
 
   #request(ancestor: number, names: string[], bring: number): number {
-    const { client, walkResult, page } = this.sb.connection
-    if (bring === BRING_PAGE) return client.walkList(ancestor, names, walkResult, page)
+    const { client, walkResult, pages } = this.sb.connection
+    if (bring === BRING_PAGE) return client.walkList(ancestor, names, walkResult, pages)
     if (bring === BRING_FD) return client.walkOpen(ancestor, names, 0, names.length, walkResult)
     return client.walk(ancestor, names, 0, names.length, walkResult)
   }
@@ -310,7 +310,7 @@ export class GoferInode extends Inode {
 
   override evict(): void {
     const { connection } = this.sb
-    this.sb.forget(this)
+    this.sb.evicted(this)
     if (this.handle === 0) return
     connection.forgetHandle(this)
     connection.client.close(this.handle)

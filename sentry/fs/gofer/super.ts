@@ -27,6 +27,8 @@ import { GoferFile } from './regular.ts'
 const attr = new FileAttr()
 const numbers = new Float64Array(STATFS_COUNT)
 
+const OUTGROWN_MAX = 65536
+
 /** How an attach point is used. */
 export interface GoferOptions {
   /** Others may change the files as well. */
@@ -44,6 +46,10 @@ export class GoferSuperBlock extends SuperBlock {
   readonly connection: GoferConnection
   /** Inodes in use, so that hard links are one inode. By number, or by text where that is not enough. */
   readonly #inodes = new Map<number | string, GoferInode>()
+  /** Inodes that were in use: what a listing says of them may be from before the sandbox changed them. */
+  readonly #outgrown = new Set<number | string>()
+  /** Listings of an older generation say nothing of attributes. */
+  listingGeneration = 0
   #devMajor = 0
   #devMinor = 0
 
@@ -80,6 +86,27 @@ export class GoferSuperBlock extends SuperBlock {
       known.found(handle, dir, name)
       return known
     }
+    return this.#add(key, attr, handle, dir, name)
+  }
+
+  /** As `inodeFor`, by an entry of a listing; null when that may be out of date. */
+  inodeListed(attr: FileAttr, dir: GoferDir, name: string): GoferInode | null {
+    const key = this.#key(attr)
+    if (this.#outgrown.has(key)) return null
+    const known = this.#inodes.get(key)
+    if (known === undefined) return this.#add(key, attr, 0, dir, name)
+    if (((known.mode ^ attr.mode) & S_IFMT) !== 0) return null
+    known.found(0, dir, name)
+    return known
+  }
+
+  #add(
+    key: number | string,
+    attr: FileAttr,
+    handle: number,
+    dir: GoferDir | null,
+    name: string,
+  ): GoferInode {
     const inode = this.#make(attr)
     inode.key = key
     inode.update(attr)
@@ -112,6 +139,17 @@ export class GoferSuperBlock extends SuperBlock {
   /** The inode is not in use any more, or its number may be given to another file. */
   forget(inode: GoferInode): void {
     if (this.#inodes.get(inode.key) === inode) this.#inodes.delete(inode.key)
+  }
+
+  /** As `forget`, for an inode that still has a name. */
+  evicted(inode: GoferInode): void {
+    this.forget(inode)
+    if (this.readonly || !this.cacheable) return
+    if (this.#outgrown.size >= OUTGROWN_MAX) {
+      this.#outgrown.clear()
+      this.listingGeneration++
+    }
+    this.#outgrown.add(inode.key)
   }
 
   override statfs(into: StatFs): number {

@@ -4,7 +4,6 @@ import { EISDIR, ENOENT } from '../../../syscall-table/errno.ts'
 import { O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
-import { attachDentry, cachedDentries, DCACHE_LIMIT } from '../../vfs/dcache.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
 import type { File } from '../../vfs/file.ts'
 import type { DirSink, Inode, SetAttr } from '../../vfs/inode.ts'
@@ -234,7 +233,7 @@ export class OverlayDir extends MemoryDir {
     let listing = file.data as Listing | null
     if (listing === null || at === FIRST_COOKIE) {
       listing = { names: [], inos: [], types: [] }
-      const error = this.#merge(listing, dentry)
+      const error = this.#merge(listing)
       if (error < 0) return error
       file.data = listing
     }
@@ -245,13 +244,12 @@ export class OverlayDir extends MemoryDir {
     return 0
   }
 
-  #merge(into: Listing, dentry: Dentry): number {
+  #merge(into: Listing): number {
     const error = this.#lowerNames({
-      entry: (name, ino, type, _next, inode) => {
+      entry: (name, ino, type) => {
         into.names.push(name)
         into.inos.push(ino)
         into.types.push(type)
-        if (inode !== undefined) this.#learn(name, inode, dentry)
         return true
       },
     })
@@ -262,13 +260,6 @@ export class OverlayDir extends MemoryDir {
       into.types.push(inode.mode >> 12)
     }
     return 0
-  }
-
-  /** The lower layer has brought the inode along: keep it, so that a stat of each name needs no lookup. */
-  #learn(name: string, lower: Inode, dentry: Dentry): void {
-    if (dentry.inode !== this || dentry.children.has(name) || cachedDentries() > DCACHE_LIMIT)
-      return
-    attachDentry(dentry, name, this.#overlay.inodeOver(lower))
   }
 
   /**
@@ -312,7 +303,7 @@ class VisibleNames implements DirSink {
     this.#sink = sink
   }
 
-  entry(name: string, ino: number, type: number, next: number, inode?: Inode): boolean {
+  entry(name: string, ino: number, type: number, next: number): boolean {
     this.next = next
     if (name === '.' || name === '..') return true
     if (this.#dir.isHidden(name)) return true
@@ -321,7 +312,7 @@ class VisibleNames implements DirSink {
       this.stopped = true
       return false
     }
-    return this.#sink.entry(name, ino, type, next, inode)
+    return this.#sink.entry(name, ino, type, next)
   }
 }
 

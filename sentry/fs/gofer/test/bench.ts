@@ -2,8 +2,8 @@
 
 import { FileAttr } from '../../../../gofer/protocol.ts'
 import { close } from '../../../../native/index.ts'
-import { O_RDONLY, S_IFDIR, S_IFMT } from '../../../../syscall-table/flags.ts'
-import { DirEntry, DirPage } from '../dir-page.ts'
+import { O_RDONLY, S_IFDIR } from '../../../../syscall-table/flags.ts'
+import { type Page, PageReader } from '../dir-page.ts'
 import { WalkResult } from '../results.ts'
 import { spawnGofer } from './spawn.ts'
 
@@ -36,21 +36,22 @@ function measure(what: string, count: number, action: () => void): void {
 function listTree(): void {
   let entries = 0
   let directories = 0
-  const page = new DirPage()
-  const entry = new DirEntry()
+  const pages = new PageReader()
   const queue: number[] = [client.attach(0, attr)]
   const start = performance.now()
   for (let dir = queue.pop(); dir !== undefined; dir = queue.pop()) {
     directories++
     const names: string[] = []
-    page.cookieLow = page.cookieHigh = 0
+    let last: Page | null = null
     do {
-      if (client.readdir(dir, page.cookieLow, page.cookieHigh, page) < 0) break
-      while (page.next(entry) > 0) {
+      if (client.readdir(dir, last?.cookieLow ?? 0, last?.cookieHigh ?? 0, pages) < 0) break
+      const page: Page = pages.page!
+      for (let at = page.first; at < page.end; at = page.after(at)) {
         entries++
-        if ((entry.attr.mode & S_IFMT) === S_IFDIR) names.push(entry.name)
+        if (page.type(at) === S_IFDIR) names.push(page.name(at))
       }
-    } while (!page.complete)
+      last = page
+    } while (!last.complete)
     for (const name of names) {
       if (client.walk(dir, [name], 0, 1, found) === 1) queue.push(found.handles[0]!)
     }
