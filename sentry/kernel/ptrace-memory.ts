@@ -4,7 +4,7 @@
 
 import { EBLOCKED, EIO } from '../../syscall-table/errno.ts'
 import { PROT_WRITE } from '../../syscall-table/flags.ts'
-import { PAGE_SIZE, PROT_ALL, pageFloor } from '../mm/vma.ts'
+import { PAGE_SIZE, PROT_ALL, pageFloor, VMA_PRISTINE } from '../mm/vma.ts'
 import { stopAfterOps } from './ops-barrier.ts'
 import type { Tracee } from './ptrace.ts'
 import type { Task } from './task.ts'
@@ -36,6 +36,7 @@ export function forceWrite(task: Task, tracee: Tracee, addr: number, bytes: Uint
   for (let i = 0; i < pages; i++) {
     const vma = mm.vmas.find(first + i * PAGE_SIZE)
     if (vma === undefined) return -EIO
+    vma.flags &= ~VMA_PRISTINE
     protections.push(vma.prot & PROT_ALL)
   }
   const pending = new Poke()

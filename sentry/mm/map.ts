@@ -54,6 +54,7 @@ import {
   VMA_GROWSDOWN,
   VMA_LOCKED,
   VMA_NORESERVE,
+  VMA_PRISTINE,
   VMA_SHARED,
   Vma,
 } from './vma.ts'
@@ -155,6 +156,8 @@ export function mapRegion(
     (flags & MAP_TYPE) === MAP_PRIVATE && (prot & PROT_WRITE) !== 0 && (flags & MAP_GROWSDOWN) === 0
   const replaced = fixed ? overlapPages(mm, place, place + length) : 0
   if (!fits(task, mm, length / PAGE_SIZE - replaced, data)) return -ENOMEM
+  if (file !== null && !locked && isMapped(mm, place, length, flags, maxProt, file, offset))
+    return mapAgain(task, mm, place, length, prot)
   return establish(task, mm, place, length, prot, flags, maxProt, file, offset, locked)
 }
 
@@ -298,6 +301,38 @@ function overlapPages(mm: Mm, start: number, end: number): number {
   }
 }
 
+/**
+ * Whether [start, start + length) shows already what mapping `file` there would show. So it is when the dynamic loader,
+ * which has mapped the whole of a library, maps its segments over that: then no descriptor has to reach the program's
+ * host process.
+ */
+function isMapped(
+  mm: Mm,
+  start: number,
+  length: number,
+  flags: number,
+  maxProt: number,
+  file: File,
+  offset: number,
+): boolean {
+  if ((flags & ~(MAP_DENYWRITE | MAP_EXECUTABLE)) !== (MAP_PRIVATE | MAP_FIXED)) return false
+  const vma = mm.vmas.find(start)
+  if (vma === undefined || vma.end < start + length) return false
+  if (vma.file !== file || vma.flags !== VMA_PRISTINE || vma.maxProt !== maxProt) return false
+  return vma.offset + (start - vma.start) === offset
+}
+
+/** As `establish`, of what is mapped: its protection changes. */
+function mapAgain(task: Task, mm: Mm, addr: number, length: number, prot: number): number {
+  mm.vmas.change(addr, addr + length, vma => {
+    vma.prot = prot & PROT_ALL
+  })
+  mm.platform.ops(task.thread).mprotect(addr, length, prot & PROT_ALL)
+  task.opsFailure = new MapFailure(mm, addr, addr + length)
+  if (mm.users > 1) mm.pending.add(task, addr, addr + length)
+  return addr
+}
+
 function establish(
   task: Task,
   mm: Mm,
@@ -337,7 +372,8 @@ function establish(
     (shared ? VMA_SHARED : 0) |
     ((flags & MAP_GROWSDOWN) !== 0 ? VMA_GROWSDOWN : 0) |
     ((flags & MAP_NORESERVE) !== 0 ? VMA_NORESERVE : 0) |
-    (locked ? VMA_LOCKED : 0)
+    (locked ? VMA_LOCKED : 0) |
+    (backing !== null && !shared && (prot & PROT_WRITE) === 0 ? VMA_PRISTINE : 0)
   mm.vmas.clear(addr, addr + length)
   const fileOffset = backing === null || backing !== file ? 0 : offset
   mm.vmas.insert(

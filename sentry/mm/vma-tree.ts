@@ -2,7 +2,7 @@
 // that is contiguous, and even at the limit of 65530 areas an insertion moves only half a megabyte.
 
 import { PROT_EXEC, PROT_WRITE } from '../../syscall-table/flags.ts'
-import { PAGE_SIZE, VMA_GROWSDOWN, VMA_LOCKED, VMA_SPECIAL, type Vma } from './vma.ts'
+import { PAGE_SIZE, VMA_GROWSDOWN, VMA_LOCKED, VMA_PRISTINE, VMA_SPECIAL, type Vma } from './vma.ts'
 
 export class VmaTree {
   readonly #vmas: Vma[] = []
@@ -111,6 +111,7 @@ export class VmaTree {
       const vma = this.#vmas[to]!
       this.#account(vma, -1)
       apply(vma)
+      if ((vma.prot & PROT_WRITE) !== 0) vma.flags &= ~VMA_PRISTINE
       this.#account(vma, 1)
     }
     for (let i = Math.min(to, this.#vmas.length - 1); i >= Math.max(from, 1); i--)
@@ -129,6 +130,7 @@ export class VmaTree {
     const next = this.#vmas[index + 1]
     if (next === undefined || !vma.continuedBy(next)) return false
     vma.end = next.end
+    vma.flags &= next.flags | ~VMA_PRISTINE
     this.#vmas.splice(index + 1, 1)
     next.file?.unref()
     return true

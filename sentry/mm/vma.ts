@@ -18,6 +18,8 @@ export const VMA_DONTFORK = 16
 export const VMA_WIPEONFORK = 32
 /** Part of the system (vDSO), not of the program's accounting. */
 export const VMA_SPECIAL = 64
+/** A private mapping of a file that nobody could write to yet: its pages are the file's own. */
+export const VMA_PRISTINE = 128
 
 export const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC
 
@@ -93,7 +95,7 @@ export class Vma {
       this.end === next.start &&
       this.prot === next.prot &&
       this.maxProt === next.maxProt &&
-      this.flags === next.flags &&
+      (this.flags | VMA_PRISTINE) === (next.flags | VMA_PRISTINE) &&
       this.file === next.file &&
       this.name === next.name &&
       (this.file === null || this.offset + this.length === next.offset)
