@@ -108,6 +108,8 @@ const OP_EXIT = 11
 const OP_REWRITE = 12
 const OP_GETRUSAGE = 13
 const OP_THREAD_CLOCK = 14
+const OP_SET_NAME = 15
+const OP_SET_TITLE = 16
 
 const FIRST_CAPACITY = 4
 
@@ -165,6 +167,14 @@ export class SystrapOps implements OpList {
 
   threadClock(addr: number): void {
     this.#add(OP_THREAD_CLOCK, addr, 0, 0, 0, 0, 0)
+  }
+
+  setName(addr: number): void {
+    this.#add(OP_SET_NAME, addr, 0, 0, 0, 0, 0)
+  }
+
+  setTitle(addr: number): void {
+    this.#add(OP_SET_TITLE, addr, 0, 0, 0, 0, 0)
   }
 
   setFsBase(addr: number): void {

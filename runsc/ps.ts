@@ -1,6 +1,8 @@
 // `runsc ps`: a container's processes, by the sandbox's own pids as a table, or by the pids of the host's processes
 // that stand for them, which is what engines look up in the host's process list.
 
+import { readdirSync, readFileSync, realpathSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import * as v from 'valibot'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
@@ -15,6 +17,10 @@ const answerSchema = v.object({
     v.object({
       pid: v.number(),
       parent: v.number(),
+      /** The container's first process. */
+      init: v.boolean(),
+      /** The host's process in which the program runs, as the sentry's pid namespace numbers it; 0 for none. */
+      hostPid: v.number(),
       uid: v.number(),
       threads: v.number(),
       command: v.string(),
@@ -65,8 +71,57 @@ function spent(seconds: number): string {
   return `${part(seconds / 3600)}:${part((seconds / 60) % 60)}:${part(seconds % 60)}`
 }
 
-/** Host pids of the stand-ins, which show the command lines of init and of exec'd processes. */
-export function hostPids(store: StateStore, state: ContainerState): number[] {
+/**
+ * Pids of the host for a container's processes. An engine knows init and what `exec` made by their stand-ins; the others
+ * are the host's processes in which they run. All show the program's command line.
+ * LIMIT: of a paused container only the stand-ins are known.
+ */
+export async function hostPids(store: StateStore, state: ContainerState): Promise<number[]> {
   const standIns = livingStandIns(store.directory(state.id))
-  return [state.pid, ...standIns.values()]
+  if (statusOf(state) === 'paused') return [state.pid, ...standIns.values()]
+  const inner = sentryChildren(store, state)
+  const found = new Set<number>()
+  for (const { pid, init, hostPid } of await processesOf(store, state.id)) {
+    const number = init ? state.pid : (standIns.get(pid) ?? inner.get(hostPid))
+    if (number !== undefined) found.add(number)
+  }
+  return [...found]
+}
+
+/** The processes of the container's sandbox: their pids here by their pids in the sentry's namespace. */
+function sentryChildren(store: StateStore, state: ContainerState): Map<number, number> {
+  const found = new Map<number, number>()
+  // A container of a pod is in the sandbox of the pod's first.
+  const sandbox = basename(dirname(realpathSync(store.controlSocket(state.id))))
+  const [sentry] = children(store.load(sandbox).pid)
+  if (sentry === undefined) return found
+  for (const pid of children(sentry)) {
+    const numbers = readProc(`${pid}/status`).match(/^NSpid:\t(.*)$/m)
+    if (numbers !== null) found.set(Number(numbers[1]!.split('\t').at(-1)), pid)
+  }
+  return found
+}
+
+function children(pid: number): number[] {
+  return threads(pid)
+    .flatMap(tid => readProc(`${pid}/task/${tid}/children`).split(' '))
+    .filter(word => word !== '')
+    .map(Number)
+}
+
+function threads(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
+}
+
+/** Nothing for a process that has ended. */
+function readProc(name: string): string {
+  try {
+    return readFileSync(`/proc/${name}`, 'latin1')
+  } catch {
+    return ''
+  }
 }

@@ -119,6 +119,12 @@ export interface OpList {
    */
   getrusage?(who: number, addr: number): void
   threadClock?(addr: number): void
+  /**
+   * What the host's process list shows, as prctl(2) sets it: PR_SET_NAME of the thread by the string at `addr`, and
+   * PR_SET_MM_MAP of its process by the struct prctl_mm_map there. A failure does not count.
+   */
+  setName?(addr: number): void
+  setTitle?(addr: number): void
   /** arch_prctl(2) ARCH_SET_FS / ARCH_SET_GS. */
   setFsBase(addr: number): void
   setGsBase(addr: number): void

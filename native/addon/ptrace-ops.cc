@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -75,6 +76,14 @@ Op Encode(int kind, const double* a) {
       break;
     case kThreadClock:
       set(SYS_clock_gettime, {CLOCK_THREAD_CPUTIME_ID, U64(a[0])});
+      break;
+    case kSetName:
+      set(SYS_prctl, {PR_SET_NAME, U64(a[0])});
+      op.ignore = true;
+      break;
+    case kSetTitle:
+      set(SYS_prctl, {PR_SET_MM, PR_SET_MM_MAP, U64(a[0]), sizeof(prctl_mm_map)});
+      op.ignore = true;
       break;
     case kExit:
       set(SYS_exit, {0});

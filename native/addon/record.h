@@ -52,6 +52,8 @@ enum OpKind {
   kRewrite,
   kGetrusage,
   kThreadClock,
+  kSetName,
+  kSetTitle,
 };
 
 // An owned file descriptor.

@@ -41,11 +41,16 @@ StubOp MremapOp(const double* a) {
   return HostCall(SYS_mremap, U64(a[0]), U64(a[1]), U64(a[2]), flags, U64(a[4]));
 }
 
-StubOp FutexWakeOp(uint64_t addr, uint64_t count, bool shared) {
-  StubOp op = HostCall(SYS_futex, addr, FUTEX_WAKE | (shared ? 0 : FUTEX_PRIVATE_FLAG), count);
-  // A bad address means that nobody waits there.
+// Its failure does not count.
+StubOp Harmless(StubOp op) {
   op.flags = STUB_OPF_IGNORE;
   return op;
+}
+
+// A bad address means that nobody waits there.
+StubOp FutexWakeOp(uint64_t addr, uint64_t count, bool shared) {
+  return Harmless(
+      HostCall(SYS_futex, addr, FUTEX_WAKE | (shared ? 0 : FUTEX_PRIVATE_FLAG), count));
 }
 
 StubOp Encode(int kind, const double* a) {
@@ -70,6 +75,10 @@ StubOp Encode(int kind, const double* a) {
       return HostCall(SYS_getrusage, U64(a[0]), U64(a[1]));
     case kThreadClock:
       return HostCall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, U64(a[0]));
+    case kSetName:
+      return Harmless(HostCall(SYS_prctl, PR_SET_NAME, U64(a[0])));
+    case kSetTitle:
+      return Harmless(HostCall(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, U64(a[0]), sizeof(prctl_mm_map)));
     case kFork:
       return {STUB_OP_FORK, 0, U64(a[0]), {}};
     case kClone:

@@ -96,6 +96,15 @@ describe('stub', () => {
     expect(program('clock_gettime', [3, 0x1000])).toBe('trap')
   })
 
+  test('the stub names its own process, and changes nothing else of it', () => {
+    expect(stub('prctl', [15, 0x1000])).toBe('allow')
+    expect(stub('prctl', [35, 14, 0x1000, 104])).toBe('allow')
+    expect(stub('prctl', [35, 13, 3])).toBe('trap') // PR_SET_MM_EXE_FILE
+    expect(stub('prctl', [4, 1])).toBe('trap') // PR_SET_DUMPABLE
+    expect(program('prctl', [15, 0x1000])).toBe('trap')
+    expect(program('prctl', [35, 14, 0x1000, 104])).toBe('trap')
+  })
+
   test('clone takes exact words and never a namespace', () => {
     expect(stub('clone', [THREAD])).toBe('allow')
     expect(stub('clone', [FORK])).toBe('allow')

@@ -58,6 +58,14 @@ const ARCH_SET_GS = 0x1001
 const ARCH_SET_FS = 0x1002
 const ARCH_GET_FS = 0x1003
 
+/**
+ * What the host's process list shows of the caller. PR_SET_MM_MAP changes numbers only that the host's kernel tells in
+ * /proc of that process, and its executable for the privileged, whom no stub is among.
+ */
+const PR_SET_NAME = 15
+const PR_SET_MM = 35
+const PR_SET_MM_MAP = 14
+
 /** The PRIVATE_EXPEDITED commands and their registrations. Others interrupt every CPU of the host. */
 const MEMBARRIER = [8, 16, 32, 64, 128, 256]
 
@@ -80,6 +88,10 @@ const stubRules: Rules = {
   madvise: allowedFor(2, [...ADVICE, ...FORK_ADVICE]),
   futex: futexRules,
   arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS]),
+  prctl: [
+    ...allowedFor(0, [PR_SET_NAME]),
+    ...allowedIf(compare(0, 'eq', PR_SET_MM), compare(1, 'eq', PR_SET_MM_MAP)),
+  ],
   getrusage: allowedFor(0, [RUSAGE_SELF, RUSAGE_THREAD]),
   clock_gettime: allowedFor(0, [CLOCK_THREAD_CPUTIME_ID]),
   ...each(

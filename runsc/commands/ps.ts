@@ -21,5 +21,5 @@ export const psCommand = () =>
       }
       const state = store.load(id)
       if (statusOf(state) === 'stopped') throw new CliError(`container "${id}" is not running`)
-      process.stdout.write(`${JSON.stringify(hostPids(store, state))}\n`)
+      process.stdout.write(`${JSON.stringify(await hostPids(store, state))}\n`)
     })

@@ -175,6 +175,8 @@ function describe(container: Container, group: ThreadGroup) {
   return {
     container: container.config.id,
     pid: group.pid.numberIn(container.init.pid.ns),
+    init: group === container.init,
+    hostPid: kernel.platform.hostPid?.(leader.thread) ?? 0,
     parent: parent?.pid.numberIn(container.init.pid.ns) ?? 0,
     uid: leader.creds.uid,
     threads: group.tasks.length,

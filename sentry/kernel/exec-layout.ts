@@ -29,6 +29,10 @@ const BRK_RANDOM_BITS = 13
 const MIN_GAP = 128 << 20
 const STACK_GUARD = 1 << 20
 const INITIAL_EFLAGS = 0x202
+/** struct prctl_mm_map: twelve u64, the size of an auxiliary vector, and the descriptor of an executable. */
+const MM_MAP_SIZE = 104
+const NO_AUXV = 0
+const KEEP_EXECUTABLE = 0xffffffff
 const zeros = new Uint8Array(PAGE_SIZE)
 
 /** What is still to be written when the mappings exist. */
@@ -181,6 +185,7 @@ export function fillProgram(task: Task, layout: ProgramLayout): number {
   }
   const n = mm.copyOut(task, stack.sp, stack.bytes, 0, stack.bytes.length)
   if (n < 0) return n
+  showOnHost(task, stack)
   kernel.platform.getRegs(thread)
   thread.regs.fill(0)
   setReg(thread, REG.rip, start)
@@ -188,4 +193,24 @@ export function fillProgram(task: Task, layout: ProgramLayout): number {
   setReg(thread, REG.eflags, INITIAL_EFLAGS)
   kernel.platform.setRegs(thread)
   return 0
+}
+
+/**
+ * Have the host's process list show the program, as it will show what the program makes of its arguments later. The struct
+ * for that lies below the stack until the program uses its place.
+ */
+function showOnHost(task: Task, stack: StackImage): void {
+  const ops = task.kernel.platform.ops(task.thread)
+  if (ops.setTitle === undefined || ops.setName === undefined) return
+  const { argStart, argEnd, envEnd } = stack
+  const { scratch, scratchView } = task.kernel
+  // Code, data, heap, stack, arguments, environment: the host uses the last two pairs only, and wants all in order.
+  const pairs = [argStart, argEnd, argStart, argEnd, argEnd, argEnd, argStart]
+  const fields = [...pairs, argStart, argEnd, argEnd, envEnd, NO_AUXV]
+  for (const [i, field] of fields.entries()) scratchView.setBigUint64(i * 8, BigInt(field), true)
+  scratchView.setUint32(MM_MAP_SIZE - 8, 0, true)
+  scratchView.setUint32(MM_MAP_SIZE - 4, KEEP_EXECUTABLE, true)
+  const at = stack.sp - MM_MAP_SIZE
+  if (task.mm.copyOut(task, at, scratch, 0, MM_MAP_SIZE) === 0) ops.setTitle(at)
+  ops.setName(stack.name)
 }

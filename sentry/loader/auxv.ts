@@ -66,6 +66,8 @@ export interface StackImage {
   argEnd: number
   envStart: number
   envEnd: number
+  /** Where AT_EXECFN's last component stands: the name of the process. */
+  name: number
   auxv: Uint8Array<ArrayBuffer>
 }
 
@@ -122,7 +124,9 @@ export function buildStack(plan: StackPlan): StackImage {
   for (const word of vector) put(word)
   writeLatin1(bytes, platform - sp, PLATFORM)
   randomBytes(bytes, random - sp, RANDOM_BYTES)
-  return { sp, bytes, argStart, argEnd, envStart: argEnd, envEnd, auxv: bytes.slice(auxvAt, at) }
+  const auxv = bytes.slice(auxvAt, at)
+  const name = envEnd + fileName.lastIndexOf('/') + 1
+  return { sp, bytes, argStart, argEnd, envStart: argEnd, envEnd, name, auxv }
 }
 
 function auxVector(plan: StackPlan, execfn: number, platform: number, random: number): number[] {

@@ -265,6 +265,7 @@ function setName(task: Task, addr: number): number {
   const nul = scratch.subarray(0, n).indexOf(0)
   if (nul < 0 && n < TASK_COMM_LEN - 1) return -EFAULT
   task.comm = Buffer.from(scratch.buffer, 0, nul < 0 ? n : nul).toString('latin1')
+  task.kernel.platform.ops(task.thread).setName?.(addr)
   return 0
 }
 

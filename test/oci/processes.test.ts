@@ -1,0 +1,64 @@
+// The processes of a container in the host's process list: `runsc ps --format json` names them for engines, and each
+// shows its program's command line, as the program has made it.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, describe, expect, it } from 'vitest'
+import { PLATFORMS, run, runsc, temporary, writeBundle } from '../run.ts'
+import { debianTree } from '../setup.ts'
+
+const box = temporary('processes')
+afterAll(() => box.clean())
+
+const PROGRAM = `
+sleep 1001 &
+perl -e '$0 = "a title of its own"; sleep 1002' &
+(exec -a other sleep 1003) &
+sh -c 'sleep 1004; true' &
+wait`
+const titles = (pids: number[]) =>
+  pids.map(pid =>
+    readFileSync(`/proc/${pid}/cmdline`, 'latin1').replace(/\0+$/, '').replaceAll('\0', ' '),
+  )
+const names = (pids: number[]) =>
+  pids.map(pid => readFileSync(`/proc/${pid}/comm`, 'latin1').trim())
+
+describe.each(PLATFORMS)('%s', platform => {
+  it('shows all processes of a container', async () => {
+    const [bundle, state, id] = [join(box.path, platform), join(box.path, 'state'), `p-${platform}`]
+    writeBundle(bundle, debianTree(), ['bash', '-c', PROGRAM])
+    const flags = [`--root=${state}`, `--platform=${platform}`]
+    const call = (...args: string[]) => run(runsc, [...flags, ...args])
+    // What stays would hold a pipe open.
+    const start = ['-c', '"$@" >"$0" 2>&1', `${bundle}.log`, runsc, ...flags, 'run', '--detach']
+    expect(run('sh', [...start, '--bundle', bundle, id]).status).toBe(0)
+    try {
+      const pids = (): number[] => JSON.parse(call('ps', '--format', 'json', id).stdout)
+      const wanted = [
+        'a title of its own',
+        `bash -c ${PROGRAM}`,
+        'other 1003',
+        'sh -c sleep 1004; true',
+        'sleep 1001',
+        'sleep 1004',
+      ]
+      let found: string[] = []
+      for (let i = 0; i < 100; i++, await sleep(100)) {
+        found = titles(pids()).sort()
+        if (found.join() === wanted.join()) break
+      }
+      expect(found).toEqual(wanted)
+      expect(names(pids()).sort()).toEqual([
+        'a title of its',
+        'bash',
+        'sh',
+        'sleep',
+        'sleep',
+        'sleep',
+      ])
+    } finally {
+      call('delete', '--force', id)
+    }
+  })
+})
