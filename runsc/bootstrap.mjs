@@ -131,10 +131,15 @@ switch (command) {
     checkRoot()
     tool('test/bench/main.ts', ...args)
     break
+  case 'features':
+    prepare()
+    checkRoot()
+    tool('test/engines/features.ts', ...args)
+    break
   case 'node':
     prepare()
     tool(...args)
     break
   default:
-    fail(`unknown script "${command}": start, build, check, test, bench or node`)
+    fail(`unknown script "${command}": start, build, check, test, bench, features or node`)
 }

@@ -30,6 +30,8 @@ const NEEDS: Record<string, string> = {
   runc: '/usr/sbin/runc',
   'docker.io': '/usr/sbin/dockerd',
   containerd: '/usr/bin/containerd',
+  'docker-compose': '/usr/bin/docker-compose',
+  curl: '/usr/bin/curl',
   libseccomp2: '/usr/lib/x86_64-linux-gnu/libseccomp.so.2',
 }
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
@@ -79,29 +81,66 @@ const treePath = () =>
 
 /** The Debian tree; made on the first use, by one process at a time. */
 export function debianTree(): string {
-  const tree = treePath()
-  if (existsSync(tree)) return tree
+  return once(treePath(), 'the Debian tree', ['tree'])
+}
+
+const packagesPath = (names: readonly string[]) => join(cache, `packages-${names.join('-')}`)
+
+/** A directory with these Debian packages and all they need beyond the tree; made on the first use. */
+export function debianPackages(...names: string[]): string {
+  debianTree()
+  return once(packagesPath(names), `the packages ${names.join(', ')}`, ['packages', ...names])
+}
+
+/** Have this program make `path`, one process at a time. */
+function once(path: string, what: string, args: readonly string[]): string {
+  if (existsSync(path)) return path
   mkdirSync(cache, { recursive: true })
   // flock(1) frees the lock with its process, however that ends.
   const { status } = spawnSync(
     'flock',
-    [join(cache, 'debian.lock'), process.execPath, self, 'tree'],
+    [join(cache, 'debian.lock'), process.execPath, self, ...args],
     { stdio: ['ignore', 2, 2] },
   )
-  if (status !== 0 || !existsSync(tree)) throw new Error('setup: cannot make the Debian tree')
-  return tree
+  if (status !== 0 || !existsSync(path)) throw new Error(`setup: cannot make ${what}`)
+  return path
 }
 
 function makeTree(): void {
   const tree = treePath()
   if (existsSync(tree)) return
+  say(`making a Debian ${SUITE} tree (once, some minutes)…`)
+  const partial = debootstrap(`${tree}.partial`, PACKAGES)
+  writeFileSync(join(partial, 'etc/resolv.conf'), '')
+  rmSync(join(partial, 'var/cache/apt/archives'), { recursive: true, force: true })
+  renameSync(partial, tree)
+}
+
+function makePackages(names: readonly string[]): void {
+  const path = packagesPath(names)
+  if (existsSync(path)) return
+  say(`fetching ${names.join(', ')}…`)
+  const partial = debootstrap(`${path}.partial`, names, '--download-only')
+  const archives = join(partial, 'var/cache/apt/archives')
+  const there = readFileSync(join(treePath(), 'var/lib/dpkg/status'), 'latin1')
+  const missing = readdirSync(archives).filter(
+    file => file.endsWith('.deb') && !there.includes(`Package: ${file.split('_')[0]}\n`),
+  )
+  const wanted = `${path}.new`
+  rmSync(wanted, { recursive: true, force: true })
+  mkdirSync(wanted)
+  for (const file of missing) renameSync(join(archives, file), join(wanted, file))
+  rmSync(partial, { recursive: true, force: true })
+  renameSync(wanted, path)
+}
+
+/** Runs debootstrap with an empty target, which it returns. */
+function debootstrap(target: string, packages: readonly string[], ...options: string[]): string {
   if (process.getuid?.() !== 0) throw new Error('setup: not root')
   installNeeds(['debootstrap'])
-  const partial = `${tree}.partial`
   const debs = join(cache, 'debs')
-  rmSync(partial, { recursive: true, force: true })
+  rmSync(target, { recursive: true, force: true })
   mkdirSync(debs, { recursive: true })
-  say(`making a Debian ${SUITE} tree (once, some minutes)…`)
   const keyring = existsSync(KEYRING) ? [`--keyring=${KEYRING}`] : []
   // debootstrap mounts /proc and /sys in the tree: in a mount namespace of its own they cannot outlive it.
   must('debootstrap', 'unshare', [
@@ -111,14 +150,13 @@ function makeTree(): void {
     '--variant=minbase',
     `--cache-dir=${debs}`,
     ...keyring,
-    `--include=${PACKAGES.join(',')}`,
+    `--include=${packages.join(',')}`,
+    ...options,
     SUITE,
-    partial,
+    target,
     ...mirror(),
   ])
-  writeFileSync(join(partial, 'etc/resolv.conf'), '')
-  rmSync(join(partial, 'var/cache/apt/archives'), { recursive: true, force: true })
-  renameSync(partial, tree)
+  return target
 }
 
 /** The mirror that this machine's own apt uses, when that is one of Debian; else debootstrap's default. */
@@ -139,6 +177,7 @@ function mirror(): string[] {
 if (process.argv[1] === self) {
   try {
     if (process.argv[2] === 'tree') makeTree()
+    else if (process.argv[2] === 'packages') makePackages(process.argv.slice(3))
     else {
       installNeeds()
       say(`the Debian tree is ${debianTree()}`)

@@ -60,13 +60,15 @@ function runc(): Peer {
 }
 
 /** gVisor's runsc, from Debian's backports, unpacked into the cache: nothing is installed. */
-function gvisor(): Peer {
+export function gvisorProgram(): { program: string; missing: string | null } {
   const folder = join(cache, 'gvisor')
   const program = join(folder, 'usr/bin/runsc')
-  if (!existsSync(program)) {
-    const reason = fetchGvisor(folder)
-    if (reason !== null) return absent('gVisor', reason)
-  }
+  return { program, missing: existsSync(program) ? null : fetchGvisor(folder) }
+}
+
+function gvisor(): Peer {
+  const { program, missing } = gvisorProgram()
+  if (missing !== null) return absent('gVisor', missing)
   // Without cgroups it needs no systemd; its own rootfs overlay would hide the cost of files.
   return runtime('gVisor', program, ['--platform=systrap', '--ignore-cgroups', '--overlay2=none'])
 }

@@ -1,0 +1,176 @@
+// Networks, and namespaces that containers share.
+
+import { equal, match } from 'node:assert/strict'
+import { DEBIAN, type Docker, IMAGE, type Row } from '../engine.ts'
+
+const SERVE = 'mkdir -p /w; echo page >/w/index.html; exec httpd -f -p 80 -h /w'
+
+const serve = (d: Docker, name: string, ...options: string[]) =>
+  d.keep(name, ...options, IMAGE, 'sh', '-c', SERVE)
+const address = (d: Docker, name: string) =>
+  d.ok('inspect', '-f', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', name)
+
+/** A page, from where the engine's bridges are. */
+async function page(d: Docker, url: string): Promise<void> {
+  await d.until(url, () => d.engine.inside('curl', ['-sm', '5', url]).stdout === 'page\n')
+}
+
+/** A page, from a container: busybox's wget of Debian cannot look names up. */
+async function pageFrom(d: Docker, container: string, host: string): Promise<void> {
+  const get = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc ${host} 80 | tail -1`
+  await d.until(host, () => d.docker('exec', container, 'sh', '-c', get).stdout === 'page\n')
+}
+
+export const networkRows: Row[] = [
+  {
+    name: '--network none',
+    quick: true,
+    test: d =>
+      equal(
+        d.sh(['--network', 'none'], 'ls /sys/class/net; ping -c 1 127.0.0.1 >/dev/null && echo up'),
+        'lo\nup',
+      ),
+  },
+  {
+    name: 'the bridge: an address, a route, the host answers',
+    needs: ['network'],
+    quick: true,
+    test(d) {
+      const script =
+        "ip -4 -o addr show eth0 | wc -l; ping -c 1 $(ip route | awk '/default/ {print $3}') >/dev/null && echo ok"
+      equal(d.sh([], script), '1\nok')
+    },
+  },
+  {
+    name: 'the bridge: reached by its address',
+    needs: ['network'],
+    async test(d) {
+      serve(d, 'web')
+      await page(d, `http://${address(d, 'web')}/`)
+    },
+  },
+  {
+    name: '-p: a published port',
+    needs: ['network'],
+    quick: true,
+    async test(d) {
+      serve(d, 'web', '-p', '127.0.0.1::80')
+      await page(d, `http://${d.ok('port', 'web', '80/tcp')}/`)
+    },
+  },
+  {
+    name: '-p: a published UDP port',
+    needs: ['network', 'debian'],
+    async test(d) {
+      const receive =
+        '$s = IO::Socket::INET->new(LocalPort => 99, Proto => "udp"); $s->recv($m, 9); print $m'
+      d.keep(
+        'udp',
+        '-p',
+        '127.0.0.1:9999:99/udp',
+        DEBIAN,
+        'perl',
+        '-MIO::Socket::INET',
+        '-e',
+        receive,
+      )
+      await d.until('datagram', () => {
+        d.engine.inside('bash', ['-c', 'echo data >/dev/udp/127.0.0.1/9999'])
+        return d.docker('logs', 'udp').stdout === 'data\n'
+      })
+    },
+  },
+  {
+    name: '--dns, --dns-search',
+    needs: ['network'],
+    test: d =>
+      equal(
+        d.sh(['--dns', '10.9.8.7', '--dns-search', 'example.com'], 'cat /etc/resolv.conf'),
+        'search example.com\nnameserver 10.9.8.7',
+      ),
+  },
+  {
+    name: '--add-host',
+    needs: ['network'],
+    test: d => match(d.sh(['--add-host', 'over:127.0.0.1'], 'ping -c 1 over'), /127\.0\.0\.1/),
+  },
+  {
+    name: 'a user network: names of containers',
+    needs: ['network'],
+    quick: true,
+    async test(d) {
+      d.ok('network', 'create', 'net1')
+      serve(d, 'web', '--network', 'net1', '--network-alias', 'alias')
+      d.sleeper('client', '--network', 'net1')
+      await pageFrom(d, 'client', 'web')
+      await pageFrom(d, 'client', 'alias')
+      match(d.exec('client', 'nslookup web 127.0.0.11'), new RegExp(address(d, 'web')))
+    },
+  },
+  {
+    name: 'a user network: a fixed address',
+    needs: ['network'],
+    test(d) {
+      d.ok('network', 'create', '--subnet', '10.77.0.0/24', 'net2')
+      const options = ['--network', 'net2', '--ip', '10.77.0.9']
+      match(d.sh(options, 'ip -4 -o addr show eth0'), /10\.77\.0\.9\/24/)
+    },
+  },
+  {
+    name: 'network connect and disconnect while it runs',
+    needs: ['network'],
+    async test(d) {
+      d.ok('network', 'create', 'net3')
+      serve(d, 'web', '--network', 'net3')
+      d.sleeper('client')
+      d.ok('network', 'connect', 'net3', 'client')
+      equal(d.exec('client', 'ls /sys/class/net'), 'eth0\neth1\nlo')
+      await pageFrom(d, 'client', 'web')
+      d.ok('network', 'disconnect', 'net3', 'client')
+      equal(d.exec('client', 'ls /sys/class/net'), 'eth0\nlo')
+    },
+  },
+  {
+    name: '--network container:X',
+    needs: ['network'],
+    async test(d) {
+      serve(d, 'web')
+      d.sleeper('beside', '--network', 'container:web')
+      await pageFrom(d, 'beside', '127.0.0.1')
+    },
+  },
+  {
+    name: '--network host',
+    needs: ['network'],
+    test: d => match(d.sh(['--network', 'host'], 'ip -o link'), /docker0/),
+  },
+  {
+    name: '--pid container:X',
+    async test(d) {
+      d.keep('first', IMAGE, 'sh', '-c', 'sleep 555; echo ended; exec sleep 1000')
+      d.sleeper('second', '--pid', 'container:first', '--network', 'container:first')
+      match(d.exec('second', 'ps'), /\b1 .*sleep 555/)
+      d.exec('second', 'kill $(pgrep -x sleep -f 555)')
+      await d.until('a signal', () => d.docker('logs', 'first').stdout === 'ended\n')
+    },
+  },
+  { name: '--pid host', test: d => equal(d.sh(['--pid', 'host'], 'echo on'), 'on') },
+  { name: '--ipc host', test: d => equal(d.sh(['--ipc', 'host'], 'echo on'), 'on') },
+  {
+    name: '--ipc container:X',
+    needs: ['debian'],
+    test(d) {
+      d.keep('first', '--ipc', 'shareable', DEBIAN, 'sleep', '1000')
+      const id = d.exec('first', 'ipcmk -Q').match(/\d+/)![0]
+      match(
+        d.run('--ipc', 'container:first', '--network', 'container:first', DEBIAN, 'ipcs', '-q'),
+        new RegExp(`\\b${id}\\b`),
+      )
+    },
+  },
+  {
+    name: '--uts host',
+    test: d =>
+      equal(d.sh(['--uts', 'host'], 'hostname'), d.engine.inside('hostname', []).stdout.trim()),
+  },
+]
