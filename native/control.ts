@@ -7,6 +7,7 @@ interface Control {
   listenUnix(path: string): HostFd
   accept(fd: HostFd): HostFd
   openPty(fds: Int32Array): number
+  closeOnExec(first: HostFd): number
 }
 
 const control = addon as unknown as Control
@@ -15,5 +16,7 @@ const control = addon as unknown as Control
 export const listenUnix = control.listenUnix
 /** The next connection on a listening socket, close-on-exec and nonblocking; or -errno. */
 export const accept = control.accept
+/** Mark all descriptors from `first` on: no program that is executed inherits them by accident. */
+export const closeOnExec = control.closeOnExec
 /** A pseudo-terminal of the host, [master, slave]; the slave is in raw mode. */
 export const openPty = control.openPty

@@ -1,6 +1,7 @@
 // The runsc command line: one file per command under commands/, listed here.
 
 import { Command } from 'commander'
+import { closeOnExec } from '../native/index.ts'
 import { createCommand } from './commands/create.ts'
 import { deleteCommand } from './commands/delete.ts'
 import { doCommand } from './commands/do.ts'
@@ -28,6 +29,9 @@ import { type GlobalOptions, globalOptions } from './options.ts'
 import { OCI_VERSION } from './spec.ts'
 import { spellOut } from './spelling.ts'
 import { VERSION } from './version.ts'
+
+/** The first descriptor behind the standard streams. */
+const FIRST_OTHER = 3
 
 const COMMANDS = [
   execCommand,
@@ -76,6 +80,8 @@ function build(): Command {
 }
 
 async function main(): Promise<void> {
+  // Whatever whoever called us has left open is none of the sandbox's business.
+  closeOnExec(FIRST_OTHER)
   const program = build()
   try {
     const { words, notes } = spellOut(process.argv.slice(2), program)

@@ -1,5 +1,7 @@
-// The listening socket on which a sandbox takes runsc's commands.
+// The listening socket on which a sandbox takes runsc's commands, and what runsc does with its own descriptors.
+#include <linux/close_range.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -33,9 +35,15 @@ static Napi::Value Accept(const Napi::CallbackInfo& info) {
   return Result(info.Env(), accept4(I32(info, 0), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
+// closeOnExec(first): no program that is executed gets a descriptor from `first` on, unless it is put in place for it.
+static Napi::Value CloseOnExec(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), syscall(SYS_close_range, U32(info, 0), ~0U, CLOSE_RANGE_CLOEXEC));
+}
+
 void RegisterControl(Napi::Env env, Napi::Object exports) {
   exports.Set("listenUnix", Napi::Function::New<ListenUnix>(env));
   exports.Set("accept", Napi::Function::New<Accept>(env));
+  exports.Set("closeOnExec", Napi::Function::New<CloseOnExec>(env));
 }
 
 }  // namespace portcullis
