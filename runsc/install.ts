@@ -132,6 +132,9 @@ export function snippet(kind: Snippet, { name, path, args }: Runtime): string {
   runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${text(name)}.options]
     BinaryName = ${text(path)}
+# A list of runtimes must have the default one. If runc is not in the file yet, containerd also needs:
+# [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+#   runtime_type = "io.containerd.runc.v2"
 ${args.length === 0 ? '' : `# containerd passes no arguments on: BinaryName must be a script that runs\n#   exec ${[path, ...args].join(' ')} "$@"\n`}`
     case 'crio':
       return `# /etc/crio/crio.conf.d/50-${name}.conf; then: systemctl restart crio

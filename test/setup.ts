@@ -32,6 +32,9 @@ const NEEDS: Record<string, string> = {
   containerd: '/usr/bin/containerd',
   'docker-compose': '/usr/bin/docker-compose',
   curl: '/usr/bin/curl',
+  'containernetworking-plugins': '/usr/lib/cni/bridge',
+  iptables: '/usr/sbin/iptables',
+  podman: '/usr/bin/podman',
   libseccomp2: '/usr/lib/x86_64-linux-gnu/libseccomp.so.2',
 }
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'

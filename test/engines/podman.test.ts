@@ -1,0 +1,146 @@
+// podman over runsc. Its files, its networks and its containers' cgroup are the test's own.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Result, run, runsc, temporary } from '../run.ts'
+import { installNeeds } from '../setup.ts'
+import { until } from '../until.ts'
+import { IMAGE, removeCgroup } from './containerd.ts'
+import { busyboxTree, imageArchive } from './image.ts'
+
+/** podman's own limits are more than a host without CAP_SYS_RESOURCE lets anybody have. */
+const LIMITS = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024']
+const box = temporary('pm')
+const path = (name: string) => join(box.path, name)
+const cgroup = basename(box.path)
+let network: ChildProcess | null = null
+let reason = ''
+
+const flags = () => [
+  ...['--root', path('root'), '--runroot', path('run'), '--tmpdir', path('tmp')],
+  ...['--cgroup-manager', 'cgroupfs', '--events-backend', 'file', '--storage-driver', 'vfs'],
+  ...['--network-config-dir', path('net'), '--runtime', runsc],
+]
+const command = (args: string[]) => [
+  ...['--net', '-t', String(network!.pid), 'podman'],
+  ...flags(),
+  ...args,
+]
+const podman = (...args: string[]): Result => run('nsenter', command(args), { seconds: 60 })
+const create = (...args: string[]) => [...LIMITS, '--cgroup-parent', `/${cgroup}`, ...args]
+const once = (...args: string[]) => podman('run', '--rm', '--network', 'none', ...create(...args))
+
+function output(result: Result): string {
+  expect({ status: result.status, stderr: result.stderr }).toEqual({ status: 0, stderr: '' })
+  return result.stdout.trim()
+}
+
+const inspect = (name: string, field: string) =>
+  output(podman('container', 'inspect', '-f', `{{.${field}}}`, name))
+
+beforeAll(() => {
+  try {
+    installNeeds(['podman', 'containernetworking-plugins', 'iptables', 'busybox-static'])
+    network = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up; exec sleep 3600'])
+    busyboxTree(path('tree'))
+    const archive = imageArchive(box.path, IMAGE, path('tree'), ['sh'])
+    const { status, stderr } = podman('load', '-q', '-i', archive)
+    if (status !== 0) throw new Error(`podman load: ${stderr}`)
+  } catch (error) {
+    reason = (error as Error).message
+    console.warn(`skipped: podman: ${reason}`)
+  }
+}, 240_000)
+
+afterAll(() => {
+  if (network !== null) podman('rm', '-af', '-t', '0')
+  network?.kill('SIGKILL')
+  // What podman has mounted over its own storage.
+  for (const line of readFileSync('/proc/mounts', 'latin1').split('\n').reverse()) {
+    const [, at = ''] = line.split(' ')
+    if (at.startsWith(`${box.path}/`)) run('umount', ['-l', at])
+  }
+  // podman leaves the one of its monitors.
+  removeCgroup(join(cgroup, 'conmon'))
+  removeCgroup(cgroup)
+  box.clean()
+}, 60_000)
+
+describe('podman', () => {
+  const row = (name: string, test: () => void | Promise<void>) =>
+    it(name, async context => {
+      if (reason !== '') return context.skip(reason)
+      await test()
+    })
+
+  row('runs a program: output, input, exit status', () => {
+    expect(output(once(IMAGE, 'uname', '-r'))).toBe('6.12.0-portcullis')
+    const input = command(['run', '--rm', '-i', '--network', 'none', ...create(IMAGE, 'cat')])
+    expect(run('nsenter', input, { input: 'hello' }).stdout).toBe('hello')
+    expect(once(IMAGE, 'sh', '-c', 'exit 7').status).toBe(7)
+    expect(once(IMAGE, 'nope').status).toBe(127)
+    expect(once(IMAGE, '/etc').status).toBe(126)
+  })
+
+  row('gives a terminal', () => {
+    const words = ['nsenter', ...command(['run', '--rm', '-it', '--network', 'none'])]
+    const line = [...words, ...create(IMAGE, 'tty')].join(' ')
+    expect(run('script', ['-qec', line, '/dev/null'], { seconds: 30 }).stdout).toContain(
+      '/dev/pts/0',
+    )
+  })
+
+  row('lives: exec, logs, top, stats, cp, pause, kill, stop', async () => {
+    writeFileSync(path('in'), 'in\n')
+    const script = 'trap "exit 7" TERM; trap "echo usr1" USR1; echo up; while :; do sleep 0.1; done'
+    const life = create('--name', 'life', '-v', `${path('in')}:/srv/in`, IMAGE, 'sh', '-c', script)
+    output(podman('run', '-d', '--network', 'none', ...life))
+    await until('up', () => podman('logs', 'life').stdout === 'up\n')
+    expect(
+      output(podman('exec', '-e', 'A=v', '-w', '/tmp', 'life', 'sh', '-c', 'echo $A $PWD')),
+    ).toBe('v /tmp')
+    expect(podman('exec', 'life', 'sh', '-c', 'exit 9').status).toBe(9)
+    expect(output(podman('top', 'life'))).toContain('sh -c trap')
+    expect(output(podman('top', 'life', '-ef'))).toMatch(/^ +1 0 .*sh -c trap/m)
+    expect(output(podman('stats', '--no-stream', 'life'))).toMatch(/[1-9][\d.]*MB \//)
+    output(podman('cp', path('in'), 'life:/root/in'))
+    expect(output(podman('exec', 'life', 'cat', '/root/in', '/srv/in'))).toBe('in\nin')
+    output(podman('exec', 'life', 'sh', '-c', 'echo out >/root/out'))
+    output(podman('cp', 'life:/root/out', path('out')))
+    expect(readFileSync(path('out'), 'utf8')).toBe('out\n')
+    output(podman('pause', 'life'))
+    expect(inspect('life', 'State.Status')).toBe('paused')
+    output(podman('unpause', 'life'))
+    output(podman('kill', '-s', 'USR1', 'life'))
+    await until('usr1', () => podman('logs', 'life').stdout === 'up\nusr1\n')
+    output(podman('stop', '-t', '20', 'life'))
+    expect(inspect('life', 'State.ExitCode')).toBe('7')
+    output(podman('rm', 'life'))
+  })
+
+  row('has a network by a bridge, with a published port', async () => {
+    const served = 'while :; do echo served | nc -l -p 80; done'
+    const options = ['-d', '--name', 'web', '-p', '8080:80']
+    output(podman('run', ...options, ...create(IMAGE, 'sh', '-c', served)))
+    const address = inspect('web', 'NetworkSettings.IPAddress')
+    const ask = (host: string, port: string) => {
+      const client = ['busybox', 'nc', '-w', '5', host, port]
+      return run('nsenter', ['--net', '-t', String(network!.pid), ...client]).stdout
+    }
+    await until('the container', () => ask(address, '80') === 'served\n')
+    expect(ask(inspect('web', 'NetworkSettings.Gateway'), '8080')).toBe('served\n')
+    output(podman('rm', '-f', '-t', '0', 'web'))
+  })
+
+  row('leaves nothing behind', async () => {
+    expect(output(podman('ps', '-aq'))).toBe('')
+    const ours = () => run('ps', ['-eo', 'args']).stdout.includes(`--conmon-pidfile ${box.path}`)
+    await until('processes end', () => !ours())
+    const made = ['pids/', '']
+      .map(name => `/sys/fs/cgroup/${name}${cgroup}`)
+      .find(name => existsSync(name))
+    expect(readdirSync(made!).filter(name => name.startsWith('libpod-'))).toEqual([])
+  })
+})
