@@ -12,7 +12,9 @@ import {
   renameat2,
   STAT_GID,
   STAT_NLINK,
+  STAT_RECORD_SIZE,
   STAT_UID,
+  statx,
   symlinkat,
   unlinkat,
 } from '../native/index.ts'
@@ -31,6 +33,7 @@ import {
   AT_EMPTY_PATH,
   AT_REMOVEDIR,
   AT_SYMLINK_FOLLOW,
+  AT_SYMLINK_NOFOLLOW,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   S_IFBLK,
@@ -44,7 +47,14 @@ import {
 } from '../syscall-table/flags.ts'
 import type { Handle } from './handles.ts'
 import { closeWith, lookup, replyAttr } from './lookup.ts'
-import { ATTACH_DEVICES, ATTACH_READ_ONLY, checkName, ID_KEEP, PATH_MAX } from './protocol.ts'
+import {
+  ATTACH_DEVICES,
+  ATTACH_READ_ONLY,
+  checkName,
+  ID_KEEP,
+  PATH_MAX,
+  UNLINK_TELL,
+} from './protocol.ts'
 import type { GoferServer } from './server.ts'
 
 /**
@@ -225,13 +235,21 @@ export function link(server: GoferServer): number {
 
 /** OP_UNLINK: unlink(2), or rmdir(2) with AT_REMOVEDIR. */
 export function unlink(server: GoferServer): number {
-  const { request } = server
+  const { request, reply } = server
   const number = request.u32()
   const flags = request.u32()
   const name = request.string()
   if (!request.done() || (flags & ~AT_REMOVEDIR) !== 0) return -EINVAL
+  if ((server.flags & ~UNLINK_TELL) !== 0) return -EINVAL
   const dir = writableDir(server, number, name)
-  return typeof dir === 'number' ? dir : unlinkat(dir.fd, name, flags)
+  if (typeof dir === 'number') return dir
+  if ((server.flags & UNLINK_TELL) !== 0) {
+    const r = statx(dir.fd, name, AT_SYMLINK_NOFOLLOW, reply.bytes, reply.at)
+    if (r < 0) return r
+    // Nobody will ask where a link that is gone has led to.
+    reply.at += STAT_RECORD_SIZE
+  }
+  return unlinkat(dir.fd, name, flags)
 }
 
 /** OP_RENAME */

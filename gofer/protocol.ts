@@ -73,6 +73,8 @@ export const WALK_HANDLES = 1
 export const WALK_OPEN = 2
 /** The last component's first page of entries, if it is a directory. */
 export const WALK_LIST = 4
+/** Request flag of OP_UNLINK: the attributes of the file as it was come with the reply. */
+export const UNLINK_TELL = 1
 /** Request flag of OP_FSYNC: fdatasync(2). */
 export const FSYNC_DATA_ONLY = 1
 

@@ -34,8 +34,11 @@ export function instantiate(dentry: Dentry, inode: Inode): void {
   inode.pins++
   dentry.validAt = currentMoment()
   const { children } = dentry.parent!
-  if (children.get(dentry.name) === dentry) return
-  // It was dropped meanwhile.
+  const known = children.get(dentry.name)
+  if (known === dentry) return
+  // It was dropped meanwhile, or unseen.
+  if (known !== undefined) forgetStale(known)
+  dentry.unseen = false
   children.set(dentry.name, dentry)
   dentry.cached = true
   cached++
@@ -105,6 +108,13 @@ export function lookupDentry(dir: Dentry, name: string, task: Task | null): Dent
   if (found === -ENOENT) return learnDentry(dir, name, null)
   if (known !== undefined) forgetStale(known)
   return found
+}
+
+/** A dentry for a name that is to be made, and about which nothing is known: it is in no tree until `instantiate`. */
+export function unseenDentry(dir: Dentry, name: string): Dentry {
+  const dentry = new Dentry(name, dir, null)
+  dentry.unseen = true
+  return dentry
 }
 
 /** The cached name `dentry` of `dir` need not be looked up again. */

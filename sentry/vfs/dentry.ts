@@ -19,6 +19,8 @@ export class Dentry {
   detached = false
   /** An O_TMPFILE file that linkat(2) may still give a name to. */
   linkable = false
+  /** The name was not looked up, and may exist. */
+  unseen = false
   /** In the tree: a lookup of the name finds this dentry. */
   cached = false
   /** Open files that hold this dentry in the cache. */

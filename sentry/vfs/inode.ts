@@ -90,6 +90,9 @@ export interface DirSink {
 /** Intent of a lookup: the file at the end of the path is going to be opened for reading. */
 export const LOOKUP_OPEN = 1
 
+/** The result of an operation on a name that a lookup must precede. */
+export const LOOK_FIRST = 1
+
 export abstract class Inode {
   readonly sb: SuperBlock
   ino: number
@@ -171,6 +174,13 @@ export abstract class Inode {
   unlink(_name: string, _victim: Inode): number {
     return -EPERM
   }
+  /**
+   * As `unlink`, without a lookup before it. `known` is what was last known of the name: null for none. Returns
+   * LOOK_FIRST, with nothing done, when that is not possible, or no better.
+   */
+  unlinkUnseen(_name: string, _known: Inode | null): number {
+    return LOOK_FIRST
+  }
   /** Remove an empty directory; -ENOTEMPTY. */
   rmdir(_name: string, _victim: Inode): number {
     return this.isDir ? -EPERM : -ENOTEMPTY
@@ -240,6 +250,10 @@ export abstract class Inode {
    * An open file or a mount refers to this inode, and nothing did before.
    */
   pinned(): void {}
+  /** Making a name in this directory fails with -EEXIST when it exists, and saves a lookup before. */
+  get createsUnseen(): boolean {
+    return false
+  }
   /** A directory that never has entries. */
   get alwaysEmpty(): boolean {
     return false

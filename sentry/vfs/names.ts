@@ -38,14 +38,16 @@ import {
   deleteDentry,
   forgetDentry,
   instantiate,
+  isValid,
   lookupDentry,
   moveDentry,
   unhashDentry,
+  unseenDentry,
 } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
-import type { Inode } from './inode.ts'
+import { type Inode, LOOK_FIRST } from './inode.ts'
 import type { Mount } from './mount.ts'
-import { notifyCreated, notifyLinked, notifyRemoved, notifyRenamed } from './notify.ts'
+import { notifyCreated, notifyLinked, notifyRemoved, notifyRenamed, watchCount } from './notify.ts'
 import { walksChanged } from './path-cache.ts'
 import {
   LAST_DOT,
@@ -59,6 +61,7 @@ import {
   walkPath,
 } from './path-walk.ts'
 import {
+  MAY_EXEC,
   MAY_READ,
   MAY_WRITE,
   mayCreate,
@@ -73,17 +76,24 @@ import { isMountpoint, unmountElsewhere } from './unmounting.ts'
 let newMount: Mount
 let newDentry: Dentry
 
-/** Find the (negative) dentry of a name to be created. Returns 0 or -errno. */
-function lookupNew(task: Task, dfd: number, path: string, forDirectory: boolean): number {
+// What a new name is going to be of.
+const NEW_FILE = 0
+const NEW_DIRECTORY = 1
+const NEW_DEVICE = 2
+
+/** Find the (negative or unseen) dentry of a name to be created. Returns 0 or -errno. */
+function lookupNew(task: Task, dfd: number, path: string, what: number): number {
   const n = walkPath(task, dfd, path, WALK_PARENT)
   if (n < 0) return n
   const { mount, dentry: dir, last, trailingSlash } = walk
   if (walk.lastType !== LAST_NORMAL) return -EEXIST
-  const dentry = lookupDentry(dir, last, task)
+  const misnamed = trailingSlash && what !== NEW_DIRECTORY
+  const unseen = !misnamed && what !== NEW_DEVICE && mayMakeUnseen(task, mount, dir, last)
+  const dentry = unseen ? unseenDentry(dir, last) : lookupDentry(dir, last, task)
   if (typeof dentry === 'number') return dentry
   if (dentry.inode !== null) return -EEXIST
   // Only mkdir may say that its new name is a directory.
-  if (trailingSlash && !forDirectory) return -ENOENT
+  if (misnamed) return -ENOENT
   const error = mountWritable(mount)
   if (error < 0) return error
   newMount = mount
@@ -91,9 +101,18 @@ function lookupNew(task: Task, dfd: number, path: string, forDirectory: boolean)
   return mayCreate(task.creds, dir.inode!)
 }
 
+/** The file system will tell whether the name exists, and no other error comes before. */
+function mayMakeUnseen(task: Task, mount: Mount, dir: Dentry, name: string): boolean {
+  const inode = dir.inode!
+  if (!inode.createsUnseen || mountWritable(mount) < 0) return false
+  const known = dir.children.get(name)
+  if (known !== undefined && isValid(known, inode)) return false
+  return mayCreate(task.creds, inode) === 0
+}
+
 /** mkdirat(2). */
 export function makeDirectory(task: Task, dfd: number, path: string, mode: number): number {
-  const n = lookupNew(task, dfd, path, true)
+  const n = lookupNew(task, dfd, path, NEW_DIRECTORY)
   if (n < 0) return n
   const bits = mode & (0o777 | S_ISVTX) & ~task.fs.umask
   return added(newDentry.parent!.inode!.mkdir(newDentry.name, bits, task.creds))
@@ -118,9 +137,9 @@ export function makeNode(
   ) {
     return type === S_IFDIR ? -EPERM : -EINVAL
   }
-  const n = lookupNew(task, dfd, path, false)
-  if (n < 0) return n
   const isDevice = type === S_IFCHR || type === S_IFBLK
+  const n = lookupNew(task, dfd, path, isDevice ? NEW_DEVICE : NEW_FILE)
+  if (n < 0) return n
   if (isDevice && !task.creds.capable(CAP_MKNOD)) return -EPERM
   const bits = (type || S_IFREG) | (mode & 0o7777 & ~task.fs.umask)
   return added(
@@ -131,7 +150,7 @@ export function makeNode(
 /** symlinkat(2). */
 export function makeSymlink(task: Task, target: string, dfd: number, path: string): number {
   if (target === '') return -ENOENT
-  const n = lookupNew(task, dfd, path, false)
+  const n = lookupNew(task, dfd, path, NEW_FILE)
   if (n < 0) return n
   return added(newDentry.parent!.inode!.symlink(newDentry.name, target, task.creds))
 }
@@ -171,17 +190,30 @@ export function makeLink(
   if (n < 0) return n
   const { mount, dentry } = walk
   const inode = dentry.inode!
-  const m = lookupNew(task, newDfd, newPath, false)
+  const m = lookupNew(task, newDfd, newPath, NEW_FILE)
   if (m < 0) return m
-  if (mount !== newMount || inode.sb !== newDentry.parent!.inode!.sb) return -EXDEV
-  if (inode.isDir) return -EPERM
-  if (!mayHardlink(task.creds, inode)) return -EPERM
-  if (inode.nlink === 0 && !dentry.linkable) return -ENOENT
+  const refused = mayLink(task.creds, mount, dentry)
+  if (refused < 0) return newExists(task) ? -EEXIST : refused
   const error = newDentry.parent!.inode!.link(newDentry.name, inode)
   if (error < 0) return error
   instantiate(newDentry, inode)
   notifyLinked(newDentry)
   return 0
+}
+
+/** Whether the file of `dentry` may get the name that `lookupNew` has found. */
+function mayLink(creds: Creds, mount: Mount, dentry: Dentry): number {
+  const inode = dentry.inode!
+  if (mount !== newMount || inode.sb !== newDentry.parent!.inode!.sb) return -EXDEV
+  if (inode.isDir || !mayHardlink(creds, inode)) return -EPERM
+  return inode.nlink === 0 && !dentry.linkable ? -ENOENT : 0
+}
+
+/** The name was not looked up, and it exists: that comes before any other error. */
+function newExists(task: Task): boolean {
+  if (!newDentry.unseen) return false
+  const found = lookupDentry(newDentry.parent!, newDentry.name, task)
+  return typeof found !== 'number' && found.inode !== null
 }
 
 /**
@@ -203,6 +235,10 @@ export function unlinkName(task: Task, dfd: number, path: string): number {
   if (walk.lastType !== LAST_NORMAL) return -EISDIR
   const error = mountWritable(mount)
   if (error < 0) return error
+  if (!trailingSlash) {
+    const done = unlinkUnseen(task, dir, last)
+    if (done !== LOOK_FIRST) return done
+  }
   const victim = lookupDentry(dir, last, task)
   if (typeof victim === 'number') return victim
   const { inode } = victim
@@ -218,6 +254,24 @@ export function unlinkName(task: Task, dfd: number, path: string): number {
   deleteDentry(victim)
   notifyRemoved(victim, inode)
   return 0
+}
+
+/**
+ * Where others may change the names of `dir`, a lookup costs as much as the removal itself. It is only needed when something
+ * depends on what the name is of. LOOK_FIRST if so.
+ */
+function unlinkUnseen(task: Task, dir: Dentry, name: string): number {
+  const inode = dir.inode!
+  const known = dir.children.get(name)
+  if (inode.sb.cacheable || (known !== undefined && isValid(known, inode))) return LOOK_FIRST
+  const { creds } = task
+  if (permission(creds, inode, MAY_WRITE | MAY_EXEC) < 0) return LOOK_FIRST
+  // In a sticky directory it matters whose the file is.
+  if ((inode.mode & S_ISVTX) !== 0 && inode.uid !== creds.fsuid) return LOOK_FIRST
+  if ((known !== undefined && known.mounted !== null) || watchCount() > 0) return LOOK_FIRST
+  const n = inode.unlinkUnseen(name, known?.inode ?? null)
+  if (n === 0 && known !== undefined) unhashDentry(known)
+  return n
 }
 
 /** rmdir(2). */

@@ -51,6 +51,7 @@ import {
   WALK_DIRECTORY,
   WALK_EMPTY,
   WALK_FOLLOW,
+  WALK_NEW,
   WALK_OPEN,
   walk,
   walkPath,
@@ -96,7 +97,10 @@ export function openPath(
   if ((flags & O_NOFOLLOW) === 0 && (flags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL))
     how |= WALK_FOLLOW
   if ((flags & (O_ACCMODE | O_CREAT | O_DIRECTORY)) === O_RDONLY) how |= WALK_OPEN
-  const n = walkPath(task, dfd, path, how)
+  const exclusive = (flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL)
+  let n = walkPath(task, dfd, path, exclusive ? how | WALK_NEW : how)
+  if (n === 0 && walk.dentry.unseen && !mayCreateIn(task, walk.mount, walk.dentry))
+    n = walkPath(task, dfd, path, how)
   if (n < 0) return n
   const { mount, dentry } = walk
   if ((flags & O_CREAT) !== 0) {
@@ -128,6 +132,11 @@ function openPathOnly(
   const n = walkPath(task, dfd, path, how)
   if (n < 0) return n
   return new File(pathOnlyOps, walk.dentry.inode!, walk.dentry, walk.mount, flags)
+}
+
+/** Where nothing can be made, EEXIST still comes before the reason for it. */
+function mayCreateIn(task: Task, mount: Mount, dentry: Dentry): boolean {
+  return mountWritable(mount) === 0 && mayCreate(task.creds, dentry.parent!.inode!) === 0
 }
 
 function createAndOpen(

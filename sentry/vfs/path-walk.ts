@@ -29,7 +29,7 @@ import {
   S_ISVTX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { isValid, learnDentry, lookupDentry, trimDcache } from './dcache.ts'
+import { isValid, learnDentry, lookupDentry, trimDcache, unseenDentry } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
 import { LOOKUP_OPEN } from './inode.ts'
 import type { Mount } from './mount.ts'
@@ -49,6 +49,11 @@ export const WALK_DIRECTORY = 8
 export const WALK_CREATE = 16
 /** The file found will be opened for reading: its file system may prepare that. Changes no result. */
 export const WALK_OPEN = 32
+/**
+ * With WALK_CREATE: the last component is wanted only if it can be made. The result may be a dentry that is unseen: nobody
+ * knows whether the name exists.
+ */
+export const WALK_NEW = 64
 const RESOLVE_SHIFT = 8
 
 /** The flag bits of a walk that obeys openat2(2)'s `resolve`. */
@@ -94,6 +99,8 @@ class Walk {
   plain = true
   /** The name that the walk ended without, when it was the last one. */
   missing: Dentry | null = null
+  /** WALK_NEW */
+  wantsNew = false
   links = 0
   /** The rest of the path, and how far into it the walk is. */
   path = ''
@@ -110,10 +117,11 @@ export const walk = new Walk()
  * Resolve `path` from directory descriptor `dfd`. Returns 0 with the result in `walk`, or -errno.
  */
 export function walkPath(task: Task, dfd: number, path: string, how: number): number {
-  const flags = how & ~WALK_OPEN
+  const flags = how & ~(WALK_OPEN | WALK_NEW)
   const error = start(task, dfd, path, flags)
   if (error < 0 || path === '') return error
-  walk.intent = flags === how ? 0 : LOOKUP_OPEN
+  walk.intent = (how & WALK_OPEN) !== 0 ? LOOKUP_OPEN : 0
+  walk.wantsNew = (how & WALK_NEW) !== 0
   if ((flags & ~KEPT_FLAGS) !== 0) return follow()
   const { mount, dentry, rootDentry } = walk
   const known = cachedWalk(path, mount, dentry, rootDentry, flags)
@@ -240,6 +248,8 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   if (!cacheable) walk.plain = false
   if (child === undefined || !isValid(child, dir.inode!)) {
     if ((walk.flags & CACHED) !== 0) return -EAGAIN
+    if (isLast && walk.wantsNew && !walk.trailingSlash && dir.inode!.createsUnseen)
+      return takeUnseen(dir, name)
     if (!isLast || !cacheable || walk.intent !== 0) fillChain(dir, path, at)
     const found = lookupDentry(dir, name, walk.task)
     if (typeof found === 'number') return found
@@ -248,6 +258,13 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   if (child.inode === null) return missing(child, isLast)
   if (child.inode.isSymlink && mustFollow(isLast)) return followLink(child)
   return enter(child, isLast)
+}
+
+/** The file system will say whether the name exists when it is made. */
+function takeUnseen(dir: Dentry, name: string): number {
+  walk.plain = false
+  walk.dentry = unseenDentry(dir, name)
+  return 0
 }
 
 /** Let the file system resolve several components at once, and put what it found into the cache. */

@@ -37,6 +37,7 @@ import {
   OP_WALK,
   PATH_MAX,
   SET_ALL,
+  UNLINK_TELL,
   WALK_HANDLES,
   WALK_LIST,
   WALK_MAX,
@@ -329,6 +330,15 @@ export class GoferClient {
     out.u32(flags)
     out.string(name)
     return this.#callForResult()
+  }
+
+  /** As `unlink` of a file, and tells what its attributes were. */
+  unlinkTelling(dir: number, name: string, attr: FileAttr): number {
+    const out = this.#begin(OP_UNLINK, UNLINK_TELL)
+    out.u32(dir)
+    out.u32(0)
+    out.string(name)
+    return this.#callForAttr(attr)
   }
 
   rename(dir: number, name: string, newDir: number, newName: string, flags: number): number {

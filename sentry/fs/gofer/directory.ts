@@ -15,7 +15,7 @@ import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
 import { DirectoryOps, type File, type FileOps } from '../../vfs/file.ts'
-import { type DirSink, type Inode, LOOKUP_OPEN } from '../../vfs/inode.ts'
+import { type DirSink, type Inode, LOOK_FIRST, LOOKUP_OPEN } from '../../vfs/inode.ts'
 import { touchChanged, touchModified } from '../../vfs/super.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
 import { FIRST_COOKIE, listDots } from '../tmpfs/directory.ts'
@@ -121,6 +121,10 @@ export class GoferDir extends GoferInode implements ListingOwner {
     return chain
   }
 
+  override get createsUnseen(): boolean {
+    return true
+  }
+
   override mknod(name: string, mode: number, rdev: number, creds: Creds): Inode | number {
     const handle = this.needHandle()
     if (handle < 0) return handle
@@ -206,6 +210,19 @@ export class GoferDir extends GoferInode implements ListingOwner {
 
   override unlink(name: string, victim: Inode): number {
     return this.#remove(name, victim as GoferInode, 0)
+  }
+
+  override unlinkUnseen(name: string, known: Inode | null): number {
+    if (this.sb.cacheable) return LOOK_FIRST
+    // What is in use needs a handle of its own, which only the name can yield.
+    if (known instanceof GoferInode && (known.isDir || known.needsHandleToStay())) return LOOK_FIRST
+    const handle = this.needHandle()
+    if (handle < 0) return handle
+    const n = this.sb.connection.client.unlinkTelling(handle, name, attr)
+    if (n < 0) return n
+    touchModified(this.sb.kernel, this)
+    this.sb.lostName(attr, this, name)
+    return 0
   }
 
   override rmdir(name: string, victim: Inode): number {

@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -19,7 +20,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { close } from '../../../native/index.ts'
-import { EEXIST, ENODATA, ENOENT, ENOTEMPTY, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
+import {
+  EACCES,
+  EEXIST,
+  EISDIR,
+  ENODATA,
+  ENOENT,
+  ENOTEMPTY,
+  EOPNOTSUPP,
+  EPERM,
+} from '../../../syscall-table/errno.ts'
 import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
@@ -33,7 +43,7 @@ import {
   O_WRONLY,
   RENAME_EXCHANGE,
 } from '../../../syscall-table/flags.ts'
-import { boot, type TestTask } from '../../../test/kernel.ts'
+import { boot, type TestTask, userCreds } from '../../../test/kernel.ts'
 import { forgetTree } from '../../vfs/dcache.ts'
 import type { GoferClient } from './client.ts'
 import { GoferConnection } from './connection.ts'
@@ -211,6 +221,98 @@ test('shared: changes from outside are seen', () => {
   k.sys.close(fd)
   expect(put('/made', 'here')).toBe(4)
   expect(lstatSync(join(tree, 'made')).size).toBe(4)
+})
+
+/** How many requests to the gofer `action` takes. */
+function requests(action: () => void): number {
+  const before = client.requests
+  action()
+  return client.requests - before
+}
+
+test('shared: a file is removed with one request, whatever its name is of by then', () => {
+  linkSync(join(tree, 'top'), join(tree, 'a/other'))
+  for (const name of ['seen', 'swapped', 'new', 'dir']) writeFileSync(join(tree, 'a', name), name)
+  start(true)
+  const dir = k.sys.open('/a', O_RDONLY | O_DIRECTORY, 0)
+  expect(requests(() => expect(k.sys.unlinkat(dir, 'seen', 0)).toBe(0))).toBe(1)
+  expect(existsSync(join(tree, 'a/seen'))).toBe(false)
+  expect(requests(() => expect(k.sys.unlinkat(dir, 'seen', 0)).toBe(-ENOENT))).toBeLessThan(3)
+  expect(stat('/top').nlink).toBe(2)
+  expect(k.sys.unlinkat(dir, 'other', 0)).toBe(0)
+  expect(stat('/top').nlink).toBe(1)
+  // Known as another file, which is open.
+  const fd = k.sys.open('/a/swapped', O_RDWR, 0)
+  renameSync(join(tree, 'a/swapped'), join(tree, 'a/kept'))
+  renameSync(join(tree, 'a/new'), join(tree, 'a/swapped'))
+  expect(k.sys.unlinkat(dir, 'swapped', 0)).toBe(0)
+  expect(existsSync(join(tree, 'a/swapped'))).toBe(false)
+  expect(k.sys.fchmod(fd, 0o600)).toBe(0)
+  expect(stat('/a/kept')).toMatchObject({ n: 0, nlink: 1, mode: 0o100600 })
+  // Known as a file, which has become a directory.
+  expect(stat('/a/dir').n).toBe(0)
+  rmSync(join(tree, 'a/dir'))
+  mkdirSync(join(tree, 'a/dir'))
+  expect(k.sys.unlinkat(dir, 'dir', 0)).toBe(-EISDIR)
+  expect(k.sys.unlinkat(dir, 'b', 0)).toBe(-EISDIR)
+  k.sys.close(fd)
+  k.sys.close(dir)
+})
+
+test('shared: an open file that loses its name keeps its attributes', () => {
+  start(true)
+  const root = k.sys.open('/', O_RDONLY | O_DIRECTORY, 0)
+  const fd = k.sys.open('/top', O_RDWR, 0)
+  expect(k.sys.unlinkat(root, 'top', 0)).toBe(0)
+  expect(k.sys.fchmod(fd, 0o640)).toBe(0)
+  const at = k.room(144)
+  expect(k.sys.fstat(fd, at)).toBe(0)
+  expect(k.view(at, 144).getUint32(24, true)).toBe(0o100640)
+  expect(k.view(at, 144).getUint32(16, true)).toBe(0)
+  expect(put('/top', 'another')).toBe(7)
+  expect(k.sys.fstat(fd, at)).toBe(0)
+  expect(k.view(at, 144).getUint32(16, true)).toBe(0)
+})
+
+test.each([false, true])('a new name is not looked up before (shared: %s)', shared => {
+  writeFileSync(join(tree, 'a/file'), '')
+  start(shared)
+  const dir = k.sys.open('/a', O_RDONLY | O_DIRECTORY, 0)
+  const one = (result: number, call: () => number) =>
+    expect(requests(() => expect(call()).toBe(result))).toBe(1)
+  const create = (name: string) => k.sys.openat(dir, name, O_CREAT | O_EXCL | O_RDWR, 0o600)
+  one(-EEXIST, () => create('file'))
+  one(-EEXIST, () => k.sys.mkdirat(dir, 'b', 0o700))
+  one(-EEXIST, () => k.sys.symlinkat('x', dir, 'file'))
+  one(0, () => k.sys.mkdirat(dir, 'd', 0o700))
+  one(0, () => k.sys.symlinkat('x', dir, 's'))
+  const before = client.requests
+  const fd = create('new')
+  expect(client.requests).toBe(before + 1)
+  expect(k.sys.write(fd, Buffer.from('new'), 3)).toBe(3)
+  expect(get('/a/new')).toBe('new')
+  expect(readFileSync(join(tree, 'a/new'), 'utf8')).toBe('new')
+  // What was known of the name before is not what it is of now.
+  expect(stat('/a/later').n).toBe(-ENOENT)
+  expect(create('later')).toBeGreaterThan(0)
+  expect(stat('/a/later').mode).toBe(0o100600)
+  expect(list('/a')).toEqual(['.', '..', 'b', 'd', 'file', 'later', 'new', 's'])
+})
+
+test('that a name exists comes before any other reason not to make it', () => {
+  chmodSync(tree, 0o755)
+  start()
+  expect(k.sys.link('/a', '/top')).toBe(-EEXIST)
+  expect(k.sys.link('/a', '/none')).toBe(-EPERM)
+  expect(k.sys.mkdir('/top/', 0o700)).toBe(-EEXIST)
+  expect(k.sys.symlink('x', '/top/')).toBe(-EEXIST)
+  expect(k.sys.symlink('x', '/none/')).toBe(-ENOENT)
+  expect(k.sys.chmod('/a', 0o555)).toBe(0)
+  const user = k.fork(userCreds(1000))
+  expect(user.sys.mkdir('/a/b', 0o700)).toBe(-EEXIST)
+  expect(user.sys.open('/a/b', O_CREAT | O_EXCL | O_RDWR, 0o600)).toBe(-EEXIST)
+  expect(user.sys.mkdir('/a/none', 0o700)).toBe(-EACCES)
+  expect(user.sys.open('/a/none', O_CREAT | O_EXCL | O_RDWR, 0o600)).toBe(-EACCES)
 })
 
 test('extended attributes and file system figures', () => {

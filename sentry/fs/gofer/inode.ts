@@ -154,10 +154,14 @@ export class GoferInode extends Inode {
     return client.walk(ancestor, names, 0, names.length, walkResult)
   }
 
+  /** Without its name it could not be found any more, and somebody will want it. */
+  needsHandleToStay(): boolean {
+    return (this.pins > 1 || this.nlink > 1) && this.handle === 0
+  }
+
   /** The name is about to go: what the open files of it need must not be found by name any more. */
   aboutToLoseName(): number {
-    const alive = this.pins > 1 || this.nlink > 1
-    if (alive && this.handle === 0) {
+    if (this.needsHandleToStay()) {
       const handle = this.needHandle()
       if (handle < 0) return handle
     }
@@ -170,6 +174,13 @@ export class GoferInode extends Inode {
     this.nlink = directory ? 0 : Math.max(0, this.nlink - 1)
     touchChanged(this.sb.kernel, this)
     this.dir = null
+    if (this.nlink === 0) this.sb.forget(this)
+  }
+
+  /** A name is gone, and not the one by which the file can be found again. */
+  lostOtherName(): void {
+    this.nlink = Math.max(0, this.nlink - 1)
+    touchChanged(this.sb.kernel, this)
     if (this.nlink === 0) this.sb.forget(this)
   }
 

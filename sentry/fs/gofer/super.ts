@@ -136,6 +136,17 @@ export class GoferSuperBlock extends SuperBlock {
     return inode
   }
 
+  /** The file that `attr` describes, as it was just before, has lost this name. */
+  lostName(attr: FileAttr, dir: GoferDir, name: string): void {
+    const inode = this.#inodes.get(this.#key(attr))
+    if (inode === undefined || ((inode.mode ^ attr.mode) & S_IFMT) !== 0) return
+    inode.update(attr)
+    if (inode.dir === dir && inode.name === name) {
+      if (inode.handle !== 0) this.connection.forgetHandle(inode)
+      inode.lostName(false)
+    } else inode.lostOtherName()
+  }
+
   /** The inode is not in use any more, or its number may be given to another file. */
   forget(inode: GoferInode): void {
     if (this.#inodes.get(inode.key) === inode) this.#inodes.delete(inode.key)
