@@ -66,18 +66,18 @@ async function afterStart(state: ContainerState): Promise<void> {
 }
 
 /** Remove what is left of a container whose processes are gone, or about to be: its cgroup and its files. */
-async function removeContainer(store: StateStore, id: string): Promise<void> {
+async function removeContainer(store: StateStore, id: string, warn: Warn): Promise<void> {
   const cgroup = ContainerCgroup.load(store.directory(id))
   if (cgroup !== null) {
     cgroup.thaw()
-    await cgroup.remove()
+    await cgroup.remove(warn)
   }
   store.remove(id)
 }
 
 /** Remove what is left of a container and tell the poststop hooks; their failures end nothing. */
 async function forget(store: StateStore, state: ContainerState, warn: Warn): Promise<void> {
-  await removeContainer(store, state.id)
+  await removeContainer(store, state.id, warn)
   const seen = { ...hookState(state), status: 'stopped' }
   await tryHooks('poststop', state.hooks.poststop, seen, hostPlace(state), warn)
 }
@@ -289,7 +289,7 @@ export async function deleteContainer(
     state = force ? store.tryLoad(id) : store.load(id)
   } catch (error) {
     if (!force) throw error
-    await removeContainer(store, id)
+    await removeContainer(store, id, warn)
     return
   }
   if (state !== null && isAlive(state)) {
@@ -301,7 +301,7 @@ export async function deleteContainer(
     ContainerCgroup.load(store.directory(id))?.thaw()
     await gone(state.pid, state.startTime, id)
   }
-  if (state === null) await removeContainer(store, id)
+  if (state === null) await removeContainer(store, id, warn)
   else await forget(store, state, warn)
 }
 

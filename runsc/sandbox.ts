@@ -45,6 +45,9 @@ export const build = here.endsWith('build') ? here : join(here, '../build')
 export const SOCK_SEQPACKET = 5
 export const SOCK_STREAM = 1
 const NOBODY = 65534
+const EXIT_KILLED = 137
+/** What a sandbox and a small program take of the container's memory; Docker allows no lower limit either. */
+const LEAST_MEMORY = 6 << 20
 /** Namespaces of the processes that serve the sandbox. */
 const NAMESPACES = ['--mount', '--ipc', '--uts']
 const FIRST_INHERITED = 3
@@ -100,6 +103,10 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   // Before any process starts, and before anything is made: a wrong configuration must leave none behind.
   const network = networkOf(spec, globals)
   const scores = oomScores(spec.process.oomScoreAdj, options.cgroup?.resources.memory?.limit ?? 0)
+  if (!scores.sure)
+    options.warn(
+      'linux.resources.memory.limit: when so little runs out, the whole container may end instead of one of its processes (runsc lacks CAP_SYS_RESOURCE, and would need 48 MiB without it)',
+    )
   const config = sandboxConfig(options, network, scores)
   const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
   config.mounts = mounts
@@ -143,7 +150,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     },
   }
   try {
-    await bootReport(sentry, exited)
+    await bootReport(sentry, exited, options.cgroup)
   } catch (error) {
     // It may be on its way into a cgroup that is removed now, and would complain.
     gofer.kill('SIGKILL')
@@ -329,10 +336,19 @@ function exitStatus(sentry: ChildProcess): Promise<number> {
   })
 }
 
-async function bootReport(sentry: ChildProcess, exited: Promise<number>): Promise<void> {
+async function bootReport(
+  sentry: ChildProcess,
+  exited: Promise<number>,
+  cgroup: ContainerCgroup | null,
+): Promise<void> {
   const line = await readAll(sentry.stdio[FIRST_INHERITED + 4] as Readable)
   if (line === '') {
     await launcherReport(sentry)
+    const limit = cgroup?.resources.memory?.limit ?? 0
+    if ((await exited) === EXIT_KILLED && limit > 0 && limit < LEAST_MEMORY)
+      throw new CliError(
+        `linux.resources.memory.limit: ${limit} bytes are not enough for a sandbox to start: give it at least ${LEAST_MEMORY}`,
+      )
     throw new CliError(
       `the sentry ended before it was ready (exit status ${await exited}); --debug --debug-log tells more`,
     )

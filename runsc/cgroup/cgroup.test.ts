@@ -1,8 +1,10 @@
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { temporary } from '../../test/run.ts'
 import { ContainerCgroup } from './container-cgroup.ts'
+import { removeDirectory } from './files.ts'
 import { containerPaths, readHierarchy } from './hierarchy.ts'
 import { oomScores } from './oom-score.ts'
 import { decimal, hasLimits, mergeResources, parseResources } from './resources.ts'
@@ -224,6 +226,36 @@ describe('systemd names', () => {
       'a.slice:p:n/m',
     ])
       expect(() => parseUnit(bad, 'id'), bad).toThrow('linux.cgroupsPath')
+  })
+})
+
+describe('removal', () => {
+  it('warns of the dead, and fails for the living', async () => {
+    if (process.getuid?.() !== 0) return console.warn('skipped: mounting needs root')
+    // A mountpoint is as busy as a cgroup with tasks. The shell does not wait for its child.
+    const script = 'sleep 0 & exec sleep 60'
+    const shell = spawn('sh', ['-c', script], { stdio: 'ignore' })
+    const path = fakeCgroup('busy', {})
+    execFileSync('mount', ['-t', 'tmpfs', 'busy', path])
+    try {
+      const child = () => readFileSync(`/proc/${shell.pid}/task/${shell.pid}/children`, 'latin1')
+      while (child() === '') execFileSync('sleep', ['0.05'])
+      const zombie = child().trim()
+      const isDead = () => readFileSync(`/proc/${zombie}/stat`, 'latin1').includes(') Z')
+      while (!isDead()) execFileSync('sleep', ['0.05'])
+      writeFileSync(join(path, 'cgroup.procs'), `${zombie}\n`)
+      expect(await removeDirectory(path, 20)).toContain(
+        `only the dead are in it: the cgroup ${path}`,
+      )
+      writeFileSync(join(path, 'cgroup.procs'), `${zombie}\n${shell.pid}\n`)
+      await expect(removeDirectory(path, 20)).rejects.toThrow(
+        `processes in it: ${zombie} ${shell.pid}`,
+      )
+    } finally {
+      shell.kill('SIGKILL')
+      execFileSync('umount', [path])
+    }
+    expect(await removeDirectory(path, 20)).toBe(null)
   })
 })
 

@@ -14,6 +14,7 @@ import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { CliError } from '../errors.ts'
+import type { Warn } from '../spec-check.ts'
 import {
   errorCode,
   hasFile,
@@ -273,10 +274,13 @@ export class ContainerCgroup {
     return path === undefined ? [] : processesBelow(path)
   }
 
-  /** Remove the directories, which must be empty. */
-  async remove(): Promise<void> {
+  /** Remove the directories, in which nothing may live. */
+  async remove(warn: Warn): Promise<void> {
     if (this.#unit !== '' && systemdRuns()) await stopUnit(this.#unit)
-    for (const path of new Set(Object.values(this.paths))) await removeDirectory(path)
+    for (const path of new Set(Object.values(this.paths))) {
+      const left = await removeDirectory(path)
+      if (left !== null) warn(left)
+    }
   }
 }
 

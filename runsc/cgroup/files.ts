@@ -117,20 +117,34 @@ function children(path: string): string[] {
   }
 }
 
-/** Remove a cgroup and those below it; one that is gone is fine. */
-export async function removeDirectory(path: string): Promise<void> {
-  const deadline = Date.now() + REMOVE_TIMEOUT_MS
+/**
+ * Remove a cgroup and those below it; one that is gone is fine. Where only the dead keep it, whose parents have yet to
+ * wait for them, it stays, and that is all: nobody is to run in it any more. Tells that then, else null.
+ */
+export async function removeDirectory(
+  path: string,
+  timeoutMs = REMOVE_TIMEOUT_MS,
+): Promise<string | null> {
+  const deadline = Date.now() + timeoutMs
   for (;;) {
     const code = tryRemove(path)
-    if (code === undefined || code === 'ENOENT') return
+    if (code === undefined || code === 'ENOENT') return null
     if (code !== 'EBUSY' || Date.now() > deadline) {
       const left = processesBelow(path)
       const who = left.length === 0 ? '' : ` (processes in it: ${left.slice(0, 10).join(' ')})`
-      throw new CliError(`cannot remove the cgroup ${path}: ${code}${who}`)
+      const text = `the cgroup ${path}: ${code}${who}`
+      if (code === 'EBUSY' && !left.some(lives))
+        return `left behind, as only the dead are in it: ${text}`
+      throw new CliError(`cannot remove ${text}`)
     }
     // Tasks leave a moment after they are reaped.
     await sleep(5)
   }
+}
+
+const lives = (pid: number): boolean => {
+  const stat = readText('/proc', `${pid}/stat`) ?? ') X'
+  return !'ZX'.includes(stat.charAt(stat.lastIndexOf(')') + 2))
 }
 
 function tryRemove(path: string): string | undefined {

@@ -8,10 +8,14 @@ export interface OomScores {
   own: number | null
   /** Of the processes that run program code. */
   program: number
+  /** Whether the program's is always the higher one in the end, however little it uses. */
+  sure: boolean
 }
 
 /** More than a sentry ever has resident: its code, its heap and what it shares with the stubs. */
 const OWN_BYTES = 256 << 20
+/** What a sentry has resident when little is to be had: below, a program may use less than that when memory runs out. */
+export const SURE_BYTES = 48 << 20
 const LOWEST = -999
 const HIGHEST = 1000
 const CAP_SYS_RESOURCE = 1n << 24n
@@ -28,9 +32,10 @@ export function oomScores(configured: number | undefined, memoryLimit: number): 
   const wanted = configured ?? current
   const own = Math.max(wanted - gap, LOWEST)
   if (own >= current || mayLower()) {
-    return { own: Math.min(own, current), program: wanted }
+    return { own: Math.min(own, current), program: wanted, sure: true }
   }
-  return { own: null, program: Math.min(Math.max(wanted, current + gap), HIGHEST) }
+  const program = Math.min(Math.max(wanted, current + gap), HIGHEST)
+  return { own: null, program, sure: memoryLimit <= 0 || memoryLimit >= SURE_BYTES }
 }
 
 function mayLower(): boolean {

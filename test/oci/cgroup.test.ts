@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readHierarchy } from '../../runsc/cgroup/hierarchy.ts'
+import { oomScores } from '../../runsc/cgroup/oom-score.ts'
 import { compile } from '../run.ts'
 import { type Oracle, oracle, type Runtime } from './bundles.ts'
 
@@ -253,6 +254,20 @@ describe.runIf(usable)('cgroups of version 1', () => {
     const { id, path } = sleeper({ memory: { limit: 64 << 20 } })
     expect(Number(value('memory', path, 'memory.usage_in_bytes'))).toBeLessThan(24 << 20)
     ours.run('delete', '--force', id)
+  })
+
+  it('tells when a limit is so small that more than a program can end, or nothing start', () => {
+    const run = (limit: number) => {
+      const path = bundle(['echo', 'ran'], `${top}/small`, { memory: { limit, swap: limit } })
+      return ours.run('run', '--bundle', path, 'small')
+    }
+    const { own } = oomScores(0, 16 << 20)
+    const warning = own === null ? expect.stringContaining('linux.resources.memory.limit: ') : ''
+    expect(run(16 << 20)).toEqual({ status: 0, stdout: 'ran\n', stderr: warning })
+    expect(run(64 << 20)).toEqual({ status: 0, stdout: 'ran\n', stderr: '' })
+    const { status, stderr } = run(1 << 20)
+    expect(status).toBe(128)
+    expect(stderr.trim().split('\n').at(-1)).toContain('1048576 bytes are not enough')
   })
 
   it('is changed by update, from options and from JSON', () => {
