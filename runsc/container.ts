@@ -22,7 +22,7 @@ import { forwardSignals } from './terminal.ts'
 
 const SIGKILL = 9
 /** How long `delete --force` waits for a killed sandbox. */
-const KILL_TIMEOUT_MS = 10_000
+const KILL_TIMEOUT_MS = 60_000
 
 interface BundleOptions extends GlobalOptions {
   bundle: string

@@ -22,7 +22,8 @@
 namespace portcullis::systrap {
 namespace {
 
-constexpr double kStartTimeoutNs = 10e9;
+// The machine may be busy with the start of many.
+constexpr double kStartTimeoutNs = 60e9;
 
 // A stub process can clone by itself. The host counts all processes of the sandboxes' user together, so this
 // leaves room for several sandboxes and keeps one from taking every pid of the host.

@@ -41,7 +41,7 @@ import { makeV1, setDevicesV1, setV1 } from './v1.ts'
 import { makeV2, setV2 } from './v2.ts'
 
 const RECORD = 'cgroup.json'
-const FREEZE_TIMEOUT_MS = 10_000
+const FREEZE_TIMEOUT_MS = 30_000
 /**
  * The sandbox's own threads count on the host, and a program that executes another has two processes for a moment. The
  * limit itself is kept by the sentry, which counts the program's tasks alone; the host's is a second line of defence.

@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CliError } from '../errors.ts'
 
 /** How long a directory may stay busy after its last process was killed. */
-const REMOVE_TIMEOUT_MS = 5_000
+const REMOVE_TIMEOUT_MS = 30_000
 
 /** Write a value to a file that exists: a cgroup file system makes its own, and nothing else counts. */
 export function writeValue(directory: string, file: string, value: string): void {
