@@ -192,12 +192,17 @@ TEST(robust_mutex_of_a_dead_process) {
   pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
   pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
   EXPECT_EQ(pthread_mutex_init(shared, &attributes), 0);
+  int locked[2];
+  EXPECT_OK(pipe(locked));
   pid_t child = FORK({
     pthread_mutex_lock(shared);
+    EXPECT_EQ(write(locked[1], "x", 1), 1);
+    // Most of the time the other one waits by then.
     sleep_ms(30);
     kill(getpid(), SIGKILL);
   });
-  sleep_ms(10);
+  char c;
+  EXPECT_EQ(read(locked[0], &c, 1), 1);
   EXPECT_EQ(pthread_mutex_lock(shared), EOWNERDEAD);
   EXPECT_EQ(pthread_mutex_consistent(shared), 0);
   EXPECT_EQ(pthread_mutex_unlock(shared), 0);

@@ -212,10 +212,9 @@ static inline char process_state(pid_t pid) {
 
 /** Waits until a process sleeps, so that a test can act on a blocked call. */
 static inline void wait_asleep(pid_t pid) {
-  for (int i = 0; i < 2000; i++) {
+  // However busy the machine is.
+  for (int64_t end = now_ms() + 60000; now_ms() < end; sleep_ms(2))
     if (process_state(pid) == 'S') return;
-    sleep_ms(2);
-  }
   FAIL("process %d never slept", pid);
 }
 
