@@ -92,10 +92,19 @@ const ended = (child: ChildProcess): Promise<boolean> =>
     })
   })
 
+/** Cgroups of others come and go. */
+function entries(path: string) {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+  } catch {
+    return []
+  }
+}
+
 function cgroupsOf(id: string): string[] {
   const found: string[] = []
   const look = (path: string, depth: number): void => {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
+    for (const entry of entries(path)) {
       if (!entry.isDirectory()) continue
       if (entry.name.includes(id)) found.push(join(path, entry.name))
       else if (depth > 0) look(join(path, entry.name), depth - 1)
