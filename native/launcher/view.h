@@ -16,6 +16,7 @@
 // Numbers of linux/mount.h, whose names older C libraries lack and newer ones have in sys/mount.h.
 enum {
   TREE_CLONE = 1,
+  WHOLE_TREE = 0x8000,
   FROM_EMPTY_PATH = 4,
   TO_EMPTY_PATH = 0x40,
   FS_CLOEXEC = 1,
@@ -43,11 +44,19 @@ static int attach_tree(int tree, int at, const char *path) {
   return (int)syscall(SYS_move_mount, tree, "", at, path, FROM_EMPTY_PATH | TO_EMPTY_PATH);
 }
 
+struct Attributes {
+  uint64_t set, clear, propagation, userns;
+};
+
+// Trees of the host may be shared: what is mounted below ours would then appear there as well.
+static int make_private(int tree) {
+  struct Attributes attributes = {.propagation = MS_PRIVATE};
+  return (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | WHOLE_TREE, &attributes, sizeof attributes);
+}
+
 // A read-only copy of what the host has there.
 static int copy_of(const char *path) {
-  struct {
-    uint64_t set, clear, propagation, userns;
-  } attributes = {.set = READ_ONLY};
+  struct Attributes attributes = {.set = READ_ONLY, .propagation = MS_PRIVATE};
   int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, TREE_CLONE | O_CLOEXEC);
   if (tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0) return tree;
   if (tree >= 0) close(tree);
@@ -103,12 +112,15 @@ static int make_proc(int root, const struct Proc *proc) {
   return result;
 }
 
-// Make the view, in a mount namespace that is this process's alone and whose mounts are private. Returns what could not
+// Make the view, in a mount namespace that is this process's alone and whose mounts are private; the trees may be shared. Returns what could not
 // be done, or null. Places that only the sandbox has, as below a tmpfs of its own, are left out.
 static const char *make_view(const struct Tree *trees, int count) {
   struct Proc proc;
   int root = trees[0].fd;
   if (open_proc(&proc) < 0) return "open /proc";
+  for (int i = 0; i < count; i++) {
+    if (make_private(trees[i].fd) < 0) return "make the container's mounts private";
+  }
   if (attach_tree(root, AT_FDCWD, "/") < 0) return "mount the container's root";
   if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0) return "enter the container's root";
   if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) return "leave the host's root";
