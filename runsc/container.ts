@@ -13,7 +13,7 @@ import { runHooks, tryHooks } from './hooks.ts'
 import { openDebugLog, warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
 import { writePidFile } from './pid-file.ts'
-import { checkForeignNamespaces, joinPod, podOf } from './pod.ts'
+import { checkForeignNamespaces, joinPod, neighbourOf, podOf } from './pod.ts'
 import { build, type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
 import { OCI_VERSION, readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
@@ -174,7 +174,7 @@ async function prepare(
   }
   try {
     cgroup = await makeCgroup(store.directory(id), options, spec, id)
-    const pod = podOf(spec, id)
+    const pod = podOf(spec, id) ?? neighbourOf(spec, store)
     if (pod === null) checkForeignNamespaces(spec, warn)
     const launch: LaunchOptions = {
       id,

@@ -1,7 +1,7 @@
 // Containers of a pod: container engines make them for Kubernetes in the sandbox of the pod, and say so by
 // annotations. Such a container has a gofer and a stand-in of its own; the sentry is the pod's.
 
-import { closeSync, symlinkSync } from 'node:fs'
+import { closeSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Shares } from '../sentry/boot/pod.ts'
 import type { ContainerConfig } from '../sentry/config.ts'
@@ -35,6 +35,9 @@ const ANNOTATIONS = [
   ['io.kubernetes.cri-o.ContainerType', 'io.kubernetes.cri-o.SandboxID'],
 ] as const
 
+/** Namespaces of the sandbox's own kernel that two containers of it can share. */
+const SHARED: readonly string[] = ['pid', 'ipc', 'uts']
+
 /** The container in whose sandbox a container is to be made, or null when it gets a sandbox of its own. */
 export function podOf({ annotations }: Spec, id: string): string | null {
   for (const [type, sandbox] of ANNOTATIONS) {
@@ -48,16 +51,58 @@ export function podOf({ annotations }: Spec, id: string): string | null {
 }
 
 /**
- * Outside of a pod, other containers are in other sandboxes, whose processes cannot be shared; that IPC and the host
- * name are not is no reason to fail.
+ * The container whose namespaces config.json names (docker run --pid=container:X), if the new one can be in its sandbox:
+ * it must be the first there, and the network the same, because a sandbox has one.
  */
+export function neighbourOf({ linux }: Spec, store: StateStore): string | null {
+  const paths = linux.namespaces.filter(({ type, path }) => path && SHARED.includes(type))
+  const pids = new Set(paths.map(({ path }) => path!.match(/^\/proc\/(\d+)\/ns\//)?.[1]))
+  if (pids.size !== 1) return null
+  const [pid] = pids
+  for (const id of store.ids()) {
+    const state = tryLoad(store, id)
+    if (state === null || String(state.pid) !== pid || statusOf(state) === 'stopped') continue
+    return store.sandboxOf(id) === id && networkIn(linux) === namespaceLink(`/proc/${pid}/ns/net`)
+      ? id
+      : null
+  }
+  return null
+}
+
+/** Another container's damaged state is none of this one's business. */
+function tryLoad(store: StateStore, id: string): ContainerState | null {
+  try {
+    return store.tryLoad(id)
+  } catch {
+    return null
+  }
+}
+
+/** What identifies the network namespace that config.json asks for; nothing does for a new one. */
+function networkIn({ namespaces }: Spec['linux']): string | null {
+  const entry = namespaces.find(({ type }) => type === 'network')
+  if (entry === undefined) return namespaceLink('/proc/self/ns/net')
+  return entry.path ? namespaceLink(entry.path) : null
+}
+
+/** Null for what is no namespace. */
+function namespaceLink(path: string): string | null {
+  try {
+    const { dev, ino } = statSync(path)
+    return `${dev}:${ino}`
+  } catch {
+    return null
+  }
+}
+
+/** In a sandbox of its own, a container shares no processes with others; that it has IPC and a host name of its own is no reason to fail. */
 export function checkForeignNamespaces({ linux }: Spec, warn: Warn): void {
   for (const { type, path } of linux.namespaces) {
     if (path === '') continue
     const what = `config.json: linux.namespaces: the ${type} namespace ${path}`
     if (type === 'pid')
       throw new CliError(
-        `${what} belongs to another sandbox, whose processes cannot be shared: put both containers into one pod`,
+        `${what} belongs to another sandbox, which this container is not in: give it that container's network as well (--network=container:X), or put both into one pod`,
       )
     if (type === 'ipc' || type === 'uts')
       warn(`${what} belongs to another sandbox: the container gets one of its own`)

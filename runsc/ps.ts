@@ -1,8 +1,7 @@
 // `runsc ps`: a container's processes, by the sandbox's own pids as a table, or by the pids of the host's processes
 // that stand for them, which is what engines look up in the host's process list.
 
-import { readdirSync, readFileSync, realpathSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
 import * as v from 'valibot'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
@@ -92,8 +91,8 @@ export async function hostPids(store: StateStore, state: ContainerState): Promis
 function sentryChildren(store: StateStore, state: ContainerState): Map<number, number> {
   const found = new Map<number, number>()
   // A container of a pod is in the sandbox of the pod's first.
-  const sandbox = basename(dirname(realpathSync(store.controlSocket(state.id))))
-  const [sentry] = children(store.load(sandbox).pid)
+  const sandbox = store.sandboxOf(state.id)
+  const [sentry] = sandbox === null ? [] : children(store.load(sandbox).pid)
   if (sentry === undefined) return found
   for (const pid of children(sentry)) {
     const numbers = readProc(`${pid}/status`).match(/^NSpid:\t(.*)$/m)

@@ -8,11 +8,12 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { CliError } from './errors.ts'
 import { OCI_VERSION } from './spec.ts'
@@ -68,6 +69,15 @@ export class StateStore {
 
   controlSocket(id: string): string {
     return join(this.directory(id), 'control.sock')
+  }
+
+  /** The container whose sandbox this one is in: its own, or that of its pod. Null when it has none. */
+  sandboxOf(id: string): string | null {
+    try {
+      return basename(dirname(realpathSync(this.controlSocket(id))))
+    } catch {
+      return null
+    }
   }
 
   /** Reserve the id by making its directory; fails when the container exists. */

@@ -55,7 +55,7 @@ beforeAll(() => {
 }, 120_000)
 
 afterAll(() => {
-  for (const id of ['one', 'two', POD]) command('delete', '--force', id)
+  for (const id of ['one', 'two', 'first', 'last', POD]) command('delete', '--force', id)
   shop?.clean()
 })
 
@@ -137,5 +137,34 @@ it('shares no processes outside of a pod', () => {
   })
   const { status, stderr } = command('run', '--bundle', path, 'alone')
   expect(status).toBe(128)
-  expect(stderr).toContain('put both containers into one pod')
+  expect(stderr).toContain('put both into one pod')
+})
+
+it('takes a container into the sandbox of one whose pids and network it names', async () => {
+  const first = shop.bundle(['sh', '-c', 'sleep 601; exit 3'])
+  detached('run', '--detach', '--bundle', first, 'first')
+  const { pid } = JSON.parse(command('state', 'first').stdout)
+  const shares = (types: string[]) => (config: Config) => {
+    config.linux.namespaces = ['mount', 'pid', 'ipc', 'uts', 'network'].map(type =>
+      types.includes(type)
+        ? { type, path: `/proc/${pid}/ns/${type === 'network' ? 'net' : type}` }
+        : { type },
+    )
+  }
+  const script = 'cat /proc/[0-9]*/cmdline | tr "\\0" " "'
+  const beside = shop.bundle(['sh', '-c', script], shares(['pid', 'network']))
+  const seen = command('run', '--bundle', beside, 'beside')
+  expect(seen).toMatchObject({ status: 0, stderr: '' })
+  expect(seen.stdout).toContain('sleep 601')
+  const elsewhere = shop.bundle(['sh', '-c', script], shares(['pid']))
+  expect(command('run', '--bundle', elsewhere, 'elsewhere').stderr).toContain('network as well')
+  const apart = shop.bundle(['sh', '-c', script], shares(['network']))
+  expect(command('run', '--bundle', apart, 'apart').stdout).not.toContain('sleep 601')
+  const last = shop.bundle(['sleep', '602'], shares(['pid', 'network']))
+  detached('run', '--detach', '--bundle', last, 'last')
+  expect(status('last')).toBe('running')
+  expect(command('delete', '--force', 'first').status).toBe(0)
+  // With its first process, the pid namespace ends.
+  await expect.poll(() => status('last'), { timeout: 20_000 }).toBe('stopped')
+  command('delete', '--force', 'last')
 })

@@ -150,7 +150,7 @@ export const networkRows: Row[] = [
       d.keep('first', IMAGE, 'sh', '-c', 'sleep 555; echo ended; exec sleep 1000')
       d.sleeper('second', '--pid', 'container:first', '--network', 'container:first')
       match(d.exec('second', 'ps'), /\b1 .*sleep 555/)
-      d.exec('second', 'kill $(pgrep -x sleep -f 555)')
+      d.exec('second', "kill $(ps | awk '/sleep 55[5]$/ && !/sh -c/ {print $1}')")
       await d.until('a signal', () => d.docker('logs', 'first').stdout === 'ended\n')
     },
   },
