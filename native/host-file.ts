@@ -65,6 +65,7 @@ interface HostFile {
   ): number
   setxattr(dirFd: HostFd, path: string, name: string, value: Uint8Array, flags: number): number
   listxattr(dirFd: HostFd, path: string, to: Uint8Array, at: number, length: number): number
+  attributesSize(fd: HostFd): number
   removexattr(dirFd: HostFd, path: string, name: string): number
   socketpair(type: number, fds: Int32Array): number
   setSendBuffer(fd: HostFd, bytes: number): number
@@ -153,6 +154,8 @@ export const fstatfs = host.fstatfs
 export const getxattr = host.getxattr
 export const setxattr = host.setxattr
 export const listxattr = host.listxattr
+/** Bytes of the names of all extended attributes of an open file: 0 when it has none. */
+export const attributesSize = host.attributesSize
 export const removexattr = host.removexattr
 /** An AF_UNIX socket pair into fds[0] and fds[1]. */
 export const socketpair = host.socketpair

@@ -210,6 +210,11 @@ Napi::Value JsListxattr(const Info& info) {
   return Result(info.Env(), n);
 }
 
+// attributesSize(fd) → bytes of the names of all extended attributes of an open file.
+Napi::Value JsAttributesSize(const Info& info) {
+  return Result(info.Env(), flistxattr(I32(info, 0), nullptr, 0));
+}
+
 Napi::Value JsRemovexattr(const Info& info) {
   Path path(info, 1), name(info, 2);
   if (path.error() != 0) return Num(info.Env(), -path.error());
@@ -236,6 +241,7 @@ void RegisterAttributes(Napi::Env env, Napi::Object exports) {
   Export<JsGetxattr>(env, exports, "getxattr");
   Export<JsSetxattr>(env, exports, "setxattr");
   Export<JsListxattr>(env, exports, "listxattr");
+  Export<JsAttributesSize>(env, exports, "attributesSize");
   Export<JsRemovexattr>(env, exports, "removexattr");
 }
 

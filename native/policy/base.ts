@@ -94,6 +94,7 @@ export const nodeRuntime: Rules = {
   // Files it has.
   ...each('read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2', allowed),
   ...each('lseek fstat ftruncate fallocate fsync fdatasync close close_range dup dup3', allowed),
+  flistxattr: allowed,
   ...each('dup2 pipe2 eventfd2 memfd_create', allowed),
   newfstatat: allowedIf(maskedEq(3, AT_EMPTY_PATH, AT_EMPTY_PATH)),
   statx: allowedIf(maskedEq(2, AT_EMPTY_PATH, AT_EMPTY_PATH)),

@@ -342,6 +342,35 @@ test('many files are known to have no extended attributes, until they get some',
   expect(k.sys.listxattr('/a/f3', 0, 0)).toBe(0)
 })
 
+test.each([false, true])('nothing is found or made in a removed directory (shared: %s)', shared => {
+  start(shared)
+  expect(k.sys.chdir('/a/b/c')).toBe(0)
+  const dir = k.sys.open('.', O_RDONLY | O_DIRECTORY, 0)
+  expect(k.sys.unlink('file')).toBe(0)
+  expect(k.sys.rmdir('/a/b/c')).toBe(0)
+  for (const flags of [O_RDONLY, O_CREAT | O_WRONLY, O_CREAT | O_EXCL | O_WRONLY]) {
+    expect(k.sys.open('file', flags, 0o600)).toBe(-ENOENT)
+    expect(k.sys.openat(dir, 'file', flags, 0o600)).toBe(-ENOENT)
+  }
+  expect(k.sys.mkdir('d', 0o700)).toBe(-ENOENT)
+  expect(k.sys.unlink('file')).toBe(-ENOENT)
+  expect(stat('.')).toMatchObject({ n: 0, nlink: 0 })
+})
+
+test.each([
+  false,
+  true,
+])('an open file is asked for extended attributes by its descriptor (shared: %s)', shared => {
+  start(shared)
+  const fd = k.sys.open('/top', O_RDONLY, 0)
+  expect(requests(() => expect(k.sys.flistxattr(fd, 0, 0)).toBe(0))).toBe(0)
+  if (k.sys.fsetxattr(fd, 'user.x', Buffer.from('1'), 1, 0) === -EOPNOTSUPP)
+    return console.log('skipped: no user.* attributes on this file system')
+  expect(k.sys.flistxattr(fd, 0, 0)).toBe(7)
+  expect(k.sys.fremovexattr(fd, 'user.x')).toBe(0)
+  expect(requests(() => expect(k.sys.flistxattr(fd, 0, 0)).toBe(0))).toBe(0)
+})
+
 test('shared: extended attributes from outside are seen', () => {
   start(true)
   // Longer ago than the clock of file times is coarse.

@@ -11,7 +11,7 @@ import {
   SET_UID,
   WALK_MAX,
 } from '../../../gofer/protocol.ts'
-import { latin1 } from '../../../native/index.ts'
+import { attributesSize, type HostFd, latin1 } from '../../../native/index.ts'
 import { EIO, ELOOP, ENODATA, ENOENT, EOPNOTSUPP, ESTALE } from '../../../syscall-table/errno.ts'
 import { XATTR_LIST_MAX, XATTR_SIZE_MAX } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
@@ -111,7 +111,8 @@ export class GoferInode extends Inode {
     const missing: GoferInode[] = []
     let at: GoferInode = this
     while (at.handle === 0) {
-      if (at.dir === null) return -ESTALE
+      // Nothing is found in a directory that was removed.
+      if (at.dir === null) return at.isDir && at.nlink === 0 ? -ENOENT : -ESTALE
       missing.push(at)
       at = at.dir
     }
@@ -184,6 +185,11 @@ export class GoferInode extends Inode {
     if (this.nlink === 0) this.sb.forget(this)
   }
 
+  /** Removed, and without a handle there is no way to ask about it. */
+  #isGone(): boolean {
+    return this.nlink === 0 && this.dir === null && this.handle === 0
+  }
+
   /** The attributes are as the host would tell them now. */
   isFresh(): boolean {
     return this.sb.cacheable || this.validAt === currentMoment()
@@ -193,7 +199,7 @@ export class GoferInode extends Inode {
   refreshIfCheap(): void {}
 
   override refresh(): number {
-    if (this.isFresh()) return 0
+    if (this.isFresh() || this.#isGone()) return 0
     const handle = this.needHandle()
     if (handle < 0) return handle
     const n = this.sb.connection.client.getattr(handle, fresh)
@@ -270,7 +276,21 @@ export class GoferInode extends Inode {
     return this.#xattrs === NONE
   }
 
+  /** A host descriptor by which the file is open here, or -1. */
+  openFd(): HostFd {
+    return -1
+  }
+
   #isBare(): boolean {
+    if (this.#xattrs !== NONE || !this.sb.cacheable) {
+      const fd = this.openFd()
+      if (fd >= 0) {
+        // This takes no message, and is true whoever else may set attributes.
+        if (attributesSize(fd) !== 0) return false
+        this.#xattrs = this.sb.cacheable ? NONE : UNKNOWN
+        return true
+      }
+    }
     if (this.#xattrs === UNKNOWN && this.sb.cacheable && this.dir?.withoutXattrs(this.name))
       this.#xattrs = NONE
     if (this.#xattrs !== NONE || this.sb.cacheable) return this.#xattrs === NONE

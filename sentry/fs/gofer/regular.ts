@@ -120,14 +120,18 @@ export class GoferFile extends GoferInode {
     this.writeFd = closeFd(this.writeFd)
   }
 
+  override openFd(): HostFd {
+    return this.writeFd >= 0 ? this.writeFd : this.readFd
+  }
+
   override refreshIfCheap(): void {
-    if (this.writeFd >= 0 || this.readFd >= 0) this.refresh()
+    if (this.openFd() >= 0) this.refresh()
   }
 
   /** The host is asked where it knows better: for what was written, and for what others may write. */
   override refresh(): number {
     if (!this.dirty && !this.mapped && this.isFresh()) return 0
-    const fd = this.writeFd >= 0 ? this.writeFd : this.readFd
+    const fd = this.openFd()
     if (fd < 0) return super.refresh()
     const n = statFd(fd, record, 0)
     if (n < 0) return n
@@ -225,7 +229,7 @@ class GoferFileOps extends FileOps {
   }
 
   override fsync(_file: File, dataOnly: boolean): number {
-    const fd = this.inode.writeFd >= 0 ? this.inode.writeFd : this.inode.readFd
+    const fd = this.inode.openFd()
     if (fd < 0) return -EINVAL
     return dataOnly ? fdatasync(fd) : fsync(fd)
   }
