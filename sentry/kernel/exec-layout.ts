@@ -9,6 +9,11 @@ import {
   PROT_WRITE,
   RLIMIT_STACK,
 } from '../../syscall-table/flags.ts'
+import {
+  newPrctlMmMap,
+  SIZEOF_PRCTL_MM_MAP,
+  writePrctlMmMap,
+} from '../../syscall-table/structs.gen.ts'
 import { buildStack, type StackImage, stringBytes } from '../loader/auxv.ts'
 import { type ElfImage, mapElf, recordLayout, type ZeroFill } from '../loader/elf.ts'
 import { vdsoRange } from '../loader/vdso.ts'
@@ -29,10 +34,8 @@ const BRK_RANDOM_BITS = 13
 const MIN_GAP = 128 << 20
 const STACK_GUARD = 1 << 20
 const INITIAL_EFLAGS = 0x202
-/** struct prctl_mm_map: twelve u64, the size of an auxiliary vector, and the descriptor of an executable. */
-const MM_MAP_SIZE = 104
-const NO_AUXV = 0
 const KEEP_EXECUTABLE = 0xffffffff
+const mmMap = newPrctlMmMap()
 const zeros = new Uint8Array(PAGE_SIZE)
 
 /** What is still to be written when the mappings exist. */
@@ -204,13 +207,14 @@ function showOnHost(task: Task, stack: StackImage): void {
   if (ops.setTitle === undefined || ops.setName === undefined) return
   const { argStart, argEnd, envEnd } = stack
   const { scratch, scratchView } = task.kernel
-  // Code, data, heap, stack, arguments, environment: the host uses the last two pairs only, and wants all in order.
-  const pairs = [argStart, argEnd, argStart, argEnd, argEnd, argEnd, argStart]
-  const fields = [...pairs, argStart, argEnd, argEnd, envEnd, NO_AUXV]
-  for (const [i, field] of fields.entries()) scratchView.setBigUint64(i * 8, BigInt(field), true)
-  scratchView.setUint32(MM_MAP_SIZE - 8, 0, true)
-  scratchView.setUint32(MM_MAP_SIZE - 4, KEEP_EXECUTABLE, true)
-  const at = stack.sp - MM_MAP_SIZE
-  if (task.mm.copyOut(task, at, scratch, 0, MM_MAP_SIZE) === 0) ops.setTitle(at)
+  // The host uses the last two pairs only, and wants all in order.
+  mmMap.startCode = mmMap.startData = mmMap.startStack = mmMap.argStart = argStart
+  mmMap.endCode = mmMap.endData = mmMap.startBrk = mmMap.brk = argEnd
+  mmMap.argEnd = mmMap.envStart = argEnd
+  mmMap.envEnd = envEnd
+  mmMap.exeFd = KEEP_EXECUTABLE
+  writePrctlMmMap(scratchView, 0, mmMap)
+  const at = stack.sp - SIZEOF_PRCTL_MM_MAP
+  if (task.mm.copyOut(task, at, scratch, 0, SIZEOF_PRCTL_MM_MAP) === 0) ops.setTitle(at)
   ops.setName(stack.name)
 }
