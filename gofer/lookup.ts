@@ -155,7 +155,7 @@ function walkFrom(server: GoferServer, start: Handle, names: readonly string[]):
 function bringAlong(server: GoferServer, fd: HostFd, type: number): void {
   if ((server.flags & WALK_OPEN) !== 0 && type === S_IFREG) {
     const opened = reopen(server, fd, O_RDONLY)
-    if (opened >= 0) server.donated = opened
+    if (opened >= 0) server.donate(opened)
   }
   if ((server.flags & WALK_LIST) !== 0 && type === S_IFDIR) {
     const { reply } = server
@@ -240,7 +240,7 @@ function appendPage(server: GoferServer, dirFd: HostFd, low: number, high: numbe
   const { reply } = server
   const fd = openat2(dirFd, '.', O_RDONLY | O_DIRECTORY, 0, RESOLVE)
   if (fd < 0) return fd
-  const n = listDirectory(fd, reply.bytes, reply.at, low, high)
+  const n = listDirectory(fd, reply.bytes, reply.at, low, high, 0)
   if (n > 0) reply.at += n
   return closeWith(fd, Math.min(n, 0))
 }

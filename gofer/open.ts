@@ -88,7 +88,7 @@ export function open(server: GoferServer): number {
   if (refused < 0) return refused
   const fd = reopen(server, handle.fd, flags)
   if (fd < 0) return fd
-  server.donated = fd
+  server.donate(fd)
   return 0
 }
 
@@ -144,7 +144,7 @@ export function create(server: GoferServer): number {
     RESOLVE,
   )
   if (fd < 0) return fd
-  server.donated = fd
+  server.donate(fd)
   const pathFd = openat2(server.descriptors, String(fd), O_PATH, 0, 0)
   if (pathFd < 0) return pathFd
   return adopt(server, dir, name, pathFd, S_IFREG, mode, uid, gid)
@@ -217,7 +217,7 @@ export function connect(server: GoferServer): number {
   if ((handle.attach.flags & ATTACH_HOST_UDS) === 0) return -ECONNREFUSED
   const fd = connectUnix(server.descriptors, String(handle.fd), type)
   if (fd < 0) return fd
-  server.donated = fd
+  server.donate(fd)
   return 0
 }
 
@@ -235,6 +235,6 @@ export function reopenMemory(server: GoferServer): number {
   if ((mode & S_IFMT) !== S_IFREG || links !== 0) return -EBADF
   const fd = reopen(server, received, O_RDONLY)
   if (fd < 0) return fd
-  server.donated = fd
+  server.donate(fd)
   return 0
 }

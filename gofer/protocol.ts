@@ -37,6 +37,9 @@ export const PATH_MAX = 4096
 /** Components of one walk. Each may bring a symlink's target, and all must fit into one message. */
 export const WALK_MAX = 128
 export const CLOSE_MAX = 1024
+/** Names of one OP_LIST_TREE, and of one OP_OPEN_FILES: a descriptor may come with each. */
+export const TREE_NAMES_MAX = 128
+export const OPEN_FILES_MAX = 32
 export const XATTR_VALUE_MAX = 65536
 
 export const OP_ATTACH = 1
@@ -65,7 +68,9 @@ export const OP_CONNECT = 23
 export const OP_SCANXATTR = 24
 /** The one request that comes with a descriptor. */
 export const OP_REOPEN = 25
-export const OP_COUNT = 26
+export const OP_LIST_TREE = 26
+export const OP_OPEN_FILES = 27
+export const OP_COUNT = 28
 
 /** Request flags of OP_WALK: a handle for every component, not only for the last. */
 export const WALK_HANDLES = 1
@@ -75,6 +80,8 @@ export const WALK_OPEN = 2
 export const WALK_LIST = 4
 /** Request flag of OP_UNLINK: the attributes of the file as it was come with the reply. */
 export const UNLINK_TELL = 1
+/** Request flag of OP_LIST_TREE: tell which entries have no extended attributes. */
+export const LIST_XATTRS = 1
 /** Request flag of OP_FSYNC: fdatasync(2). */
 export const FSYNC_DATA_ONLY = 1
 
@@ -212,6 +219,12 @@ export class MessageWriter {
     for (let i = 0; i < value.length; i++) this.bytes[this.at++] = value.charCodeAt(i)
   }
 
+  /** u16 count and strings. */
+  names(values: readonly string[]): void {
+    this.u16(values.length)
+    for (const value of values) this.string(value)
+  }
+
   /** u32 length and bytes. */
   blob(value: Uint8Array): void {
     if (!this.room(4 + value.length)) return
@@ -257,6 +270,11 @@ export class MessageReader {
     const at = this.at
     this.at += length
     return at
+  }
+
+  u8(): number {
+    const at = this.take(1)
+    return at < 0 ? 0 : this.bytes[at]!
   }
 
   u16(): number {

@@ -42,8 +42,10 @@ import {
   OP_CREATE,
   OP_GETATTR,
   OP_LINK,
+  OP_LIST_TREE,
   OP_MKDIR,
   OP_OPEN,
+  OP_OPEN_FILES,
   OP_READDIR,
   OP_RENAME,
   OP_SETATTR,
@@ -210,6 +212,46 @@ test('the table of handles is bounded', () => {
   expect(request(OP_ATTACH, 0)).toBe(last)
 })
 
+/** A message with a handle, a budget for listings, a way down and names. */
+function aheadMessage(op: number, handle: number, way: string[], names: string[], flags = 0): void {
+  writer.request(7, op, flags)
+  writer.u32(handle)
+  if (op === OP_LIST_TREE) writer.u32(100_000)
+  writer.names(way)
+  writer.names(names)
+}
+
+function ahead(op: number, handle: number, way: string[], names: string[], flags = 0): number {
+  aheadMessage(op, handle, way, names, flags)
+  return send()
+}
+
+test('looking ahead keeps to the tree, and to what may be donated', () => {
+  const root = request(OP_ATTACH, 0)
+  mkdirSync(join(base, 'tree/dir/sub/deep'))
+  expect(ahead(OP_LIST_TREE, root, [], ['dir'])).toBe(3)
+  expect(ahead(OP_LIST_TREE, root, ['dir'], ['sub'])).toBe(2)
+  for (const bad of ['..', '.', '', 'a/b', '../outside', 'a\0b', 'x'.repeat(256)]) {
+    expect(ahead(OP_LIST_TREE, root, [], [bad]), bad).toBe(-EINVAL)
+    expect(ahead(OP_LIST_TREE, root, [bad], ['dir']), bad).toBe(-EINVAL)
+    expect(ahead(OP_OPEN_FILES, root, [], [bad]), bad).toBe(-EINVAL)
+    expect(ahead(OP_OPEN_FILES, root, [bad], ['file']), bad).toBe(-EINVAL)
+  }
+  expect(ahead(OP_LIST_TREE, root, [], ['out'])).toBeLessThan(0)
+  expect(ahead(OP_LIST_TREE, root, ['out'], ['x'])).toBeLessThan(0)
+  expect(ahead(OP_OPEN_FILES, root, ['out'], ['canary'])).toBeLessThan(0)
+  expect(ahead(OP_LIST_TREE, root, [], ['file'])).toBe(-ENOTDIR)
+  expect(ahead(OP_LIST_TREE, root, [], [])).toBe(-EINVAL)
+  expect(ahead(OP_LIST_TREE, root, [], ['dir'], 2)).toBe(-EINVAL)
+  expect(ahead(OP_LIST_TREE, root, [], new Array(129).fill('dir'))).toBe(-EINVAL)
+  expect(ahead(OP_OPEN_FILES, root, [], new Array(33).fill('file'))).toBe(-EINVAL)
+  // Neither directories nor links, nor what is behind them.
+  expect(ahead(OP_OPEN_FILES, root, [], ['file', 'dir', 'canary', 'out', 'none', 'file'])).toBe(2)
+  const bytes = server.reply.bytes.subarray(HEADER_SIZE, HEADER_SIZE + 6)
+  expect([...bytes]).toEqual([1, 0, 0, 0, 0, 1])
+  expect(ahead(OP_OPEN_FILES, request(OP_ATTACH, 2), [], ['file'])).toBe(-ENOTDIR)
+})
+
 /** A small generator of repeatable numbers (xorshift32). */
 function generator(seed: number): (below: number) => number {
   let x = seed
@@ -312,14 +354,21 @@ function walkMessage(random: (below: number) => number): void {
   for (let i = 0; i < count; i++) writer.string(NAMES[random(random(2) === 0 ? 7 : NAMES.length)]!)
 }
 
+function likelyAhead(random: (below: number) => number): void {
+  const some = (most: number) =>
+    Array.from({ length: random(most) }, () => NAMES[random(random(3) === 0 ? NAMES.length : 7)]!)
+  aheadMessage(OP_LIST_TREE + random(2), random(12), some(3), some(6), random(2))
+}
+
 test.each([1, 2, 3, 4])('random messages do no harm (seed %i)', seed => {
   const random = generator(seed * 7919)
   const before = canaries()
   const tags = new Set<number>()
   for (let i = 0; i < 20_000; i++) {
-    const kind = random(3)
+    const kind = random(4)
     if (kind === 0) fuzzMessage(random)
     else if (kind === 1) likelyMessage(random)
+    else if (kind === 2) likelyAhead(random)
     else walkMessage(random)
     const tag = writer.view.getUint32(0, true)
     server.request.bytes.set(writer.bytes.subarray(0, writer.at))
@@ -343,7 +392,9 @@ test('no descriptor is lost', () => {
   const open = () => readdirSync('/proc/self/fd').length
   const before = open()
   for (let i = 0; i < 5000; i++) {
-    if (random(2) === 0) likelyMessage(random)
+    const kind = random(3)
+    if (kind === 0) likelyMessage(random)
+    else if (kind === 1) likelyAhead(random)
     else walkMessage(random)
     send()
   }

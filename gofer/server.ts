@@ -3,6 +3,7 @@
 
 import { close, type HostFd, recvMessage, sendMessage } from '../native/index.ts'
 import { EAGAIN, EBUSY, EINVAL, EMFILE, EMSGSIZE, ENFILE, ENOSYS } from '../syscall-table/errno.ts'
+import { listTree, openFiles } from './ahead.ts'
 import { getxattr, listxattr, removexattr, scanxattr, setattr, setxattr } from './attributes.ts'
 import { type AttachPoint, HandleTable } from './handles.ts'
 import { attach, closeHandles, getattr, readdir, readlink, statfs, walk } from './lookup.ts'
@@ -23,10 +24,12 @@ import {
   OP_GETATTR,
   OP_GETXATTR,
   OP_LINK,
+  OP_LIST_TREE,
   OP_LISTXATTR,
   OP_MKDIR,
   OP_MKNOD,
   OP_OPEN,
+  OP_OPEN_FILES,
   OP_READDIR,
   OP_READLINK,
   OP_REMOVEXATTR,
@@ -39,6 +42,7 @@ import {
   OP_SYMLINK,
   OP_UNLINK,
   OP_WALK,
+  OPEN_FILES_MAX,
 } from './protocol.ts'
 
 /** Answers one request: reads `server.request`, appends to `server.reply`, returns the result. */
@@ -62,8 +66,9 @@ export class GoferServer {
   readonly reply = new MessageWriter()
   /** The request's own flags. */
   flags = 0
-  /** A descriptor that goes to the sentry with the reply, or -1. It is closed here once it has been sent. */
-  donated: HostFd = -1
+  /** Descriptors that go to the sentry with the reply. They are closed here once it has been sent. */
+  readonly #donated = new Int32Array(OPEN_FILES_MAX)
+  #donatedCount = 0
   /** The descriptor that came with the request, or -1. It is closed here once the request is answered. */
   received: HostFd = -1
   readonly #operations: readonly (Operation | undefined)[]
@@ -103,15 +108,19 @@ export class GoferServer {
     return this.reply.at
   }
 
+  /** `fd` goes to the sentry with the reply, of which at most OPEN_FILES_MAX can be. */
+  donate(fd: HostFd): void {
+    this.#donated[this.#donatedCount++] = fd
+  }
+
   releaseDonated(): void {
-    if (this.donated >= 0) close(this.donated)
-    this.donated = -1
+    for (let i = 0; i < this.#donatedCount; i++) close(this.#donated[i]!)
+    this.#donatedCount = 0
   }
 
   /** Serves a SOCK_SEQPACKET socket until the sentry closes it. Returns 0 or -errno. */
   serve(socket: HostFd): number {
     const came = new Int32Array(2)
-    const sent = new Int32Array(1)
     for (;;) {
       const length = recvMessage(socket, this.request.bytes, came)
       this.received = came[0] === 1 ? came[1]! : -1
@@ -122,8 +131,7 @@ export class GoferServer {
       if (this.received >= 0) close(this.received)
       this.received = -1
       if (size === 0) continue
-      sent[0] = this.donated
-      const r = sendMessage(socket, this.reply.bytes, 0, size, sent, this.donated >= 0 ? 1 : 0)
+      const r = sendMessage(socket, this.reply.bytes, 0, size, this.#donated, this.#donatedCount)
       this.releaseDonated()
       if (r < 0) return r
     }
@@ -172,5 +180,7 @@ function operationTable(): readonly (Operation | undefined)[] {
   table[OP_CONNECT] = connect
   table[OP_SCANXATTR] = scanxattr
   table[OP_REOPEN] = reopenMemory
+  table[OP_LIST_TREE] = listTree
+  table[OP_OPEN_FILES] = openFiles
   return table
 }

@@ -25,7 +25,14 @@ interface HostFile {
   belowCeiling(fd: HostFd): number
   umask(mask: number): number
   exitNow(status: number): never
-  listDirectory(fd: HostFd, to: Uint8Array, at: number, cookieLow: number, high: number): number
+  listDirectory(
+    fd: HostFd,
+    to: Uint8Array,
+    at: number,
+    cookieLow: number,
+    high: number,
+    xattrs: number,
+  ): number
   checkPage(bytes: Uint8Array, at: number, end: number, found: Uint32Array): number
   findEntry(bytes: Uint8Array, first: number, end: number, hint: number, name: string): number
   putDirents(
@@ -113,7 +120,10 @@ export const belowCeiling = host.belowCeiling
 export const umask = host.umask
 /** _exit(2): ends a confined process, whose filter forbids what Node does at its end. */
 export const exitNow: (status: number) => never = host.exitNow
-/** A page of a directory's entries with their attributes, from a position on; see PAGE_* and ENTRY_*. */
+/**
+ * A page of a directory's entries with their attributes, from a position on; see PAGE_* and ENTRY_*. With `xattrs` 1 it also
+ * tells which have no extended attributes, where the host is not older than Linux 6.13.
+ */
 export const listDirectory = host.listDirectory
 /**
  * Whether `bytes[at…end)` starts with a page whose every name and attribute is possible: the number of its entries, with
@@ -204,11 +214,14 @@ export const INLINE_TARGET_MAX = 1024
 export const PAGE_ENTRIES = 0
 export const PAGE_COMPLETE = 4
 export const PAGE_HEADER_SIZE = 8
-/** An entry: u64 cookie of the next one, stat record, u16 name length, u16 0, name, target; padded to 8. */
+/** An entry: u64 cookie of the next one, stat record, u16 name length, u16 flags, name, target; padded to 8. */
 export const ENTRY_NEXT = 0
 export const ENTRY_STAT = 8
 export const ENTRY_NAME_LENGTH = 120
+export const ENTRY_FLAGS = 122
 export const ENTRY_HEADER_SIZE = 124
+/** Flag of an entry: it has no extended attributes of any kind. */
+export const ENTRY_BARE = 1
 
 /** Indices into the array of fstatfs. */
 export const STATFS_TYPE = 0

@@ -16,8 +16,9 @@ struct EntryHeader {
   uint64_t next;
   StatRecord stat;
   uint16_t nameLength;
-  uint16_t zero;
+  uint16_t flags;
 };
+constexpr uint16_t kEntryBare = 1;
 // Without the structure's padding at its end.
 constexpr size_t kEntryHeader = 8 + sizeof(StatRecord) + 4;
 constexpr size_t kMaxEntry = (kEntryHeader + NAME_MAX + kInlineTarget + 7) & ~size_t{7};

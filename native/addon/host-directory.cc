@@ -35,15 +35,22 @@ bool IsDots(const char* name) {
   return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
 }
 
+// Whether it is certain that the entry has no extended attributes of any kind. Not known before Linux 6.13.
+bool IsBare(int dirFd, const char* name) {
+  long n = syscall(SYS_listxattrat, dirFd, name, AT_SYMLINK_NOFOLLOW, nullptr, 0);
+  return n == 0 || (n < 0 && errno == EOPNOTSUPP);
+}
+
 // Writes one entry, padded to 8 bytes. Returns its size, 0 when the entry is gone or cannot be told.
-size_t PutEntry(int dirFd, const LinuxDirent* dirent, uint8_t* out) {
+size_t PutEntry(int dirFd, const LinuxDirent* dirent, bool xattrs, uint8_t* out) {
   size_t length = strnlen(dirent->name, dirent->reclen - kDirentHeader);
   if (length == 0 || length > NAME_MAX || IsDots(dirent->name)) return 0;
   EntryHeader head;
   head.next = dirent->next;
   head.nameLength = static_cast<uint16_t>(length);
-  head.zero = 0;
+  head.flags = 0;
   if (ReadStat(dirFd, dirent->name, AT_SYMLINK_NOFOLLOW, &head.stat) < 0) return 0;
+  if (xattrs && IsBare(dirFd, dirent->name)) head.flags = kEntryBare;
   uint8_t* target = out + kEntryHeader + length;
   if (S_ISLNK(head.stat.mode)) {
     head.stat.targetLength = ReadTarget(dirFd, dirent->name, reinterpret_cast<char*>(target));
@@ -53,7 +60,7 @@ size_t PutEntry(int dirFd, const LinuxDirent* dirent, uint8_t* out) {
   return EntrySize(head);
 }
 
-// listDirectory(fd, out, at, cookieLow, cookieHigh) → bytes written at `at`: a page of entries with
+// listDirectory(fd, out, at, cookieLow, cookieHigh, xattrs) → bytes written at `at`: a page of entries with
 // their attributes, from the position `cookie` on. "." and ".." are left out.
 Napi::Value JsListDirectory(const Info& info) {
   int fd = I32(info, 0);
@@ -62,6 +69,7 @@ Napi::Value JsListDirectory(const Info& info) {
   if (at > array.ByteLength() || array.ByteLength() - at < sizeof(PageHeader) + kMaxEntry)
     return Num(info.Env(), -EINVAL);
   uint64_t cookie = U32(info, 3) | static_cast<uint64_t>(U32(info, 4)) << 32;
+  const bool xattrs = U32(info, 5) != 0;
   if (lseek(fd, static_cast<off_t>(cookie), SEEK_SET) < 0) return Result(info.Env(), -1);
 
   uint8_t* page = array.Data() + at;
@@ -88,7 +96,7 @@ Napi::Value JsListDirectory(const Info& info) {
         break;
       }
       auto* dirent = reinterpret_cast<const LinuxDirent*>(buffer + i);
-      size_t size = PutEntry(fd, dirent, page + used);
+      size_t size = PutEntry(fd, dirent, xattrs, page + used);
       used += size;
       header.entries += size != 0;
       i += dirent->reclen;

@@ -22,7 +22,12 @@ import {
   FileAttr,
   HEADER_SIZE,
   ID_KEEP,
+  LIST_XATTRS,
   MESSAGE_MAX,
+  MessageWriter,
+  OP_ATTACH,
+  OP_LIST_TREE,
+  OPEN_FILES_MAX,
   SET_ATIME,
   SET_GID,
   SET_MODE,
@@ -31,9 +36,11 @@ import {
   SET_SIZE,
   SET_UID,
 } from '../../../gofer/protocol.ts'
+import { GoferServer } from '../../../gofer/server.ts'
 import {
   close,
   latin1,
+  openat,
   pread,
   pwrite,
   STATFS_BSIZE,
@@ -55,7 +62,9 @@ import {
   ERANGE,
 } from '../../../syscall-table/errno.ts'
 import {
+  AT_FDCWD,
   AT_REMOVEDIR,
+  O_PATH,
   O_RDONLY,
   O_RDWR,
   O_TRUNC,
@@ -71,7 +80,7 @@ import {
   SOCK_STREAM,
 } from '../../../syscall-table/flags.ts'
 import { GoferClient } from './client.ts'
-import { type Page, PageReader } from './dir-page.ts'
+import { type Page, PageReader, type TreePage } from './dir-page.ts'
 import { AttrChange, NewFile, WalkResult } from './results.ts'
 import { spawnGofer } from './test/spawn.ts'
 
@@ -274,6 +283,98 @@ test('a directory of many entries comes in pages', () => {
   expect(names.size).toBe(0)
   expect(count).toBeGreaterThan(1)
 })
+
+test('listings come with those below and beside them', () => {
+  mkdirSync(at('a/b/c/d'))
+  mkdirSync(at('a/z'))
+  const pages = new PageReader()
+  const tree: TreePage[] = []
+  expect(client.listTree(root, [], ['a'], 100_000, LIST_XATTRS, pages, tree)).toBe(5)
+  expect(tree[0]).toMatchObject({ parent: 0, name: 'a' })
+  const path = (i: number): string =>
+    i === 0 ? '' : `${path(tree[i - 1]!.parent)}/${tree[i - 1]!.name}`
+  expect(tree.map((_, i) => path(i + 1)).sort()).toEqual([
+    '/a',
+    '/a/b',
+    '/a/b/c',
+    '/a/b/c/d',
+    '/a/z',
+  ])
+  expect(tree[0]!.page.find('file')).toBe(true)
+  expect(client.listTree(root, ['a', 'b'], ['c', 'link', 'none'], 9000, 0, pages, tree)).toBe(2)
+  // The budget ends it, but never before the first one.
+  expect(client.listTree(root, [], ['a'], 0, 0, pages, tree)).toBe(1)
+  expect(client.listTree(root, [], ['none'], 9000, 0, pages, tree)).toBe(-ENOENT)
+})
+
+test('files are opened together', () => {
+  writeFileSync(at('a/second'), '2')
+  const fds = new Int32Array(OPEN_FILES_MAX)
+  expect(client.openFiles(root, ['a'], ['file', 'b', 'none', 'second'], fds)).toBe(2)
+  expect([fds[1], fds[2]]).toEqual([-1, -1])
+  const bytes = new Uint8Array(10)
+  expect(readSync(fds[3]!, bytes)).toBe(1)
+  expect(readSync(fds[0]!, bytes)).toBe(7)
+  expect(() => writeSync(fds[0]!, 'x')).toThrow()
+  close(fds[0]!)
+  close(fds[3]!)
+})
+
+test('damaged listings are refused or make sense', () => {
+  const good = treeReply()
+  const pair = new Int32Array(2)
+  const tree: TreePage[] = []
+  const pages = new PageReader()
+  let refused = 0
+  for (let i = 0; i < 3000; i++) {
+    socketpair(SOCK_SEQPACKET, pair)
+    const alone = new GoferClient(pair[0]!)
+    const bytes = good.slice()
+    if (i > 0) bytes[4 + ((i * 7919) % (bytes.length - 4))] = (i * 31) & 0xff
+    sendMessage(pair[1]!, bytes, 0, i % 5 === 4 ? bytes.length - (i % 64) : bytes.length, NO_FDS, 0)
+    const n = alone.listTree(1, [], ['a'], 9000, 0, pages, tree)
+    if (i === 0) expect(n).toBe(3)
+    if (n < 0) refused++
+    for (const { page } of n < 0 ? [] : tree) {
+      let count = 0
+      for (let at = page.first; at < page.end; at = page.after(at)) {
+        expect(page.find(page.name(at))).toBe(true)
+        page.attr(at, attr)
+        count++
+      }
+      expect(count).toBe(page.count)
+    }
+    close(pair[0]!)
+    close(pair[1]!)
+  }
+  expect(refused).toBeGreaterThan(500)
+})
+
+const NO_FDS = new Int32Array(1)
+
+/** What a server answers to the first request of a client: the tree below `a`. */
+function treeReply(): Uint8Array {
+  const server = new GoferServer({
+    attachPoints: [{ fd: openat(AT_FDCWD, tree, O_PATH, 0), flags: 0 }],
+    descriptors: -1,
+    maxHandles: 10,
+  })
+  const out = new MessageWriter()
+  out.request(1, OP_ATTACH, 0)
+  out.u32(0)
+  server.request.bytes.set(out.bytes.subarray(0, out.at))
+  server.handle(out.at)
+  out.request(1, OP_LIST_TREE, 0)
+  out.u32(1)
+  out.u32(9000)
+  out.names([])
+  out.names(['a'])
+  server.request.bytes.set(out.bytes.subarray(0, out.at))
+  const length = server.handle(out.at)
+  server.shutdown()
+  close(server.attachPoints[0]!.fd)
+  return server.reply.bytes.slice(0, length)
+}
 
 test('extended attributes of the permitted name spaces', () => {
   const file = handleOf('a', 'file')

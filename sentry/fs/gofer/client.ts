@@ -4,6 +4,7 @@
 
 import {
   CLOSE_MAX,
+  checkName,
   FileAttr,
   FSYNC_DATA_ONLY,
   HEADER_SIZE,
@@ -19,10 +20,12 @@ import {
   OP_GETATTR,
   OP_GETXATTR,
   OP_LINK,
+  OP_LIST_TREE,
   OP_LISTXATTR,
   OP_MKDIR,
   OP_MKNOD,
   OP_OPEN,
+  OP_OPEN_FILES,
   OP_READDIR,
   OP_READLINK,
   OP_REMOVEXATTR,
@@ -35,6 +38,7 @@ import {
   OP_SYMLINK,
   OP_UNLINK,
   OP_WALK,
+  OPEN_FILES_MAX,
   PATH_MAX,
   SET_ALL,
   UNLINK_TELL,
@@ -54,7 +58,7 @@ import {
   setSendBuffer,
 } from '../../../native/index.ts'
 import { EIO, ENAMETOOLONG, ERANGE } from '../../../syscall-table/errno.ts'
-import type { PageReader } from './dir-page.ts'
+import type { PageReader, TreePage } from './dir-page.ts'
 import { type AttrChange, isSane, type NewFile, type WalkResult } from './results.ts'
 
 /** Make the socket take the largest message; the sentry may not do that itself any more once it is confined. */
@@ -67,7 +71,7 @@ export class GoferClient {
   readonly #out = new MessageWriter()
   readonly #in = new MessageReader(new Uint8Array(MESSAGE_MAX))
   /** [number of descriptors received, the descriptors] */
-  readonly #fds = new Int32Array(3)
+  readonly #fds = new Int32Array(1 + OPEN_FILES_MAX)
   readonly #closing = new Uint32Array(CLOSE_MAX)
   #closingCount = 0
   #tag = 0
@@ -373,6 +377,63 @@ export class GoferClient {
     const r = this.#call(pages.reader, 0)
     if (r < 0) return r
     return pages.take() && pages.reader.done() ? 0 : this.#fail()
+  }
+
+  /**
+   * Loads the listings of `names`, which are directories below `path` of a directory, and of what lies below each of them, up
+   * to some `budget` of bytes, into `tree`. The first one is there, or the result is why not. `flags`: 0 or LIST_XATTRS.
+   */
+  listTree(
+    handle: number,
+    path: readonly string[],
+    names: readonly string[],
+    budget: number,
+    flags: number,
+    pages: PageReader,
+    tree: TreePage[],
+  ): number {
+    const out = this.#begin(OP_LIST_TREE, flags)
+    out.u32(handle)
+    out.u32(budget)
+    out.names(path)
+    out.names(names)
+    pages.reset()
+    tree.length = 0
+    const r = this.#call(pages.reader, 0)
+    if (r < 0) return r
+    for (let i = 0; i < r; i++) {
+      const parent = pages.reader.u32()
+      const name = pages.reader.string()
+      // A page's parent comes before it, and only the one that was asked for may be a part of a directory.
+      if (parent > i || checkName(name) < 0 || !pages.take()) return this.#fail()
+      const page = pages.page!
+      if (i === 0 ? parent !== 0 || name !== names[0] : !page.complete) return this.#fail()
+      tree.push({ parent, name, page })
+    }
+    return r > 0 && pages.reader.done() ? r : this.#fail()
+  }
+
+  /** Descriptors for reading of `names`, regular files below `path` of a directory: one each into `fds`, or -1. */
+  openFiles(
+    handle: number,
+    path: readonly string[],
+    names: readonly string[],
+    fds: Int32Array,
+  ): number {
+    const out = this.#begin(OP_OPEN_FILES, 0)
+    out.u32(handle)
+    out.names(path)
+    out.names(names)
+    const r = this.#call(this.#in, 0, names.length)
+    if (r < 0) return r
+    let taken = 0
+    for (let i = 0; i < names.length; i++) {
+      const opened = this.#in.u8() === 1 && taken < this.#fds[0]!
+      fds[i] = opened ? this.#fds[++taken]! : -1
+    }
+    if (r === taken && taken === this.#fds[0] && this.#in.done()) return r
+    this.#dropFds()
+    return this.#fail()
   }
 
   /** `numbers`: STATFS_COUNT doubles, by STATFS_*. */

@@ -3,6 +3,7 @@
 
 import { close, type HostFd } from '../../../native/index.ts'
 import { ENFILE } from '../../../syscall-table/errno.ts'
+import { LookAhead } from './ahead.ts'
 import type { GoferClient } from './client.ts'
 import { PageReader } from './dir-page.ts'
 import { ListingCache } from './listing.ts'
@@ -33,6 +34,7 @@ export class GoferConnection {
   readonly newFile = new NewFile()
   readonly pages = new PageReader()
   readonly listings = new ListingCache()
+  readonly ahead = new LookAhead()
 
   constructor(client: GoferClient) {
     this.client = client

@@ -4,6 +4,8 @@
 import { type FileAttr, MESSAGE_MAX, MessageReader, readStat } from '../../../gofer/protocol.ts'
 import {
   checkPage,
+  ENTRY_BARE,
+  ENTRY_FLAGS,
   ENTRY_HEADER_SIZE,
   ENTRY_NAME_LENGTH,
   ENTRY_NEXT,
@@ -83,6 +85,11 @@ export class Page {
     return this.view.getUint32(at + ENTRY_STAT + STAT_MODE, true) & S_IFMT
   }
 
+  /** The entry is known to have had no extended attributes. */
+  isBare(at: number): boolean {
+    return (this.view.getUint16(at + ENTRY_FLAGS, true) & ENTRY_BARE) !== 0
+  }
+
   attr(at: number, to: FileAttr): void {
     const { view, bytes } = this
     readStat(view, at + ENTRY_STAT, to)
@@ -93,6 +100,13 @@ export class Page {
         ? ''
         : latin1(bytes, at + ENTRY_HEADER_SIZE + length, target)
   }
+}
+
+/** A page of OP_LIST_TREE: of the directory `name` of page `parent` - 1, or with 0 of the directory asked for. */
+export interface TreePage {
+  readonly parent: number
+  readonly name: string
+  readonly page: Page
 }
 
 const found = new Uint32Array(2)

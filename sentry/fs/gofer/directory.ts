@@ -19,6 +19,7 @@ import { type DirSink, type Inode, LOOK_FIRST, LOOKUP_OPEN } from '../../vfs/ino
 import { touchChanged, touchModified } from '../../vfs/super.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
 import { FIRST_COOKIE, listDots } from '../tmpfs/directory.ts'
+import { isFresh, listAhead, OpenedAhead } from './ahead.ts'
 import { closeFd } from './connection.ts'
 import { BRING_PAGE, GoferInode } from './inode.ts'
 import { DirCursor, Listing, type ListingOwner } from './listing.ts'
@@ -32,6 +33,8 @@ const CHAIN_MAX = Math.min(16, WALK_MAX)
 
 /** So many questions for attributes of entries are worth one for all of them. */
 const SCAN_AFTER = 8
+/** Where there are fewer entries, the first question is. */
+const SCAN_CHEAP = 512
 
 export class GoferDir extends GoferInode implements ListingOwner {
   /** What is known of the entries, as they were at its version. */
@@ -41,6 +44,9 @@ export class GoferDir extends GoferInode implements ListingOwner {
   #scanVersion = -1
   #xattrQuestions = 0
   #scanAfter = SCAN_AFTER
+  /** Directories in this one whose entries had to be asked for. */
+  #listedBelow = 0
+  #opened: OpenedAhead | null = null
 
   override lookup(name: string, _task: Task | null): Inode | number {
     const listed = this.#listed(name)
@@ -74,7 +80,9 @@ export class GoferDir extends GoferInode implements ListingOwner {
   #currentListing(): Listing | null {
     const { listing } = this
     if (listing === null || listing.version !== this.version) return null
-    return listing.generation === this.sb.listingGeneration ? listing : null
+    return listing.generation === this.sb.listingGeneration && isFresh(listing, this.sb)
+      ? listing
+      : null
   }
 
   /** Resolve names one below the other. A null at the end means that the name does not exist. */
@@ -288,13 +296,19 @@ export class GoferDir extends GoferInode implements ListingOwner {
   }
 
   /**
-   * Whether the entry `name` is known to have no extended attributes. When many entries are asked about (`ls -l`), the gofer
-   * is asked about all of them at once.
+   * Whether the entry `name`, which is `inode`, is known to have no extended attributes. When many entries are asked about
+   * (`ls -l`), the gofer is asked about all of them at once.
    */
-  withoutXattrs(name: string): boolean {
+  withoutXattrs(name: string, inode: GoferInode): boolean {
+    const listing = this.#currentListing()
+    const page = listing?.find(name) ?? null
+    if (page?.isBare(page.foundAt) && !this.sb.isOutgrown(inode)) return true
     if (this.#scanVersion !== this.version) {
-      if (++this.#xattrQuestions < this.#scanAfter) return false
+      // For a directory that has just been listed it costs no more than the answer about one entry.
+      const cheap = page !== null && this.#scanAfter === SCAN_AFTER && listing!.end < SCAN_CHEAP
+      if (++this.#xattrQuestions < (cheap ? 1 : this.#scanAfter)) return false
       this.#scanXattrs()
+      if (page !== null) this.sb.connection.ahead.xattrs = true
     }
     return this.#attributed !== null && !this.#attributed.has(name)
   }
@@ -340,8 +354,13 @@ export class GoferDir extends GoferInode implements ListingOwner {
   }
 
   #listingToRead(): Listing {
-    const current = this.#currentListing()
-    if (current !== null) return current
+    const above = this.dir
+    const current = this.#currentListing() ?? (above === null ? null : above.#listingBelow(this))
+    if (current !== null) {
+      if (current.broughtNs !== 0) this.sb.connection.ahead.used++
+      current.broughtNs = 0
+      return current
+    }
     const { cacheable, listingGeneration, connection } = this.sb
     if (this.listing !== null) connection.listings.drop(this.listing)
     const listing = new Listing(this, this.version, listingGeneration, cacheable)
@@ -349,7 +368,29 @@ export class GoferDir extends GoferInode implements ListingOwner {
     return listing
   }
 
+  /** The entries of `child` have come along with those of others, and it has not been in use so far. */
+  #listingBelow(child: GoferDir): Listing | null {
+    const listing = this.#currentListing()?.below?.get(child.name)
+    if (listing === undefined) return null
+    this.listing!.below!.delete(child.name)
+    if (!listing.kept || child.listing !== null || child.version !== 0) return null
+    if (this.sb.isOutgrown(child) || !isFresh(listing, this.sb)) return null
+    listing.owner = child
+    child.listing = listing
+    return listing
+  }
+
+  /** A tree is being gone through: this directory's entries have come together with those of the next ones. */
+  #listAhead(listing: Listing): boolean {
+    const { dir } = this
+    if (dir === null || !listing.kept || listing.end !== FIRST_COOKIE) return false
+    const siblings = dir.#currentListing()
+    if (siblings === null || (++dir.#listedBelow < 2 && !siblings.ahead)) return false
+    return listAhead(this, listing, dir, siblings)
+  }
+
   #nextPage(listing: Listing): number {
+    if (this.#listAhead(listing)) return 0
     const { pages, listings } = this.sb.connection
     const n = this.#loadPage(listing)
     if (n < 0) return n
@@ -371,7 +412,15 @@ export class GoferDir extends GoferInode implements ListingOwner {
     return client.readdir(handle, last?.cookieLow ?? 0, last?.cookieHigh ?? 0, pages)
   }
 
+  /** A descriptor of the regular file `name` that was to be opened next, or that is got together with others; or -1. */
+  openedAhead(name: string): number {
+    if (!this.sb.cacheable) return -1
+    this.#opened ??= new OpenedAhead(this)
+    return this.#opened.take(name, this.#currentListing())
+  }
+
   override evict(): void {
+    this.#opened?.close()
     if (this.listing !== null) this.sb.connection.listings.drop(this.listing)
     super.evict()
   }

@@ -43,7 +43,7 @@ import {
   O_WRONLY,
   RENAME_EXCHANGE,
 } from '../../../syscall-table/flags.ts'
-import { boot, type TestTask, userCreds } from '../../../test/kernel.ts'
+import { boot, userCreds } from '../../../test/kernel.ts'
 import { forgetTree } from '../../vfs/dcache.ts'
 import type { GoferClient } from './client.ts'
 import { GoferConnection } from './connection.ts'
@@ -51,7 +51,7 @@ import { mountGofer } from './super.ts'
 import { spawnGofer } from './test/spawn.ts'
 
 let tree: string
-let k: TestTask
+let k: ReturnType<typeof boot>
 let client: GoferClient
 
 function start(shared = false): void {
@@ -441,4 +441,62 @@ test('a directory of many pages is read in any order', () => {
   expect(first(fd, 1400)).toBe(late)
   expect(first(other, 10)).toBe(early)
   expect(first(fd, 2)).not.toBe('..')
+})
+
+test('a tree is gone through with few messages, and what changes meanwhile is seen', () => {
+  for (let i = 0; i < 40; i++) {
+    mkdirSync(join(tree, `t/d${i}/sub/deep`), { recursive: true })
+    for (let j = 0; j < 10; j++) writeFileSync(join(tree, `t/d${i}/sub/f${j}`), `${i} ${j}`)
+  }
+  start()
+  const before = client.requests
+  let files = 0
+  const seen: string[] = []
+  const visit = (path: string) => {
+    for (const name of list(path).slice(2)) {
+      const below = `${path}/${name}`
+      if ((stat(below).mode & 0o170000) === 0o040000) visit(below)
+      else files += get(below) === `${path.slice(4, -4)} ${name.slice(1)}` ? 1 : 0
+    }
+    seen.push(path)
+    if (seen.length !== 20) return
+    // In a directory that has certainly come along by now, and from within.
+    put('/t/d39/new', 'n')
+    k.sys.rename('/t/d38/sub/f0', '/t/d38/sub/g')
+    k.sys.unlink('/t/d37/sub/f1')
+  }
+  visit('/t')
+  expect(seen).toHaveLength(121)
+  // The renamed one has the text of another name.
+  expect(files).toBe(398)
+  expect(client.requests - before).toBeLessThan(120)
+  expect(list('/t/d39')).toEqual(['.', '..', 'new', 'sub'])
+  expect(list('/t/d38/sub')).toContain('g')
+  expect(list('/t/d37/sub')).not.toContain('f1')
+})
+
+test('what came along is not taken for the present later', () => {
+  for (let i = 0; i < 9; i++) mkdirSync(join(tree, `t/d${i}/sub`), { recursive: true })
+  start()
+  const names = list('/t').slice(2)
+  for (const name of names.slice(0, 3)) list(`/t/${name}`)
+  for (const name of names) writeFileSync(join(tree, 't', name, 'late'), '')
+  expect(list(`/t/${names[7]}`)).toEqual(['.', '..', 'sub'])
+  k.clock.nowNs += 2e9
+  expect(list(`/t/${names[8]}`)).toEqual(['.', '..', 'late', 'sub'])
+})
+
+test('files that are opened in turn are opened together, as long as their names last', () => {
+  for (let i = 0; i < 60; i++) writeFileSync(join(tree, `a/f${i}`), `${i}`)
+  start()
+  const names = list('/a')
+    .slice(2)
+    .filter(name => name !== 'b')
+  const before = client.requests
+  for (const name of names.slice(0, 30)) expect(get(`/a/${name}`)).toBe(name.slice(1))
+  expect(client.requests - before).toBeLessThan(15)
+  // Names that have come along, but are of other files now.
+  k.sys.renameat2(AT_FDCWD, `/a/${names[58]}`, AT_FDCWD, `/a/${names[59]}`, RENAME_EXCHANGE)
+  expect(get(`/a/${names[58]}`)).toBe(names[59]!.slice(1))
+  for (const name of names.slice(30, 58)) expect(get(`/a/${name}`)).toBe(name.slice(1))
 })

@@ -3,6 +3,7 @@
 
 import {
   FileAttr,
+  PATH_MAX,
   SET_ATIME,
   SET_GID,
   SET_MODE,
@@ -29,6 +30,9 @@ import type { GoferSuperBlock } from './super.ts'
 export const BRING_NOTHING = 0
 export const BRING_FD = 1
 export const BRING_PAGE = 2
+
+/** See `nearestHandle`. */
+export const wayDown: string[] = []
 
 const fresh = new FileAttr()
 const change = new AttrChange()
@@ -96,6 +100,23 @@ export class GoferInode extends Inode {
     }
     this.handle = handle
     this.sb.connection.addHandle(this)
+  }
+
+  /** The handle of this directory or of one above it, from which `wayDown` then leads to this one; or -errno. */
+  nearestHandle(): number {
+    wayDown.length = 0
+    let at: GoferInode = this
+    let length = 0
+    while (at.handle === 0) {
+      length += at.name.length + 1
+      if (at.dir === null || length >= PATH_MAX || wayDown.length === WALK_MAX) {
+        wayDown.length = 0
+        return this.needHandle()
+      }
+      wayDown.unshift(at.name)
+      at = at.dir
+    }
+    return at.handle
   }
 
   /** The handle, asked for when there is none. Returns it, or -errno. */
@@ -291,7 +312,7 @@ export class GoferInode extends Inode {
         return true
       }
     }
-    if (this.#xattrs === UNKNOWN && this.sb.cacheable && this.dir?.withoutXattrs(this.name))
+    if (this.#xattrs === UNKNOWN && this.sb.cacheable && this.dir?.withoutXattrs(this.name, this))
       this.#xattrs = NONE
     if (this.#xattrs !== NONE || this.sb.cacheable) return this.#xattrs === NONE
     // Where others may set attributes, that shows in the time of the last change.

@@ -17,7 +17,8 @@ export interface ListingOwner {
 
 /** The entries of a directory as they were at one time, as far as they have been asked for. */
 export class Listing {
-  readonly owner: ListingOwner
+  /** Null as long as the directory is not in use. */
+  owner: ListingOwner | null
   /** The directory's version and its file system's generation when the first page was asked for. */
   readonly version: number
   readonly generation: number
@@ -32,7 +33,13 @@ export class Listing {
   /** The pages stay, for whoever looks a name up or reads the directory again. */
   kept: boolean
 
-  constructor(owner: ListingOwner, version: number, generation: number, kept: boolean) {
+  /** It came along with another one, at this time; 0 once somebody has read it, or when it was asked for. */
+  broughtNs = 0
+  ahead = false
+  /** Listings of directories that it holds and that are not in use. */
+  below: Map<string, Listing> | null = null
+
+  constructor(owner: ListingOwner | null, version: number, generation: number, kept: boolean) {
     this.owner = owner
     this.version = version
     this.generation = generation
@@ -148,6 +155,9 @@ export class ListingCache {
   drop(listing: Listing): void {
     listing.kept = false
     if (this.#listings.delete(listing)) this.#bytes -= listing.bytes
-    if (listing.owner.listing === listing) listing.owner.listing = null
+    if (listing.owner === null) listing.pages.length = 0
+    else if (listing.owner.listing === listing) listing.owner.listing = null
+    if (listing.below !== null) for (const below of listing.below.values()) this.drop(below)
+    listing.below = null
   }
 }

@@ -82,6 +82,8 @@ export class GoferFile extends GoferInode {
 
   #open(mode: number): HostFd {
     if (this.handle === 0 && mode === O_RDONLY) {
+      const ahead = this.dir?.openedAhead(this.name) ?? -1
+      if (ahead >= 0) return ahead
       const n = this.walkHere(BRING_FD)
       const { fd } = this.sb.connection.walkResult
       if (n < 0 || fd >= 0) return n < 0 ? n : fd

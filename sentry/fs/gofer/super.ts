@@ -100,6 +100,16 @@ export class GoferSuperBlock extends SuperBlock {
     return known
   }
 
+  /** The inode that `attr` describes, if it is in use. */
+  inodeInUse(attr: FileAttr): GoferInode | null {
+    return this.#inodes.get(this.#key(attr)) ?? null
+  }
+
+  /** What was listed of this inode may be out of date. */
+  isOutgrown(inode: GoferInode): boolean {
+    return this.#outgrown.has(inode.key)
+  }
+
   #add(
     key: number | string,
     attr: FileAttr,

@@ -1,0 +1,220 @@
+// Looking ahead, where the sandbox has the files for itself: a program that goes through a tree gets what it will ask for
+// next together with what it asks for. How much that is follows from how much of it was used the last time.
+
+import { FileAttr, LIST_XATTRS, OPEN_FILES_MAX, TREE_NAMES_MAX } from '../../../gofer/protocol.ts'
+import { close, type HostFd } from '../../../native/index.ts'
+import { S_IFDIR, S_IFREG } from '../../../syscall-table/flags.ts'
+import type { Page, TreePage } from './dir-page.ts'
+import type { GoferDir } from './directory.ts'
+import { wayDown } from './inode.ts'
+import { Listing } from './listing.ts'
+import type { GoferFile } from './regular.ts'
+import type { GoferSuperBlock } from './super.ts'
+
+const BUDGET_MIN = 16 * 1024
+const BUDGET_MAX = 192 * 1024
+/** Listings that nobody has read for so long are asked for again: others may change what the sandbox has not seen yet. */
+const BROUGHT_FRESH_NS = 1e9
+/** Directories that hold descriptors of files which may be opened next. */
+const OPENED_DIRS_MAX = 8
+/** So many files of a directory are opened one by one first, as long as not so many directories were read completely. */
+const ASKED_MIN = 2
+const COMPLETED_MIN = 3
+/** Descriptors that a directory may hold when it asks for more. */
+const HELD_MAX = 64
+
+const attr = new FileAttr()
+const tree: TreePage[] = []
+const names: string[] = []
+const fds = new Int32Array(OPEN_FILES_MAX)
+
+/** What all directories of a connection share. */
+export class LookAhead {
+  /** Bytes of listings that are worth to ask for. */
+  budget = BUDGET_MIN
+  /** Listings that the last request has brought, and how many of them somebody has read. */
+  brought = 0
+  used = 0
+  /** Extended attributes of listed files were asked for. */
+  xattrs = false
+  readonly #opened = new Set<OpenedAhead>()
+  /** Directories in a row whose files were opened to the last one that had come along. */
+  #completed = 0
+
+  nextBudget(): number {
+    if (this.used * 2 < this.brought) this.budget = BUDGET_MIN
+    else if (this.brought > 0) this.budget = Math.min(BUDGET_MAX, this.budget * 2)
+    this.brought = this.used = 0
+    return this.budget
+  }
+
+  /** `opened` holds descriptors. */
+  addOpened(opened: OpenedAhead): void {
+    this.#opened.add(opened)
+    if (this.#opened.size <= OPENED_DIRS_MAX) return
+    for (const oldest of this.#opened) {
+      oldest.close()
+      return
+    }
+  }
+
+  /** All descriptors of `opened` were taken. */
+  openedAll(opened: OpenedAhead): void {
+    this.#completed++
+    this.#opened.delete(opened)
+  }
+
+  /** `opened` gives up; `rest` says that some of its descriptors were not wanted. */
+  removeOpened(opened: OpenedAhead, rest: boolean): void {
+    if (rest) this.#completed = 0
+    this.#opened.delete(opened)
+  }
+
+  /** A program seems to open all files of a tree. */
+  get opensAll(): boolean {
+    return this.#completed >= COMPLETED_MIN
+  }
+}
+
+/**
+ * The name `first` and others of the listing that are `wanted`, at most `most`: those after it first, as most programs take
+ * names in this order. They are valid until the next call.
+ */
+function withOthers(
+  listing: Listing,
+  first: string,
+  most: number,
+  wanted: (page: Page, at: number) => boolean,
+): readonly string[] {
+  names.length = 0
+  names.push(first)
+  const page = listing.find(first)
+  if (page === null) return names
+  const { pages } = listing
+  const from = page.after(page.foundAt)
+  const index = pages.indexOf(page)
+  for (let i = 0; i <= pages.length && names.length < most; i++) {
+    const current = pages[(index + i) % pages.length]!
+    let at = i === 0 ? from : current.first
+    // The round ends with what is before `first` on its page.
+    const end = i === pages.length ? page.foundAt : current.end
+    for (; at < end && names.length < most; at = current.after(at))
+      if (wanted(current, at)) names.push(current.name(at))
+  }
+  return names
+}
+
+/**
+ * Ask for the entries of `dir` and of all directories below it, and for those of the directories after it in `siblings`, the
+ * listing that it is in. True when that has filled `listing`, which is the listing of `dir`.
+ */
+export function listAhead(
+  dir: GoferDir,
+  listing: Listing,
+  parent: GoferDir,
+  siblings: Listing,
+): boolean {
+  const { client, pages, ahead, listings } = dir.sb.connection
+  const start = parent.nearestHandle()
+  if (start < 0) return false
+  const next = withOthers(siblings, dir.name, TREE_NAMES_MAX, (page, at) => {
+    if (page.type(at) !== S_IFDIR || siblings.below?.has(page.name(at))) return false
+    page.attr(at, attr)
+    const inUse = dir.sb.inodeInUse(attr) as GoferDir | null
+    return inUse === null || inUse.listing === null
+  })
+  const flags = ahead.xattrs ? LIST_XATTRS : 0
+  const budget = ahead.nextBudget()
+  const n = client.listTree(start, wayDown, next, budget, flags, pages, tree)
+  if (n < 0) return false
+  listings.add(listing, tree[0]!.page)
+  const filled: (Listing | null)[] = [listing]
+  for (let i = 1; i < n; i++) {
+    const { parent, name, page } = tree[i]!
+    const above = parent === 0 ? siblings : filled[parent - 1]!
+    const known = above === null ? null : emptyListing(dir.sb, above, name)
+    filled.push(known)
+    if (known !== null) listings.add(known, page)
+  }
+  ahead.brought += n - 1
+  return true
+}
+
+/** Where to put the entries of `name`, an entry of the listing `above`; null when they are of no use. */
+function emptyListing(sb: GoferSuperBlock, above: Listing, name: string): Listing | null {
+  const page = above.kept ? above.find(name) : null
+  if (page === null || page.type(page.foundAt) !== S_IFDIR) return null
+  page.attr(page.foundAt, attr)
+  const inUse = sb.inodeInUse(attr)
+  if (inUse !== null && (!inUse.isDir || (inUse as GoferDir).listing !== null)) return null
+  const owner = inUse as GoferDir | null
+  const listing = new Listing(owner, owner?.version ?? 0, sb.listingGeneration, true)
+  listing.ahead = true
+  listing.broughtNs = sb.kernel.clock.monotonicNs()
+  if (owner !== null) owner.listing = listing
+  else {
+    above.below ??= new Map()
+    above.below.set(name, listing)
+  }
+  return listing
+}
+
+/** The listing may be taken for what the directory holds now: it has been asked for, or brought along just now. */
+export function isFresh(listing: Listing, sb: GoferSuperBlock): boolean {
+  return (
+    listing.broughtNs === 0 || sb.kernel.clock.monotonicNs() - listing.broughtNs < BROUGHT_FRESH_NS
+  )
+}
+
+/** Descriptors of a directory's files that may be opened next, by name. */
+export class OpenedAhead {
+  readonly #dir: GoferDir
+  readonly #fds = new Map<string, HostFd>()
+  /** The directory's version when they came. */
+  #version = 0
+  /** Files that had to be asked for, since looking ahead was last given up. */
+  #asked = 0
+
+  constructor(dir: GoferDir) {
+    this.#dir = dir
+  }
+
+  /** A descriptor of the file `name`, or -1. */
+  take(name: string, listing: Listing | null): HostFd {
+    if (this.#fds.size > 0 && this.#version !== this.#dir.version) this.close()
+    const fd = this.#fds.get(name)
+    if (fd === undefined) return listing === null ? -1 : this.#ask(name, listing)
+    this.#fds.delete(name)
+    if (this.#fds.size === 0) this.#dir.sb.connection.ahead.openedAll(this)
+    return fd
+  }
+
+  #ask(name: string, listing: Listing): HostFd {
+    const dir = this.#dir
+    const { client, ahead } = dir.sb.connection
+    this.#asked++
+    if (this.#asked <= ASKED_MIN && !ahead.opensAll) return -1
+    if (this.#fds.size > HELD_MAX) this.close()
+    const most = ahead.opensAll ? OPEN_FILES_MAX : Math.min(OPEN_FILES_MAX, 2 << this.#asked)
+    const next = withOthers(listing, name, most, (page, at) => {
+      if (page.type(at) !== S_IFREG || this.#fds.has(page.name(at))) return false
+      page.attr(at, attr)
+      const inUse = dir.sb.inodeInUse(attr) as GoferFile | null
+      return inUse === null || inUse.readFd < 0
+    })
+    const start = next.length < 2 ? -1 : dir.nearestHandle()
+    if (start < 0 || client.openFiles(start, wayDown, next, fds) < 0) return -1
+    this.#version = dir.version
+    for (let i = 1; i < next.length; i++) if (fds[i]! >= 0) this.#fds.set(next[i]!, fds[i]!)
+    if (this.#fds.size > 0) ahead.addOpened(this)
+    return fds[0]!
+  }
+
+  /** Nobody is going to take the rest. */
+  close(): void {
+    if (this.#fds.size > 0) this.#asked = 0
+    for (const fd of this.#fds.values()) close(fd)
+    this.#dir.sb.connection.ahead.removeOpened(this, this.#fds.size > 0)
+    this.#fds.clear()
+  }
+}
