@@ -386,7 +386,7 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
   const stubSyscall = () => {
     const stub = readFileSync(new URL('../build/stub', import.meta.url))
     const at = stub.indexOf(Buffer.from([0x0f, 0x05, 0xf4]), 0x1000)
-    return 0x600000000000 + at - 0x1000
+    return 0x550000000000 + at - 0x1000
   }
 
   describe.runIf(kind === 'systrap')('with programs that attack the stub', () => {
@@ -426,7 +426,7 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
 
     it('keeps the status page read-only', () => {
       const t = m.run(PROGRAMS.pidLoop)
-      m.platform.ops(t).mprotect(0x600000100000, 4096, 3)
+      m.platform.ops(t).mprotect(0x550000100000, 4096, 3)
       m.platform.resume(t, 0)
       m.next()
       expect([t.event, t.failedErrno]).toEqual([EV_OPS_FAILED, EACCES])
@@ -435,9 +435,9 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
 
     it('survives a program that unmaps the stub', () => {
       for (const [start, length] of [
-        [0x600000000000, 0x20000000],
-        [0x600001000000, 0x1000000],
-        [0x600010000000, 0x10000],
+        [0x550000000000, 0x20000000],
+        [0x550001000000, 0x1000000],
+        [0x550010000000, 0x10000],
       ]) {
         const t = m.run(PROGRAMS.pidLoop)
         m.platform.ops(t).munmap(start!, length!)
@@ -484,8 +484,8 @@ describe.runIf(root).each(PLATFORM_KINDS)('%s', kind => {
       for (const prot of [0, 3]) {
         const t = m.run(PROGRAMS.pidLoop)
         const ops = m.platform.ops(t)
-        if (prot === 0) ops.munmap(0x600000000000, 0x10000)
-        else ops.mmap(0x600000000000, 0x10000, prot, MAP_ANON, -1, 0)
+        if (prot === 0) ops.munmap(0x550000000000, 0x10000)
+        else ops.mmap(0x550000000000, 0x10000, prot, MAP_ANON, -1, 0)
         ops.munmap(0x10000000, 4096)
         m.platform.resume(t, 0)
         dies(t)

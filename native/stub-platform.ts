@@ -57,7 +57,7 @@ const MIN_ADDR = 0x10000
 const MAX_ADDR = 0x7ffffffff000
 
 /** Where the stub's text lies in every process, as in native/stub/slot.h. */
-export const STUB_BASE = 0x600000000000
+export const STUB_BASE = 0x550000000000
 export const STUB_TEXT_END = STUB_BASE + 0x10000
 
 /** How to start either platform. */

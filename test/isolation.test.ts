@@ -35,7 +35,7 @@ const PROGRAMS = [
   'unix',
   'entry',
 ]
-const STUB_TEXT = 0x600000000100n
+const STUB_TEXT = 0x550000000100n
 const PROGRAM_TEXT = 0x400000n
 
 const rows: readonly [string, Row][] = Object.entries(syscalls)

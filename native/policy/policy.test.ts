@@ -36,7 +36,7 @@ function foreign(policy: Policy): string[] {
 }
 
 describe('stub', () => {
-  const START = 0x600000000000
+  const START = 0x550000000000
   const THREAD = 0x3d0f00
   const FORK = 0x8011
   const options: StubOptions = {
@@ -180,7 +180,7 @@ describe('stub', () => {
 })
 
 describe('ptrace', () => {
-  const START = 0x600000000000
+  const START = 0x550000000000
   const options = { stubStart: START, stubEnd: START + 0x10000, doorbellNr: 400, traceAll: false }
   const answer = decider(ptracePolicy(options))
 

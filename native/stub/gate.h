@@ -12,7 +12,7 @@
 #define GATE_EXIT_TRAP 1
 
 // A system call instruction outside the stub's text, where the filter would let the stub's own calls pass: it traps.
-#define GATE_TRAP 0x600000300000
+#define GATE_TRAP 0x550000300000
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 // The stub keeps to one range of the address space, the same in every process.
-#define STUB_BASE 0x600000000000ULL
+#define STUB_BASE 0x550000000000ULL
 #define STUB_TEXT_END (STUB_BASE + 0x10000)
 #define STUB_STATUS (STUB_BASE + 0x100000)
 #define STUB_SETUP (STUB_BASE + 0x200000)

@@ -101,7 +101,7 @@ static void vectors(void) {
 static void scribble(void) {
   // Garbage over all the slots that are mapped, for as long as we are let.
   for (;;) {
-    for (u64 i = 0; i < 64; i++) ((volatile u64 *)0x600001000000)[i] = i * 0x9e3779b97f4a7c15UL;
+    for (u64 i = 0; i < 64; i++) ((volatile u64 *)0x550001000000)[i] = i * 0x9e3779b97f4a7c15UL;
     call(NR_GETPID, 0, 0, 0, 0);
   }
 }
