@@ -110,6 +110,7 @@ const OP_GETRUSAGE = 13
 const OP_THREAD_CLOCK = 14
 const OP_SET_NAME = 15
 const OP_SET_TITLE = 16
+const OP_FUTEX_SET_WAITERS = 17
 
 const FIRST_CAPACITY = 4
 
@@ -159,6 +160,10 @@ export class SystrapOps implements OpList {
 
   futexWake(addr: number, count: number, shared: boolean): void {
     this.#add(OP_FUTEX_WAKE, addr, count, shared ? 1 : 0, 0, 0, 0)
+  }
+
+  futexSetWaiters(addr: number): void {
+    this.#add(OP_FUTEX_SET_WAITERS, addr, 0, 0, 0, 0, 0)
   }
 
   getrusage(who: number, addr: number): void {

@@ -113,6 +113,8 @@ export interface OpList {
   madvise(addr: number, length: number, advice: number): void
   /** Wake `count` host futex waiters at `addr` (shared: not FUTEX_PRIVATE). */
   futexWake(addr: number, count: number, shared: boolean): void
+  /** Set FUTEX_WAITERS in the word at `addr`, atomically. */
+  futexSetWaiters(addr: number): void
   /**
    * getrusage(2) of the thread (RUSAGE_THREAD) or its process (RUSAGE_SELF), and CLOCK_THREAD_CPUTIME_ID, as the
    * host tells them to the thread alone: written to the program's memory. Absent: nobody knows.

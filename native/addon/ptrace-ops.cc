@@ -71,6 +71,9 @@ Op Encode(int kind, const double* a) {
       // A bad address means that nobody waits there.
       op.ignore = true;
       break;
+    case kFutexSetWaiters:
+      set(SYS_futex, {U64(a[0]), kFutexWakeOp | FUTEX_PRIVATE_FLAG, 0, 0, U64(a[0]), kFutexOrWaiters});
+      break;
     case kGetrusage:
       set(SYS_getrusage, {U64(a[0]), U64(a[1])});
       break;

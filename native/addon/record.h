@@ -54,7 +54,13 @@ enum OpKind {
   kThreadClock,
   kSetName,
   kSetTitle,
+  kFutexSetWaiters,
 };
+
+// futex(2)'s FUTEX_WAKE_OP as a way to set FUTEX_WAITERS in a word: *addr |= 1 << 31. The comparison, with -1, does not
+// hold, and nobody waits at such a word on the host.
+inline constexpr uint64_t kFutexWakeOp = 5;
+inline constexpr uint64_t kFutexOrWaiters = 0xaULL << 28 | 31ULL << 12 | 0xfff;
 
 // An owned file descriptor.
 class Fd {

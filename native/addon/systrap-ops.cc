@@ -67,6 +67,9 @@ StubOp Encode(int kind, const double* a) {
       return HostCall(SYS_madvise, U64(a[0]), U64(a[1]), U64(a[2]));
     case kFutexWake:
       return FutexWakeOp(U64(a[0]), U64(a[1]), a[2] != 0);
+    case kFutexSetWaiters:
+      return HostCall(SYS_futex, U64(a[0]), kFutexWakeOp | FUTEX_PRIVATE_FLAG, 0, 0, U64(a[0]),
+                      kFutexOrWaiters);
     case kSetFs:
       return HostCall(SYS_arch_prctl, ARCH_SET_FS, U64(a[0]));
     case kSetGs:

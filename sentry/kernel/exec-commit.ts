@@ -12,6 +12,7 @@ import { closeOnExec } from '../vfs/close.ts'
 import { keepCpuTimes, keepThreadTimes } from './accounting.ts'
 import type { Program } from './exec.ts'
 import { exitTask, releaseVfork } from './exit.ts'
+import { releasePiLocks } from './pi-futex.ts'
 import { deletePosixTimers } from './posix-timer.ts'
 import { traceExec } from './ptrace.ts'
 import { DEAD, type Task } from './task.ts'
@@ -29,6 +30,7 @@ export function becomeProgram(task: Task, program: Program): void {
   const { group, signals } = task
   releaseVfork(task)
   task.robustList = 0
+  releasePiLocks(task)
   task.fsBase = 0
   task.gsBase = 0
   task.clearChildTid = 0

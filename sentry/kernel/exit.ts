@@ -11,6 +11,7 @@ import { notifyParent } from './exit-notify.ts'
 import { walkRobustList } from './futex.ts'
 import { cancelIntervalTimers } from './itimer.ts'
 import { isOrphaned, stoppedMember, taskLeftStop } from './job-control.ts'
+import { releasePiLocks } from './pi-futex.ts'
 import { leaveProcessGroup } from './pid.ts'
 import { deletePosixTimers } from './posix-timer.ts'
 import { tracedTaskEnds, tracerEnds } from './ptrace.ts'
@@ -85,6 +86,7 @@ export function exitTask(task: Task): void {
   task.stopWaiting()
   task.restart.clear()
   task.state = ZOMBIE
+  releasePiLocks(task)
   tracedTaskEnds(task, group.exiting ? group.exitStatus : task.exitCode)
   task.eventQueue?.wake(0)
   task.unsignalable = false

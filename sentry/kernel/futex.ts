@@ -1,5 +1,4 @@
-// Robust futexes of a task that ends: get_robust_list(2), kernel/futex/core.c exit_robust_list. The host does
-// this itself for lists that were registered with it; here are those that were registered with the kernel.
+// Robust futexes of a task that ends: get_robust_list(2), kernel/futex/core.c exit_robust_list.
 
 import {
   FUTEX_OWNER_DIED,
@@ -27,26 +26,33 @@ export function walkRobustList(task: Task): void {
   const pending = readPointer(scratchView, 16)
   // The list is the program's: it may be endless.
   for (let i = 0; i < ROBUST_LIST_LIMIT && entry !== head; i++) {
-    // Bit 0 marks PI futexes, which do not exist here.
+    // Bit 0 marks PI futexes.
     const address = entry - (entry % 2)
     if (task.mm.copyIn(task, address, scratch, 0, 8) < 0) return
     const next = readPointer(scratchView, 0)
-    if (entry !== pending) handleFutexDeath(task, address + offset)
+    if (entry !== pending) handleFutexDeath(task, address + offset, entry % 2 !== 0, false)
     entry = next
   }
-  if (pending !== 0) handleFutexDeath(task, pending - (pending % 2) + offset)
+  if (pending !== 0)
+    handleFutexDeath(task, pending - (pending % 2) + offset, pending % 2 !== 0, true)
 }
 
-function handleFutexDeath(task: Task, addr: number): void {
-  const { scratch, scratchView, platform } = task.kernel
+function handleFutexDeath(task: Task, addr: number, pi: boolean, pending: boolean): void {
+  const { scratch, scratchView } = task.kernel
   if (addr % 4 !== 0 || task.mm.copyIn(task, addr, scratch, 0, 4) < 0) return
   const value = scratchView.getUint32(0, true)
+  // It died after it had unlocked, before it could wake anybody.
+  if (pending && !pi && value === 0) return wakeOne(task, addr)
   if ((value & FUTEX_TID_MASK) !== task.tid) return
   scratchView.setUint32(0, ((value & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0, true)
   if (task.mm.copyOut(task, addr, scratch, 0, 4) < 0) return
-  if ((value & FUTEX_WAITERS) === 0) return
+  // Waiters of PI futexes are the kernel's own: releasePiLocks.
+  if (!pi && (value & FUTEX_WAITERS) !== 0) wakeOne(task, addr)
+}
+
+function wakeOne(task: Task, addr: number): void {
   if (task.group.exiting) nudgeWaiters(task)
-  else platform.ops(task.thread).futexWake(addr, 1, true)
+  else task.kernel.platform.ops(task.thread).futexWake(addr, 1, true)
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Creds } from './creds.ts'
 import type { FdTable } from './fdtable.ts'
 import type { Kernel } from './kernel.ts'
 import type { NsProxy } from './nsproxy.ts'
+import type { PiState } from './pi-futex.ts'
 import type { Pid, PidNamespace } from './pid-namespace.ts'
 import type { PollTable } from './poll-table.ts'
 import type { Tracee } from './ptrace.ts'
@@ -155,6 +156,8 @@ export class Task {
   /** vfork: the parent that waits for this task's exec or exit. */
   vforkParent: Task | null = null
   robustList = 0
+  /** PI futexes that it owns and others wait for: pi-futex.ts. */
+  piOwned: Set<PiState> | null = null
   exitCode = 0
   /** In a wait that only a fatal signal may end: vfork(2). */
   unsignalable = false

@@ -1,24 +1,54 @@
 // Futexes: futex(2), set_robust_list(2). Waiting and waking run on the host, on the program's own memory;
-// what arrives here is what the platform refuses. Waiters of two worlds would not see each other, so nothing
-// is emulated.
+// what arrives here is what the platform refuses. Waiters of two worlds would not see each other, so only those
+// operations are done here that never meet the host's: futex-pi.ts.
 
 import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../../syscall-table/errno.ts'
-import { CAP_SYS_PTRACE } from '../../syscall-table/flags.ts'
+import {
+  CAP_SYS_PTRACE,
+  FUTEX_CLOCK_REALTIME,
+  FUTEX_CMD_MASK,
+  FUTEX_CMP_REQUEUE_PI,
+  FUTEX_LOCK_PI,
+  FUTEX_LOCK_PI2,
+  FUTEX_PRIVATE_FLAG,
+  FUTEX_TRYLOCK_PI,
+  FUTEX_UNLOCK_PI,
+  FUTEX_WAIT_REQUEUE_PI,
+} from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { cmpRequeuePi, lockPi, unlockPi, waitRequeuePi } from './futex-pi.ts'
 
 const ROBUST_HEAD_SIZE = 24
 
-/** futex(2): unknown operations and those of priority inheritance, as without CONFIG_FUTEX_PI. */
+/** futex(2): the operations of priority inheritance; others, which the host does not know either, are ENOSYS. */
 export function sys_futex(
-  _task: Task,
-  _uaddr: number,
-  _op: number,
-  _val: number,
-  _timeout: number,
-  _uaddr2: number,
-  _val3: number,
+  task: Task,
+  addr: number,
+  op: number,
+  value: number,
+  timeout: number,
+  addr2: number,
+  value3: number,
 ): number {
-  return -ENOSYS
+  const realtime = (op & FUTEX_CLOCK_REALTIME) !== 0
+  const shared = (op & FUTEX_PRIVATE_FLAG) === 0
+  switch (op & FUTEX_CMD_MASK) {
+    case FUTEX_LOCK_PI:
+      return realtime ? -ENOSYS : lockPi(task, addr, shared, timeout, true, false)
+    case FUTEX_LOCK_PI2:
+      return lockPi(task, addr, shared, timeout, realtime, false)
+    case FUTEX_TRYLOCK_PI:
+      return realtime ? -ENOSYS : lockPi(task, addr, shared, 0, false, true)
+    case FUTEX_UNLOCK_PI:
+      return realtime ? -ENOSYS : unlockPi(task, addr, shared)
+    case FUTEX_WAIT_REQUEUE_PI:
+      return waitRequeuePi(task, addr, shared, value, timeout, realtime, addr2)
+    case FUTEX_CMP_REQUEUE_PI:
+      if (realtime) return -ENOSYS
+      return cmpRequeuePi(task, addr, shared, value, (timeout % 2 ** 32) | 0, addr2, value3)
+    default:
+      return -ENOSYS
+  }
 }
 
 /** What the flags of futex_wake(2) and futex_wait(2) may say: FUTEX2_SIZE_U32, FUTEX2_PRIVATE. */
@@ -74,17 +104,14 @@ export function sys_futex_requeue(
   return flags === 0 ? -ENOSYS : -EINVAL
 }
 
-/** set_robust_list(2), where the platform does not leave it to the host. */
+/** set_robust_list(2). The host would look for its own thread ids in the list. */
 export function sys_set_robust_list(task: Task, head: number, length: number): number {
   if (length !== ROBUST_HEAD_SIZE) return -EINVAL
   task.robustList = head
   return 0
 }
 
-/**
- * get_robust_list(2).
- * LIMIT: lists that the platform registers with the host show as absent.
- */
+/** get_robust_list(2). */
 export function sys_get_robust_list(
   task: Task,
   pid: number,
