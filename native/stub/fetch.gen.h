@@ -140,6 +140,7 @@ static const struct Fetch FETCHES[] = {
   [439] = {1, FETCH_ONE, 0},  // faccessat2
   [441] = {3, FETCH_ONE, 16},  // epoll_pwait2
   [442] = {1, FETCH_ONE, 0},  // mount_setattr
+  [451] = {1, FETCH_ONE, 16},  // cachestat
   [452] = {1, FETCH_ONE, 0},  // fchmodat2
   [463] = {1, FETCH_ONE, 0},  // setxattrat
   [464] = {1, FETCH_ONE, 0},  // getxattrat

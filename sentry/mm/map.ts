@@ -149,6 +149,7 @@ export function mapRegion(
   if (maxProt < 0) return maxProt
   const fixed = (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0
   if (fixed) {
+    if (mm.vmas.isSealed(place, place + length)) return -EPERM
     const busy = mm.pending.settle(task, place, place + length)
     if (busy < 0) return busy
   }
@@ -169,6 +170,7 @@ export function unmapRegion(task: Task, mm: Mm, addr: number, wanted: number): n
   const end = addr + length
   const first = mm.vmas.firstIn(addr, end)
   if (first === undefined) return 0
+  if (mm.vmas.isSealed(addr, end)) return -EPERM
   const busy = mm.pending.settle(task, addr, end)
   if (busy < 0) return busy
   if (first.start < addr && first.end > end) {

@@ -44,6 +44,7 @@ import {
   VMA_DONTFORK,
   VMA_GROWSDOWN,
   VMA_LOCKED,
+  VMA_SEALED,
   VMA_SHARED,
   VMA_SPECIAL,
   VMA_WIPEONFORK,
@@ -90,6 +91,7 @@ export function protect(task: Task, mm: Mm, addr: number, wanted: number, prot: 
     if ((first.flags & VMA_GROWSDOWN) === 0) return -EINVAL
     start = first.start
   }
+  if (mm.vmas.isSealed(start, end)) return -EPERM
   const busy = mm.pending.settle(task, start, end)
   return busy < 0 ? busy : change(task, mm, start, end, bits & PROT_ALL)
 }
@@ -172,6 +174,23 @@ export function advise(task: Task, mm: Mm, addr: number, wanted: number, advice:
   return error
 }
 
+/** Advice that changes what memory holds: is_madv_discard. */
+function discards(advice: number): boolean {
+  return (
+    advice === MADV_FREE ||
+    advice === MADV_DONTNEED ||
+    advice === MADV_DONTNEED_LOCKED ||
+    advice === MADV_REMOVE ||
+    advice === MADV_DONTFORK ||
+    advice === MADV_WIPEONFORK
+  )
+}
+
+/** Sealed memory that the program might write anyway. */
+function mayDiscard(vma: Vma): boolean {
+  return vma.shared || vma.file !== null || (vma.prot & PROT_WRITE) !== 0
+}
+
 function adviseArea(
   task: Task,
   mm: Mm,
@@ -180,6 +199,7 @@ function adviseArea(
   to: number,
   advice: number,
 ): number {
+  if ((vma.flags & VMA_SEALED) !== 0 && discards(advice) && !mayDiscard(vma)) return -EPERM
   if (advice === MADV_WIPEONFORK && vma.file !== null) return -EINVAL
   if (advice === MADV_FREE && vma.file !== null) return -EINVAL
   if (advice === MADV_DOFORK && (vma.flags & VMA_SPECIAL) !== 0) return -EINVAL

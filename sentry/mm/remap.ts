@@ -1,6 +1,6 @@
 // mremap(2) and brk(2).
 
-import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../syscall-table/errno.ts'
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../../syscall-table/errno.ts'
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -105,6 +105,8 @@ export function remap(
     const busy = mm.pending.settle(task, newAddr, newAddr + length)
     if (busy < 0) return busy
   }
+  if (mm.vmas.isSealed(addr, addr + Math.max(oldLength, PAGE_SIZE))) return -EPERM
+  if ((flags & MREMAP_FIXED) !== 0 && mm.vmas.isSealed(newAddr, newAddr + length)) return -EPERM
   const busy = mm.pending.settle(task, addr, addr + oldLength)
   if (busy < 0) return busy
   if (mm.vmas.count + 3 > MAX_MAP_COUNT) return -ENOMEM

@@ -2,7 +2,15 @@
 // that is contiguous, and even at the limit of 65530 areas an insertion moves only half a megabyte.
 
 import { PROT_EXEC, PROT_WRITE } from '../../syscall-table/flags.ts'
-import { PAGE_SIZE, VMA_GROWSDOWN, VMA_LOCKED, VMA_PRISTINE, VMA_SPECIAL, type Vma } from './vma.ts'
+import {
+  PAGE_SIZE,
+  VMA_GROWSDOWN,
+  VMA_LOCKED,
+  VMA_PRISTINE,
+  VMA_SEALED,
+  VMA_SPECIAL,
+  type Vma,
+} from './vma.ts'
 
 export class VmaTree {
   readonly #vmas: Vma[] = []
@@ -56,6 +64,15 @@ export class VmaTree {
       next = vma.end
     }
     return true
+  }
+
+  /** Whether mseal(2) protects any area in [start, end). */
+  isSealed(start: number, end: number): boolean {
+    for (let i = this.indexAbove(start); ; i++) {
+      const vma = this.at(i)
+      if (vma === undefined || vma.start >= end) return false
+      if ((vma.flags & VMA_SEALED) !== 0) return true
+    }
   }
 
   /** Whether [start, end) is private memory that can be written, with all of its pages there: a copy to it cannot fail. */

@@ -20,6 +20,8 @@ export const VMA_WIPEONFORK = 32
 export const VMA_SPECIAL = 64
 /** A private mapping of a file that nobody could write to yet: its pages are the file's own. */
 export const VMA_PRISTINE = 128
+/** mseal(2). */
+export const VMA_SEALED = 256
 
 export const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC
 

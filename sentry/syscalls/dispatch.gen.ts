@@ -3,6 +3,7 @@
 import { EINTR, ENOSYS, EPERM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK } from '../../syscall-table/errno.ts'
 import type { Task } from '../kernel/task.ts'
 import {
+  sys_cachestat,
   sys_close,
   sys_close_range,
   sys_copy_file_range,
@@ -103,10 +104,14 @@ import {
   sys_mmap,
   sys_mprotect,
   sys_mremap,
+  sys_mseal,
   sys_msync,
   sys_munlock,
   sys_munlockall,
   sys_munmap,
+  sys_pkey_alloc,
+  sys_pkey_free,
+  sys_pkey_mprotect,
   sys_process_madvise,
   sys_process_mrelease,
   sys_process_vm_readv,
@@ -133,13 +138,11 @@ import {
   sys_futimesat,
   sys_getcwd,
   sys_getxattr,
-  sys_getxattrat,
   sys_lchown,
   sys_lgetxattr,
   sys_link,
   sys_linkat,
   sys_listxattr,
-  sys_listxattrat,
   sys_llistxattr,
   sys_lremovexattr,
   sys_lsetxattr,
@@ -160,13 +163,11 @@ import {
   sys_readlink,
   sys_readlinkat,
   sys_removexattr,
-  sys_removexattrat,
   sys_rename,
   sys_renameat,
   sys_renameat2,
   sys_rmdir,
   sys_setxattr,
-  sys_setxattrat,
   sys_stat,
   sys_statfs,
   sys_statx,
@@ -1910,6 +1911,22 @@ function call_pwritev2(task: Task): number {
   return sys_pwritev2(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, s[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, s[10]!)
 }
 
+function call_pkey_mprotect(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_pkey_mprotect(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, s[4]!, s[6]!)
+}
+
+function call_pkey_alloc(task: Task): number {
+  const a = task.thread.args
+  return sys_pkey_alloc(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!)
+}
+
+function call_pkey_free(task: Task): number {
+  const s = task.thread.sargs
+  return sys_pkey_free(task, s[0]!)
+}
+
 function call_statx(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -2034,6 +2051,12 @@ function call_futex_waitv(task: Task): number {
   return sys_futex_waitv(task, a[1]! * TWO32 + a[0]!, a[2]!, a[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
 }
 
+function call_cachestat(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_cachestat(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[6]!)
+}
+
 function call_fchmodat2(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -2058,28 +2081,9 @@ function call_futex_requeue(task: Task): number {
   return sys_futex_requeue(task, a[1]! * TWO32 + a[0]!, a[2]!, s[4]!, s[6]!)
 }
 
-function call_setxattrat(task: Task): number {
+function call_mseal(task: Task): number {
   const a = task.thread.args
-  const s = task.thread.sargs
-  return sys_setxattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, a[11]! * TWO32 + a[10]!)
-}
-
-function call_getxattrat(task: Task): number {
-  const a = task.thread.args
-  const s = task.thread.sargs
-  return sys_getxattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, a[11]! * TWO32 + a[10]!)
-}
-
-function call_listxattrat(task: Task): number {
-  const a = task.thread.args
-  const s = task.thread.sargs
-  return sys_listxattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
-}
-
-function call_removexattrat(task: Task): number {
-  const a = task.thread.args
-  const s = task.thread.sargs
-  return sys_removexattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!)
+  return sys_mseal(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!)
 }
 
 /** Decoder and caller of each handler, by number. A number past the end is -ENOSYS. */
@@ -2413,9 +2417,9 @@ export const dispatch: ((task: Task) => number)[] = [
   call_copy_file_range, // 326 copy_file_range
   call_preadv2, // 327 preadv2
   call_pwritev2, // 328 pwritev2
-  notSupported, // 329 pkey_mprotect
-  notSupported, // 330 pkey_alloc
-  notSupported, // 331 pkey_free
+  call_pkey_mprotect, // 329 pkey_mprotect
+  call_pkey_alloc, // 330 pkey_alloc
+  call_pkey_free, // 331 pkey_free
   call_statx, // 332 statx
   call_io_pgetevents, // 333 io_pgetevents
   call_rseq, // 334 rseq
@@ -2535,7 +2539,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_process_mrelease, // 448 process_mrelease
   call_futex_waitv, // 449 futex_waitv
   notSupported, // 450 set_mempolicy_home_node
-  notSupported, // 451 cachestat
+  call_cachestat, // 451 cachestat
   call_fchmodat2, // 452 fchmodat2
   notSupported, // 453 map_shadow_stack
   call_futex_wake, // 454 futex_wake
@@ -2546,11 +2550,11 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 459 lsm_get_self_attr
   notSupported, // 460 lsm_set_self_attr
   notSupported, // 461 lsm_list_modules
-  notSupported, // 462 mseal
-  call_setxattrat, // 463 setxattrat
-  call_getxattrat, // 464 getxattrat
-  call_listxattrat, // 465 listxattrat
-  call_removexattrat, // 466 removexattrat
+  call_mseal, // 462 mseal
+  notSupported, // 463 setxattrat
+  notSupported, // 464 getxattrat
+  notSupported, // 465 listxattrat
+  notSupported, // 466 removexattrat
   notSupported, // 467 open_tree_attr
   notSupported, // 468 file_getattr
   notSupported, // 469 file_setattr

@@ -2,6 +2,7 @@
 
 import {
   EBADF,
+  EFAULT,
   EFBIG,
   EINVAL,
   EISDIR,
@@ -33,8 +34,17 @@ import {
   S_IFIFO,
   S_IFMT,
 } from '../../syscall-table/flags.ts'
+import {
+  newCachestat,
+  newCachestatRange,
+  readCachestatRange,
+  SIZEOF_CACHESTAT,
+  SIZEOF_CACHESTAT_RANGE,
+  writeCachestat,
+} from '../../syscall-table/structs.gen.ts'
 import { unnamedFile } from '../fs/tmpfs/mount.ts'
 import type { Task } from '../kernel/task.ts'
+import { PAGE_SIZE } from '../mm/vma.ts'
 import { removePrivileges } from '../vfs/attributes.ts'
 import { Dentry } from '../vfs/dentry.ts'
 import { File } from '../vfs/file.ts'
@@ -115,4 +125,30 @@ export function sys_readahead(task: Task, fd: number, _offset: number, _count: n
   const file = task.files.get(fd)
   if (file === undefined || !file.readable) return -EBADF
   return file.inode.isRegular ? 0 : -EINVAL
+}
+
+const range = newCachestatRange()
+const stat = newCachestat()
+
+/** cachestat(2): which pages are in memory is the host's to know. */
+export function sys_cachestat(
+  task: Task,
+  fd: number,
+  rangeAddr: number,
+  addr: number,
+  flags: number,
+): number {
+  const file = task.files.get(fd)
+  if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, rangeAddr, scratch, 0, SIZEOF_CACHESTAT_RANGE) < 0) return -EFAULT
+  if (flags !== 0) return -EINVAL
+  readCachestatRange(scratchView, 0, range)
+  const pages = Math.ceil(file.inode.size / PAGE_SIZE)
+  const first = Math.floor(range.off / PAGE_SIZE)
+  const last = range.len === 0 ? pages : Math.ceil((range.off + range.len) / PAGE_SIZE)
+  const backed = file.inode.isRegular
+  stat.cache = backed ? Math.max(0, Math.min(pages, last) - first) : 0
+  writeCachestat(scratchView, 0, stat)
+  return task.mm.copyResult(task, addr, scratch, 0, SIZEOF_CACHESTAT)
 }

@@ -21,6 +21,7 @@ import { remap, setBrk } from '../mm/remap.ts'
 import { remapFilePages } from '../mm/remap-pages.ts'
 import { PAGE_SIZE, pageCeil, VMA_LOCKED } from '../mm/vma.ts'
 
+export { sys_mseal, sys_pkey_alloc, sys_pkey_free, sys_pkey_mprotect } from './mm-keys.ts'
 export { sys_membarrier } from './mm-membarrier.ts'
 export { sys_process_madvise, sys_process_mrelease } from './mm-process-advise.ts'
 export { sys_process_vm_readv, sys_process_vm_writev } from './mm-process-vm.ts'

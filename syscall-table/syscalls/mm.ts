@@ -115,11 +115,10 @@ export const mmCalls = inArea('mm', {
   pkey_mprotect: {
     nr: 329,
     args: { addr, length: size, prot: flags('PROT'), pkey: int },
-    todo: ENOSYS,
-    note: 'no memory protection keys',
+    note: 'as on a CPU without protection keys',
   },
-  pkey_alloc: { nr: 330, args: { flags: size, accessRights: flags64('PKEY') }, todo: ENOSYS },
-  pkey_free: { nr: 331, args: { pkey: int }, todo: ENOSYS },
+  pkey_alloc: { nr: 330, args: { flags: size, accessRights: flags64('PKEY') } },
+  pkey_free: { nr: 331, args: { pkey: int } },
   process_madvise: {
     nr: 440,
     args: { pidfd: fd, iov: addr, iovcnt: size, advice: flags('MADV'), flags: hex },
@@ -131,5 +130,5 @@ export const mmCalls = inArea('mm', {
     todo: ENOSYS,
   },
   map_shadow_stack: { nr: 453, args: { addr, size, flags: hex }, todo: ENOSYS },
-  mseal: { nr: 462, args: { start: addr, len: size, flags: size }, todo: ENOSYS },
+  mseal: { nr: 462, args: { start: addr, len: size, flags: size } },
 })

@@ -411,6 +411,56 @@ TEST(large_reservations_cost_nothing) {
   EXPECT_OK(munmap(at, size));
 }
 
+TEST(addresses_that_sanitizers_want_are_free) {
+  // The allocators of ASan and LSan (gcc, older clang; newer clang), and what TSan of gcc 12 protects.
+  const struct { uint64_t start, end; } ranges[] = {
+    {0x600000000000, 0x640000001000}, {0x500000000000, 0x540000001000}, {0x568000000000, 0x600000000000},
+    {0x7fff7000, 0x10007fff8000}, {0x100000000000, 0x540000000000},
+  };
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+    void *at = (void *)ranges[i].start;
+    size_t size = ranges[i].end - ranges[i].start;
+    EXPECT_TRUE(mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) == at);
+    EXPECT_OK(munmap(at, size));
+  }
+}
+
+static long seal(void *at, size_t size, unsigned long flags) { return syscall(462 /* mseal */, at, size, flags); }
+TEST(sealed_memory_stays_as_it_is) {
+  char *at = map_pages(8, RW);
+  if (seal(at, 0, 0) == -1 && errno == ENOSYS) SKIP("no mseal");
+  EXPECT_ERRNO(seal(at, PAGE, 1), EINVAL);
+  EXPECT_ERRNO(seal(at + 1, PAGE, 0), EINVAL);
+  EXPECT_OK(munmap(at + 7 * PAGE, PAGE));
+  EXPECT_ERRNO(seal(at + 6 * PAGE, 2 * PAGE, 0), ENOMEM);
+  EXPECT_OK(seal(at + 2 * PAGE, 2 * PAGE, 0));
+  EXPECT_ERRNO(munmap(at + 2 * PAGE, PAGE), EPERM);
+  EXPECT_ERRNO(munmap(at, 7 * PAGE), EPERM);
+  EXPECT_ERRNO(mprotect(at + 3 * PAGE, PAGE, PROT_READ), EPERM);
+  EXPECT_ERRNO(mremap(at + 2 * PAGE, 2 * PAGE, PAGE, 0), EPERM);
+  EXPECT_ERRNO(mremap(at + 2 * PAGE, PAGE, 3 * PAGE, MREMAP_MAYMOVE), EPERM);
+  EXPECT_TRUE(mmap(at + 2 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
+  EXPECT_EQ(errno, EPERM);
+  at[2 * PAGE] = 1;
+  EXPECT_OK(mprotect(at, PAGE, PROT_READ));
+  IN_CHILD(EXPECT_ERRNO(munmap(at + 2 * PAGE, PAGE), EPERM));
+  EXPECT_OK(munmap(at, 2 * PAGE));
+  EXPECT_OK(munmap(at + 4 * PAGE, 3 * PAGE));
+}
+
+TEST(protection_keys) {
+  char *at = map_pages(1, RW);
+  EXPECT_ERRNO(syscall(SYS_pkey_alloc, 1, 0), EINVAL);
+  EXPECT_ERRNO(syscall(SYS_pkey_alloc, 0, 4), EINVAL);
+  EXPECT_ERRNO(syscall(SYS_pkey_free, 15), EINVAL);
+  EXPECT_ERRNO(syscall(SYS_pkey_mprotect, at, PAGE, PROT_READ, 15), EINVAL);
+  EXPECT_OK(syscall(SYS_pkey_mprotect, at, PAGE, PROT_READ, -1));
+  EXPECT_ERRNO(syscall(SYS_pkey_mprotect, at + 1, PAGE, PROT_READ, -1), EINVAL);
+  long key = syscall(SYS_pkey_alloc, 0, 0);
+  // On a CPU without keys, ENOSPC says pkeys(7), and EINVAL says the kernel.
+  if (key == -1) EXPECT_TRUE(errno == ENOSPC || errno == EINVAL);
+}
+
 static void *maps_and_unmaps(void *arg) {
   for (int i = 0; i < 200; i++) {
     char *at = map_pages(4, RW);

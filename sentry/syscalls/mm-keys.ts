@@ -1,0 +1,47 @@
+// mseal(2), and protection keys: pkeys(7).
+
+import { EINVAL, ENOMEM, ENOSPC } from '../../syscall-table/errno.ts'
+import { PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE } from '../../syscall-table/flags.ts'
+import type { Task } from '../kernel/task.ts'
+import { TASK_SIZE } from '../mm/mm.ts'
+import { protect } from '../mm/protect.ts'
+import { PAGE_SIZE, pageCeil, VMA_SEALED } from '../mm/vma.ts'
+
+/** pkey_alloc(2): there are none, as on a CPU without them. */
+export function sys_pkey_alloc(_task: Task, flags: number, rights: number): number {
+  if (flags !== 0 || rights > (PKEY_DISABLE_ACCESS | PKEY_DISABLE_WRITE)) return -EINVAL
+  return -ENOSPC
+}
+
+/** pkey_free(2). */
+export function sys_pkey_free(_task: Task, _key: number): number {
+  return -EINVAL
+}
+
+/** pkey_mprotect(2): key -1 is none, which makes it mprotect(2). */
+export function sys_pkey_mprotect(
+  task: Task,
+  addr: number,
+  length: number,
+  prot: number,
+  key: number,
+): number {
+  return key === -1 ? protect(task, task.mm, addr, length, prot) : -EINVAL
+}
+
+/** mseal(2): the areas can be neither changed nor unmapped from now on. */
+export function sys_mseal(task: Task, addr: number, wanted: number, flags: number): number {
+  if (flags !== 0 || addr % PAGE_SIZE !== 0) return -EINVAL
+  const length = pageCeil(wanted)
+  if (addr + length > TASK_SIZE) return wanted > TASK_SIZE ? -EINVAL : -ENOMEM
+  if (length === 0) return 0
+  const { mm } = task
+  const end = addr + length
+  if (!mm.vmas.covers(addr, end)) return -ENOMEM
+  const busy = mm.pending.settle(task, addr, end)
+  if (busy < 0) return busy
+  mm.vmas.change(addr, end, vma => {
+    vma.flags |= VMA_SEALED
+  })
+  return 0
+}
