@@ -7,11 +7,10 @@ import {
   SI_TIMER,
   SI_USER,
   SIGCHLD,
-  SIGPOLL,
   SIGSYS,
 } from '../../syscall-table/flags.ts'
 import { dequeueSignal } from '../kernel/signal.ts'
-import { type SigInfo, SigSet } from '../kernel/signal-state.ts'
+import { isPollInfo, type SigInfo, SigSet } from '../kernel/signal-state.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Io } from '../mm/io.ts'
 import { type File, FileOps } from '../vfs/file.ts'
@@ -74,7 +73,7 @@ function fillRecord(info: SigInfo): void {
   view.setInt32(4, info.errno, true)
   view.setInt32(8, code, true)
   const specific = code > SI_USER && code < 0x80
-  if (specific && signo === SIGPOLL) {
+  if (isPollInfo(info)) {
     view.setInt32(20, info.fd, true)
     view.setUint32(28, info.band, true)
     return

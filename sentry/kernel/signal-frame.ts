@@ -19,7 +19,6 @@ import {
   SIGCHLD,
   SIGFPE,
   SIGILL,
-  SIGPOLL,
   SIGSEGV,
   SIGSYS,
   SIGTRAP,
@@ -33,7 +32,7 @@ import {
 import { TASK_SIZE } from '../mm/mm.ts'
 import { REG } from '../platform.ts'
 import { getReg, setReg } from './clone.ts'
-import type { SigInfo, SigSet } from './signal-state.ts'
+import { isPollInfo, type SigInfo, type SigSet } from './signal-state.ts'
 import type { Task } from './task.ts'
 
 const UC = 8
@@ -232,7 +231,7 @@ export function writeSigInfo(v: DataView, at: number, info: SigInfo): void {
     v.setUint32(at + 28, info.arch, true)
     return
   }
-  if (specific && signo === SIGPOLL) {
+  if (isPollInfo(info)) {
     v.setInt32(at + 16, info.band, true)
     v.setInt32(at + 24, info.fd, true)
     return

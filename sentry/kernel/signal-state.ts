@@ -1,5 +1,15 @@
 // The data of signals: sets, pending queues, actions. What happens with them is in signal.ts.
 
+import {
+  POLL_HUP,
+  SIGBUS,
+  SIGCHLD,
+  SIGFPE,
+  SIGILL,
+  SIGSEGV,
+  SIGSYS,
+  SIGTRAP,
+} from '../../syscall-table/flags.ts'
 import { WaitQueue } from './wait-queue.ts'
 
 /** A set of signals 1…64 as two u32 words. */
@@ -83,6 +93,22 @@ export function sigInfo(signo: number, code: number): SigInfo {
     charged: -1,
     outside: false,
   }
+}
+
+/** Signals whose codes mean something of their own. */
+const OWN_CODES: readonly number[] = [
+  SIGBUS,
+  SIGCHLD,
+  SIGFPE,
+  SIGILL,
+  SIGSEGV,
+  SIGSYS,
+  SIGTRAP,
+]
+
+/** Whether `info` tells of a file: the codes of SIGPOLL, which F_SETSIG gives to other signals too. */
+export function isPollInfo(info: SigInfo): boolean {
+  return info.code > 0 && info.code <= POLL_HUP && !OWN_CODES.includes(info.signo)
 }
 
 /** Signals sent and not yet delivered: struct sigpending. Standard signals queue once, real-time ones each time. */

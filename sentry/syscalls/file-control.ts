@@ -11,7 +11,9 @@ import {
   ESRCH,
 } from '../../syscall-table/errno.ts'
 import {
+  DN_MULTISHOT,
   F_ADD_SEALS,
+  F_CREATED_QUERY,
   F_DUPFD,
   F_DUPFD_CLOEXEC,
   F_DUPFD_QUERY,
@@ -24,6 +26,7 @@ import {
   F_GETOWN_EX,
   F_GETPIPE_SZ,
   F_GETSIG,
+  F_NOTIFY,
   F_OFD_GETLK,
   F_OFD_SETLK,
   F_OFD_SETLKW,
@@ -65,9 +68,11 @@ import { pipeOf } from '../fs/pipe.ts'
 import { MemoryFile } from '../fs/tmpfs/regular.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
+import { setAsync, watchDirectory } from '../vfs/file-signal.ts'
 import {
   conflictingLock,
   isLockType,
+  ownLock,
   type RecordLock,
   setRecordLock,
   stopWaitingForLock,
@@ -93,6 +98,8 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
       return installDup(task, file, cmd === F_DUPFD_CLOEXEC, arg)
     case F_DUPFD_QUERY:
       return files.get(arg | 0) === undefined ? -EBADF : files.get(arg | 0) === file ? 1 : 0
+    case F_CREATED_QUERY:
+      return file.created ? 1 : 0
     case F_GETFD:
       return files.cloexec(fd) ? FD_CLOEXEC : 0
     case F_SETFD:
@@ -103,7 +110,7 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
   if ((file.flags & O_PATH) !== 0) return -EBADF
   switch (cmd) {
     case F_SETFL:
-      return setFlags(task, file, arg | 0)
+      return setFlags(task, file, fd, arg | 0)
     case F_GETLK:
     case F_OFD_GETLK:
       return getLock(task, file, cmd === F_OFD_GETLK, arg)
@@ -134,6 +141,8 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
     case F_GETLEASE:
       // There are no leases, so nobody holds one.
       return F_UNLCK
+    case F_NOTIFY:
+      return notifyOwner(task, file, fd, arg >>> 0)
     case F_ADD_SEALS:
       return addSeals(file, arg)
     case F_GET_SEALS:
@@ -143,15 +152,30 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
   }
 }
 
-function setFlags(_task: Task, file: File, flags: number): number {
+function setFlags(task: Task, file: File, fd: number, flags: number): number {
   let wanted = (file.flags & ~SETTABLE) | (flags & SETTABLE)
   // Files that are always ready have no signal to give.
   if (file.inode.isRegular || file.inode.isDir) wanted &= ~FASYNC
-  if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(_task.creds, file.inode))
+  if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(task.creds, file.inode))
     return -EPERM
+  return changeFlags(file, fd, wanted)
+}
+
+function changeFlags(file: File, fd: number, wanted: number): number {
   const error = file.ops.setFlags(file, wanted)
   if (error < 0) return error
+  if (((file.flags ^ wanted) & FASYNC) !== 0) setAsync(file, fd, (wanted & FASYNC) !== 0)
   file.flags = wanted
+  return 0
+}
+
+/** F_NOTIFY: who asks becomes the owner. */
+function notifyOwner(task: Task, file: File, fd: number, mask: number): number {
+  const n = watchDirectory(file, fd, mask)
+  if (n < 0 || (mask & ~DN_MULTISHOT) === 0) return n
+  file.ownerType = F_OWNER_PID
+  file.owner = task.group.pid
+  file.ownerCreds = task.creds
   return 0
 }
 
@@ -173,6 +197,7 @@ function assignOwner(task: Task, file: File, type: number, id: number): number {
   if (id !== 0 && !known) return -ESRCH
   file.ownerType = type
   file.owner = pid ?? null
+  file.ownerCreds = task.creds
   return 0
 }
 
@@ -231,8 +256,12 @@ function readLock(task: Task, file: File, ofd: boolean, addr: number): RecordLoc
 function getLock(task: Task, file: File, ofd: boolean, addr: number): number {
   const wanted = readLock(task, file, ofd, addr)
   if (typeof wanted === 'number') return wanted
-  if (wanted.type === F_UNLCK) return -EINVAL
-  const held = conflictingLock(file.inode.locks, wanted)
+  // F_UNLCK asks for the open file's own locks.
+  if (wanted.type === F_UNLCK && !ofd) return -EINVAL
+  const held =
+    wanted.type === F_UNLCK
+      ? ownLock(file.inode.locks, wanted)
+      : conflictingLock(file.inode.locks, wanted)
   if (held === null) flock.type = F_UNLCK
   else {
     flock.type = held.type
@@ -266,9 +295,9 @@ export function sys_ioctl(task: Task, fd: number, request: number, arg: number):
     case FIONCLEX:
       return files.setCloexec(fd, false)
     case FIONBIO:
-      return setFlagFromUser(task, file, arg, O_NONBLOCK)
+      return setFlagFromUser(task, file, fd, arg, O_NONBLOCK)
     case FIOASYNC:
-      return setFlagFromUser(task, file, arg, FASYNC)
+      return setFlagFromUser(task, file, fd, arg, FASYNC)
     case FIOQSIZE:
       if (!file.inode.isRegular && !file.inode.isDir && !file.inode.isSymlink) return -ENOTTY
       return copyOutWords(
@@ -297,15 +326,12 @@ function copyOutWords(task: Task, addr: number, low: number, high: number, bytes
   return task.mm.copyResult(task, addr, scratch, 0, bytes)
 }
 
-function setFlagFromUser(task: Task, file: File, addr: number, flag: number): number {
+function setFlagFromUser(task: Task, file: File, fd: number, addr: number, flag: number): number {
   const { scratch, scratchView } = task.kernel
   const error = task.mm.copyIn(task, addr, scratch, 0, 4)
   if (error < 0) return error
   const wanted = scratchView.getInt32(0, true) !== 0 ? file.flags | flag : file.flags & ~flag
-  const refused = file.ops.setFlags(file, wanted)
-  if (refused < 0) return refused
-  file.flags = wanted
-  return 0
+  return changeFlags(file, fd, wanted)
 }
 
 /** The mount that a descriptor's file may be changed through: 0, -EBADF or -EROFS. */

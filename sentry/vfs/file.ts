@@ -24,6 +24,7 @@ import {
   POLLRDNORM,
   POLLWRNORM,
 } from '../../syscall-table/flags.ts'
+import type { Creds } from '../kernel/creds.ts'
 import type { Pid } from '../kernel/pid-namespace.ts'
 import type { Task } from '../kernel/task.ts'
 import type { WaitQueue } from '../kernel/wait-queue.ts'
@@ -161,8 +162,12 @@ export class File {
   pos = 0
   /** F_SETOWN, F_SETSIG. */
   owner: Pid | null = null
+  /** Of who has set the owner. */
+  ownerCreds: Creds | null = null
   ownerType = 0
   signal = 0
+  /** This open made the file: F_CREATED_QUERY. */
+  created = false
   /** Those to tell of the end of this file. */
   watchers: FileWatcher | null = null
   /** Bytes of read-ahead and such are the file system's business. */

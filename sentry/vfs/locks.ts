@@ -88,6 +88,14 @@ export function conflictingLock(locks: InodeLocks | null, wanted: RecordLock): R
   return null
 }
 
+/** The first lock in the range of `asked` that its owner holds, or null. */
+export function ownLock(locks: InodeLocks | null, asked: RecordLock): RecordLock | null {
+  const own = locks?.records.find(
+    lock => lock.owner === asked.owner && lock.start < asked.end && lock.end > asked.start,
+  )
+  return own ?? null
+}
+
 /** Set or clear a record lock. Returns 0, -EAGAIN (a conflict) or -ENOLCK. */
 export function setRecordLock(inode: Inode, wanted: RecordLock): number {
   if (wanted.type === F_UNLCK && inode.locks === null) return 0

@@ -154,7 +154,9 @@ function createAndOpen(
   instantiate(dentry, inode)
   notifyCreated(dentry)
   // The creator may use the new file as it asked, whatever permissions it gave to it.
-  return openInode(task, mount, dentry, flags & ~O_TRUNC)
+  const file = openInode(task, mount, dentry, flags & ~O_TRUNC)
+  if (typeof file !== 'number') file.created = true
+  return file
 }
 
 /** Open an existing file, after the checks of may_open. */

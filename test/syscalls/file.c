@@ -284,6 +284,54 @@ TEST(open_file_locks) {
   EXPECT_OK(lock_range(b, F_OFD_SETLK, F_WRLCK, 0, 0));
 }
 
+TEST(an_open_file_asks_for_its_own_locks) {
+  int a = open_with("f", "0123"), b = EXPECT_OK(open("f", O_RDWR));
+  EXPECT_OK(lock_range(a, F_OFD_SETLK, F_WRLCK, 2, 3));
+  struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+  if (fcntl(a, F_OFD_GETLK, &lock) == -1 && errno == EINVAL) SKIP("before Linux 6.9");
+  EXPECT_EQ(lock.l_type, F_WRLCK);
+  EXPECT_EQ(lock.l_start, 2);
+  EXPECT_EQ(lock.l_len, 3);
+  EXPECT_EQ(lock.l_pid, -1);
+  lock = (struct flock){.l_type = F_UNLCK, .l_whence = SEEK_SET};
+  EXPECT_OK(fcntl(b, F_OFD_GETLK, &lock));
+  EXPECT_EQ(lock.l_type, F_UNLCK);
+  EXPECT_ERRNO(fcntl(a, F_GETLK, &lock), EINVAL);
+}
+
+#ifndef F_CREATED_QUERY
+#define F_CREATED_QUERY 1028
+#endif
+TEST(a_descriptor_tells_whether_it_made_its_file) {
+  int a = EXPECT_OK(open("f", O_RDWR | O_CREAT, 0644));
+  int n = fcntl(a, F_CREATED_QUERY);
+  if (n == -1 && errno == EINVAL) SKIP("before Linux 6.12");
+  EXPECT_EQ(n, 1);
+  EXPECT_EQ(fcntl(EXPECT_OK(open("f", O_RDWR | O_CREAT, 0644)), F_CREATED_QUERY), 0);
+  EXPECT_EQ(fcntl(EXPECT_OK(open("f", O_RDONLY)), F_CREATED_QUERY), 0);
+}
+
+static long cache_of(int fd, uint64_t offset, uint64_t length, uint64_t *stat, unsigned flags) {
+  uint64_t range[2] = {offset, length};
+  return syscall(451 /* cachestat */, fd, range, stat, flags);
+}
+TEST(cached_pages) {
+  int fd = EXPECT_OK(open("f", O_RDWR | O_CREAT, 0644));
+  uint64_t stat[5];
+  char page[4096] = "x";
+  for (int i = 0; i < 4; i++) EXPECT_EQ(write(fd, page, sizeof page), 4096);
+  if (cache_of(fd, 0, 0, stat, 0) == -1 && errno == ENOSYS) SKIP("before Linux 6.5");
+  EXPECT_EQ(stat[0] + stat[3], 4);
+  EXPECT_OK(cache_of(fd, 4096, 8192, stat, 0));
+  EXPECT_EQ(stat[0] + stat[3], 2);
+  EXPECT_OK(cache_of(fd, 1 << 20, 0, stat, 0));
+  EXPECT_EQ(stat[0] + stat[3], 0);
+  EXPECT_ERRNO(cache_of(fd, 0, 0, stat, 1), EINVAL);
+  EXPECT_ERRNO(cache_of(-1, 0, 0, stat, 0), EBADF);
+  EXPECT_ERRNO(cache_of(fd, 0, 0, (void *)8, 0), EFAULT);
+  EXPECT_ERRNO(syscall(451, fd, NULL, stat, 0), EFAULT);
+}
+
 TEST(sizes) {
   int fd = open_with("f", "0123456789");
   EXPECT_OK(ftruncate(fd, 4));
