@@ -66,8 +66,8 @@ const PR_SET_NAME = 15
 const PR_SET_MM = 35
 const PR_SET_MM_MAP = 14
 
-/** The PRIVATE_EXPEDITED commands and their registrations. Others interrupt every CPU of the host. */
-const MEMBARRIER = [8, 16, 32, 64, 128, 256]
+/** The PRIVATE_EXPEDITED commands, their registrations, and the list of these. Others interrupt every CPU of the host. */
+const MEMBARRIER = [8, 16, 32, 64, 128, 256, 512]
 
 /** REALTIME, MONOTONIC, MONOTONIC_RAW, both COARSE, BOOTTIME, TAI. Not the CPU clocks, which name processes. */
 const CLOCKS = [0, 1, 4, 5, 6, 7, 11]

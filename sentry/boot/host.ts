@@ -4,7 +4,13 @@ import { openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { clockNs, clockParts, type HostFd } from '../../native/index.ts'
-import { AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ } from '../../syscall-table/flags.ts'
+import {
+  AT_HWCAP,
+  AT_HWCAP2,
+  AT_MINSIGSTKSZ,
+  AT_RSEQ_ALIGN,
+  AT_RSEQ_FEATURE_SIZE,
+} from '../../syscall-table/flags.ts'
 import type { SandboxConfig } from '../config.ts'
 import type { Clock, HostNames, SystemName } from '../kernel/kernel.ts'
 import type { HostNetworkFacts } from '../net/host/network.ts'
@@ -44,12 +50,15 @@ export interface CpuFeatures {
   hwcap: number
   hwcap2: number
   minSigStackSize: number
+  /** Of struct rseq, which the host fills in; 0 where it does not tell. */
+  rseqSize: number
+  rseqAlign: number
 }
 
 /** Read our own auxiliary vector. */
 export function cpuFeatures(): CpuFeatures {
   const auxv = readFileSync('/proc/self/auxv')
-  const features = { hwcap: 0, hwcap2: 0, minSigStackSize: 2048 }
+  const features = { hwcap: 0, hwcap2: 0, minSigStackSize: 2048, rseqSize: 0, rseqAlign: 0 }
   for (let at = 0; at + 16 <= auxv.length; at += 16) {
     const value = Number(auxv.readBigUInt64LE(at + 8))
     switch (auxv.readUInt32LE(at)) {
@@ -61,6 +70,12 @@ export function cpuFeatures(): CpuFeatures {
         break
       case AT_MINSIGSTKSZ:
         features.minSigStackSize = value
+        break
+      case AT_RSEQ_FEATURE_SIZE:
+        features.rseqSize = value
+        break
+      case AT_RSEQ_ALIGN:
+        features.rseqAlign = value
         break
     }
   }

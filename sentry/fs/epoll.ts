@@ -88,6 +88,10 @@ export class Epoll extends FileOps {
   #firstReady: EpollItem | null = null
   #lastReady: EpollItem | null = null
   #readyCount = 0
+  /** Items that `collect` will ask. */
+  get readyCount(): number {
+    return this.#readyCount
+  }
   /** The open file of this instance. */
   file!: File
 

@@ -81,7 +81,7 @@ export function layOutProgram(task: Task, program: Program): ProgramLayout | num
     base = interpreterBias + interpreterImage.low
     start = interpreterImage.entry + interpreterBias
   }
-  const { hwcap, hwcap2, minSigStackSize } = kernel.cpuFeatures
+  const { hwcap, hwcap2, minSigStackSize, rseqSize, rseqAlign } = kernel.cpuFeatures
   const stack = buildStack({
     top,
     argv: program.argv,
@@ -94,6 +94,8 @@ export function layOutProgram(task: Task, program: Program): ProgramLayout | num
     hwcap,
     hwcap2,
     minSigStackSize,
+    rseqSize,
+    rseqAlign,
     phdr: image.phdrAddr === 0 ? 0 : image.phdrAddr + bias,
     phnum: image.phnum,
     base,

@@ -104,7 +104,13 @@ export class Kernel {
   readonly inotify = new InotifyLimits()
   readonly aio = new AioLimits()
   /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */
-  readonly cpuFeatures = { hwcap: 0, hwcap2: 0, minSigStackSize: 3376 }
+  readonly cpuFeatures = {
+    hwcap: 0,
+    hwcap2: 0,
+    minSigStackSize: 3376,
+    rseqSize: 0,
+    rseqAlign: 0,
+  }
   readonly #runQueue: Task[] = []
 
   constructor(platform: Platform, clock: Clock, system: SystemName & HostNames) {

@@ -24,6 +24,8 @@ import {
   AT_PHNUM,
   AT_PLATFORM,
   AT_RANDOM,
+  AT_RSEQ_ALIGN,
+  AT_RSEQ_FEATURE_SIZE,
   AT_SECURE,
   AT_SYSINFO_EHDR,
   AT_UID,
@@ -52,6 +54,8 @@ export interface StackPlan {
   hwcap: number
   hwcap2: number
   minSigStackSize: number
+  rseqSize: number
+  rseqAlign: number
   phdr: number
   phnum: number
   base: number
@@ -171,9 +175,10 @@ function auxVector(plan: StackPlan, execfn: number, platform: number, random: nu
     execfn,
     AT_PLATFORM,
     platform,
-    AT_NULL,
-    0,
   )
+  if (plan.rseqSize > 0)
+    vector.push(AT_RSEQ_FEATURE_SIZE, plan.rseqSize, AT_RSEQ_ALIGN, plan.rseqAlign)
+  vector.push(AT_NULL, 0)
   return vector
 }
 

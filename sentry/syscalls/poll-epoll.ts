@@ -133,11 +133,15 @@ function wait(task: Task, epfd: number, addr: number, max: number, timeoutNs: nu
   if (addr + max * EVENT_SIZE > TASK_SIZE) return -EFAULT
   const epoll = epollOf(task.files.get(epfd))
   if (typeof epoll === 'number') return epoll
-  const { scratch, scratchView } = task.kernel
+  let { scratch, scratchView } = task.kernel
+  const room = Math.min(max, epoll.readyCount) * EVENT_SIZE
+  if (room > scratch.length) {
+    scratch = new Uint8Array(room)
+    scratchView = new DataView(scratch.buffer)
+  }
   sink.view = scratchView
   sink.at = 0
-  // One call reports what fits into scratch memory; the program asks again for the rest.
-  const n = epoll.collect(Math.min(max, Math.floor(scratch.length / EVENT_SIZE)), sink)
+  const n = epoll.collect(max, sink)
   if (n > 0) return task.mm.copyResult(task, addr, scratch, 0, sink.at) < 0 ? -EFAULT : n
   if (timeoutNs === 0 || task.restart.timedOut) return 0
   setDeadline(task, timeoutNs)

@@ -1,7 +1,8 @@
 // Sending signals: kill(2), tgkill(2), rt_sigqueueinfo(2), pidfd_send_signal(2).
 
-import { EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
+import { EBADF, EFAULT, EINVAL, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import { NSIG, SI_TKILL, SI_USER } from '../../syscall-table/flags.ts'
+import { TaskDirectoryInode } from '../fs/proc/task-directory.ts'
 import { pidfdGroup } from '../kernel/pidfd.ts'
 import {
   addressTo,
@@ -124,6 +125,14 @@ export function sys_rt_tgsigqueueinfo(
   return killTask(task, tgid, tid, signo, info)
 }
 
+/** What a pidfd refers to, or, as before there were any, a directory /proc/PID: tgid_pidfd_to_pid. */
+function signalledGroup(task: Task, fd: number): ThreadGroup | number {
+  const file = task.files.get(fd)
+  if (file !== undefined && file.inode instanceof TaskDirectoryInode)
+    return file.inode.group ?? -EBADF
+  return pidfdGroup(task, fd)
+}
+
 /** pidfd_send_signal(2). */
 export function sys_pidfd_send_signal(
   task: Task,
@@ -134,7 +143,7 @@ export function sys_pidfd_send_signal(
 ): number {
   const scope = PIDFD_SIGNAL_THREAD | PIDFD_SIGNAL_THREAD_GROUP | PIDFD_SIGNAL_PROCESS_GROUP
   if ((flags & ~scope) !== 0 || (flags & (flags - 1)) !== 0) return -EINVAL
-  const group = pidfdGroup(task, pidfd)
+  const group = signalledGroup(task, pidfd)
   if (typeof group === 'number') return group
   if (!isSignal(signo)) return -EINVAL
   if (group.reaped) return -ESRCH

@@ -239,6 +239,22 @@ static void *waits_in_epoll(void *arg) {
   return NULL;
 }
 
+TEST(epoll_reports_thousands_of_files_at_once) {
+  static struct epoll_event events[7000];
+  const int files = 7000;
+  struct rlimit limit = {files + 100, files + 100};
+  if (setrlimit(RLIMIT_NOFILE, &limit) == -1) SKIP("not enough descriptors");
+  int ep = EXPECT_OK(epoll_create1(0));
+  int first = EXPECT_OK(eventfd(1, 0));
+  for (int i = 0; i < files; i++) {
+    struct epoll_event event = {EPOLLIN, {.u32 = (uint32_t)i}};
+    EXPECT_OK(epoll_ctl(ep, EPOLL_CTL_ADD, i == 0 ? first : EXPECT_OK(dup(first)), &event));
+  }
+  EXPECT_EQ(epoll_wait(ep, events, files, 0), files);
+  EXPECT_EQ(events[files - 1].events, EPOLLIN);
+  EXPECT_EQ(epoll_wait(ep, events, 10, 0), 10);
+}
+
 TEST(epoll_added_while_another_thread_waits) {
   open_pipe();
   put();

@@ -274,6 +274,18 @@ TEST(clone3_and_tids) {
   EXPECT_EXIT(child, 6);
 }
 
+TEST(a_directory_of_proc_is_a_pidfd_for_signals) {
+  pid_t child = FORK(pause());
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d", child);
+  int fd = EXPECT_OK(open(path, O_RDONLY | O_DIRECTORY));
+  EXPECT_OK(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+  EXPECT_OK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+  EXPECT_KILLED(child, SIGTERM);
+  EXPECT_ERRNO(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
+  EXPECT_ERRNO(syscall(SYS_pidfd_send_signal, EXPECT_OK(open("/proc", O_RDONLY)), 0, NULL, 0), EBADF);
+}
+
 TEST(pidfd) {
   int pidfd = -1;
   struct clone_args args = {.flags = CLONE_PIDFD, .exit_signal = SIGCHLD, .pidfd = (uintptr_t)&pidfd};

@@ -83,6 +83,14 @@ TEST(memory_barriers) {
   if (commands == -1 && errno == ENOSYS) SKIP("no membarrier");
   EXPECT_OK(syscall(SYS_membarrier, 16, 0, 0));
   EXPECT_OK(syscall(SYS_membarrier, 8, 0, 0));
+  // Private ones, for other instruction streams and for restartable sequences.
+  for (long command = 32; command <= 128; command *= 4) {
+    if (!(commands & command)) continue;
+    EXPECT_ERRNO(syscall(SYS_membarrier, command, 0, 0), EPERM);
+    EXPECT_OK(syscall(SYS_membarrier, command * 2, 0, 0));
+    EXPECT_OK(syscall(SYS_membarrier, command, 0, 0));
+  }
+  if (commands & 512) EXPECT_TRUE(syscall(SYS_membarrier, 512, 0, 0) & 16);
   EXPECT_ERRNO(syscall(SYS_membarrier, 1 << 20, 0, 0), EINVAL);
 }
 

@@ -211,6 +211,11 @@ export class TaskDirectoryInode extends PseudoDirectory implements TaskDirectory
     return (this.sb as ProcSuper).pidNs
   }
 
+  /** The process of /proc/PID; null for a thread's directory. */
+  get group(): ThreadGroup | null {
+    return this.#group
+  }
+
   get whole(): boolean {
     return this.#group !== null
   }
