@@ -138,11 +138,13 @@ import {
   sys_futimesat,
   sys_getcwd,
   sys_getxattr,
+  sys_getxattrat,
   sys_lchown,
   sys_lgetxattr,
   sys_link,
   sys_linkat,
   sys_listxattr,
+  sys_listxattrat,
   sys_llistxattr,
   sys_lremovexattr,
   sys_lsetxattr,
@@ -163,11 +165,13 @@ import {
   sys_readlink,
   sys_readlinkat,
   sys_removexattr,
+  sys_removexattrat,
   sys_rename,
   sys_renameat,
   sys_renameat2,
   sys_rmdir,
   sys_setxattr,
+  sys_setxattrat,
   sys_stat,
   sys_statfs,
   sys_statx,
@@ -2086,6 +2090,30 @@ function call_mseal(task: Task): number {
   return sys_mseal(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!)
 }
 
+function call_setxattrat(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_setxattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, a[11]! * TWO32 + a[10]!)
+}
+
+function call_getxattrat(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_getxattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!, a[11]! * TWO32 + a[10]!)
+}
+
+function call_listxattrat(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_listxattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
+}
+
+function call_removexattrat(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_removexattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!)
+}
+
 /** Decoder and caller of each handler, by number. A number past the end is -ENOSYS. */
 export const dispatch: ((task: Task) => number)[] = [
   call_read, // 0 read
@@ -2551,10 +2579,10 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 460 lsm_set_self_attr
   notSupported, // 461 lsm_list_modules
   call_mseal, // 462 mseal
-  notSupported, // 463 setxattrat
-  notSupported, // 464 getxattrat
-  notSupported, // 465 listxattrat
-  notSupported, // 466 removexattrat
+  call_setxattrat, // 463 setxattrat
+  call_getxattrat, // 464 getxattrat
+  call_listxattrat, // 465 listxattrat
+  call_removexattrat, // 466 removexattrat
   notSupported, // 467 open_tree_attr
   notSupported, // 468 file_getattr
   notSupported, // 469 file_setattr
