@@ -96,15 +96,7 @@ export function sigInfo(signo: number, code: number): SigInfo {
 }
 
 /** Signals whose codes mean something of their own. */
-const OWN_CODES: readonly number[] = [
-  SIGBUS,
-  SIGCHLD,
-  SIGFPE,
-  SIGILL,
-  SIGSEGV,
-  SIGSYS,
-  SIGTRAP,
-]
+const OWN_CODES: readonly number[] = [SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP]
 
 /** Whether `info` tells of a file: the codes of SIGPOLL, which F_SETSIG gives to other signals too. */
 export function isPollInfo(info: SigInfo): boolean {
