@@ -44,8 +44,12 @@ export function groupExit(group: ThreadGroup, status: number): void {
   }
 }
 
-/** Whether the task's handler is running at this moment, so that it may still use what the task owns. */
+/**
+ * Whether the task's handler is running at this moment, so that it may still use what the task owns. A call that
+ * waits for the platform's frame has none, and none will come from a process that is killed.
+ */
 function handlerOnStack(task: Task): boolean {
+  if (task.unframed !== null || task.tracee?.framing) return false
   return task.state === RUNNING && task.syscallNr >= 0
 }
 

@@ -37,6 +37,20 @@ static int is_pending(int sig) {
   return sigismember(&set, sig);
 }
 
+static void do_nothing(int sig) { (void)sig; }
+TEST(a_process_can_be_killed_while_it_enters_a_handler) {
+  for (int i = 0; i < 300; i++) {
+    pid_t child = FORK({
+      set_handler(SIGUSR1, do_nothing, 0);
+      for (;;) kill(getpid(), SIGUSR1);
+    });
+    struct timespec pause = {0, 200000 + i * 10000};
+    nanosleep(&pause, NULL);
+    EXPECT_OK(kill(child, SIGKILL));
+    EXPECT_KILLED(child, SIGKILL);
+  }
+}
+
 TEST(handler_runs_once) {
   set_handler(SIGUSR1, on_count, 0);
   EXPECT_OK(raise(SIGUSR1));
