@@ -39,6 +39,35 @@ function bundle(
   })
 }
 
+function wait(what: string, test: () => boolean): void {
+  for (const end = Date.now() + 20_000; Date.now() < end; spawnSync('sleep', ['0.05']))
+    if (test()) return
+  throw new Error(`${what}: not within 20 s`)
+}
+
+/** An engine's side of a console socket: what the program shows before and after a line for it. */
+const CONSOLE = `
+import array, os, socket, subprocess, sys, tempfile
+runsc, root, bundle = sys.argv[1:]
+path = os.path.join(tempfile.mkdtemp(), 's')
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+call = lambda *args: subprocess.run([runsc, '--root', root, *args], check=True, stdin=subprocess.DEVNULL)
+call('create', '--bundle', bundle, '--console-socket', path, 'console')
+message, data, *_ = listener.accept()[0].recvmsg(4096, 64)
+master = array.array('i', data[0][2])[0]
+call('start', 'console')
+out = b''
+while b'77' not in out: out += os.read(master, 4096)
+sys.stdout.buffer.write(out)
+os.write(master, b'hello\\n')
+try:
+    while chunk := os.read(master, 4096): sys.stdout.buffer.write(chunk)
+except OSError: pass
+call('delete', 'console')
+`
+
 const status = (id: string): string => JSON.parse(command('state', id).stdout).status
 
 beforeAll(() => {
@@ -55,7 +84,8 @@ beforeAll(() => {
 }, 120_000)
 
 afterAll(() => {
-  for (const id of ['one', 'two', 'first', 'last', POD]) command('delete', '--force', id)
+  const ids = ['one', 'two', 'many', 'console', 'first', 'last', POD, 'crio']
+  for (const id of ids) command('delete', '--force', id)
   shop?.clean()
 })
 
@@ -111,8 +141,7 @@ it('starts, signals and removes one container while the others live', () => {
     detached('start', id)
   }
   expect(command('kill', 'one', 'KILL').status).toBe(0)
-  const deadline = Date.now() + 20_000
-  while (status('one') !== 'stopped' && Date.now() < deadline) spawnSync('sleep', ['0.05'])
+  wait('its end', () => status('one') === 'stopped')
   expect([status('one'), status('two'), status(POD)]).toEqual(['stopped', 'running', 'running'])
   expect(command('delete', 'one').status).toBe(0)
   // Its id is free again.
@@ -120,11 +149,61 @@ it('starts, signals and removes one container while the others live', () => {
   expect(again.stdout).toBe('again\n')
 })
 
+it('has a terminal for a container behind a console socket, of the size that it is given', () => {
+  const path = bundle('tty; stty size; read line; echo "got $line"', 'has its own pids', config => {
+    config.process.terminal = true
+    config.mounts.push({ destination: '/dev/pts', type: 'devpts', source: 'devpts' })
+    config.process.consoleSize = { height: 33, width: 77 }
+  })
+  const { status, stdout, stderr } = run('python3', ['-c', CONSOLE, runsc, root(), path], {
+    seconds: 60,
+  })
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+  expect(stdout.replaceAll('\r', '')).toBe('/dev/pts/0\n33 77\nhello\ngot hello\n')
+})
+
+it('signals every process of one container, and none of another', () => {
+  for (const how of ['shares pids', 'has its own pids'] as const) {
+    const script = 'sleep 601 & sleep 602 & trap "" TERM; wait; wait; exec sleep 603'
+    detached('run', '--detach', '--bundle', bundle(script, how), 'many')
+    const sleeps = () => command('ps', 'many').stdout.match(/sleep/g)?.length ?? 0
+    wait('its processes', () => sleeps() === 2)
+    expect(command('kill', '--all', 'many', 'TERM').status).toBe(0)
+    wait('they end', () => command('ps', 'many').stdout.split('\n').length === 3 && sleeps() === 1)
+    expect(command('kill', '--all', 'many', 'KILL').status).toBe(0)
+    wait('the end', () => status('many') === 'stopped')
+    expect([status('two'), status(POD)], how).toEqual(['running', 'running'])
+    expect(command('delete', 'many').status).toBe(0)
+  }
+})
+
+it('is made by the annotations of CRI-O, too', () => {
+  const annotations = (kind: string) => ({
+    'io.kubernetes.cri-o.ContainerType': kind,
+    'io.kubernetes.cri-o.SandboxID': 'crio',
+  })
+  const pause = shop.bundle(['sleep', '600'], config => {
+    config.hostname = 'of-crio'
+    config.annotations = annotations('sandbox')
+  })
+  detached('run', '--detach', '--bundle', pause, 'crio')
+  const path = bundle('hostname; echo $$', 'has its own pids', config => {
+    config.annotations = annotations('container')
+  })
+  expect(command('run', '--bundle', path, 'in-crio').stdout).toBe('of-crio\n1\n')
+  const nameless = bundle('true', 'has its own pids', config => {
+    config.annotations = { 'io.kubernetes.cri-o.ContainerType': 'container' }
+  })
+  expect(command('run', '--bundle', nameless, 'nameless').stderr).toContain(
+    'io.kubernetes.cri-o.SandboxID does not name the pod',
+  )
+  expect(command('delete', '--force', 'crio').status).toBe(0)
+})
+
 it('ends with its sandbox', () => {
   expect(status('two')).toBe('running')
   expect(command('kill', POD, 'KILL').status).toBe(0)
-  const deadline = Date.now() + 20_000
-  while (status('two') !== 'stopped' && Date.now() < deadline) spawnSync('sleep', ['0.05'])
+  wait('the end', () => status('two') === 'stopped')
   expect([status('two'), status(POD)]).toEqual(['stopped', 'stopped'])
   const late = command('run', '--bundle', bundle('echo late', 'has its own pids'), 'late')
   expect(late.stderr).toContain(`the sandbox "${POD}" of its pod has stopped`)
