@@ -1,13 +1,15 @@
 // Pods as Kubernetes makes them, through containerd's CRI and runc's own shim: containers that share one sandbox.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { root, run, runsc } from '../run.ts'
 import { until } from '../until.ts'
 import { Containerd, IMAGE, removeCgroup } from './containerd.ts'
 import { Cri, type Message } from './cri.ts'
 
 const NAMESPACE = 'k8s.io'
+const HANDLER = 'runsc'
 const STATES = ['created', 'running', 'exited', 'unknown']
 const PORT = 8080
 const HOST_PORT = 18080
@@ -118,7 +120,7 @@ describe('a pod', () => {
     })
 
   row('starts, with an address', async () => {
-    const request = { config: podConfig(), runtime_handler: 'runsc' }
+    const request = { config: podConfig(), runtime_handler: HANDLER }
     pod = (await cri.call('RunPodSandbox', request)).pod_sandbox_id
     made.push(pod)
     const { status } = await cri.call('PodSandboxStatus', { pod_sandbox_id: pod })
@@ -201,6 +203,19 @@ describe('a pod', () => {
     const shared = await start('shared', 'sleep 1000', { pid: POD })
     expect((await exec(shared, 'ps')).out).toContain('sleep 2147483647')
     expect((await exec(one, 'ps')).out).not.toContain('sleep 2147483647')
+  })
+
+  row('runs what docs/kubernetes.md has it run', async () => {
+    const text = readFileSync(join(root, 'docs/kubernetes.md'), 'utf8')
+    const field = (pattern: RegExp) => text.match(pattern)![1]!
+    const { stdout: manifest } = run(runsc, ['install', '--print', 'kubernetes'])
+    const name = field(/^ +runtimeClassName: (.*)$/m)
+    expect(manifest).toMatch(new RegExp(`^  name: ${name}\nhandler: ${HANDLER}\n`, 'm'))
+    const memory = Number(field(/limits: \{memory: (\d+)Mi\}/)) << 20
+    const command = field(/^ +command: \[(.*)\]$/m).split(', ')
+    const id = await start('documented', `exec ${command.join(' ')}`, { memory })
+    const answer = await exec(id, ...field(/kubectl exec \S+ -- (.*)$/m).split(' '))
+    expect(answer).toEqual({ status: 0, out: field(/^prints `(.*)`\.$/m), err: '' })
   })
 
   row('goes, and leaves nothing behind', async () => {

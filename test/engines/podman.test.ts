@@ -1,10 +1,10 @@
 // podman over runsc. Its files, its networks and its containers' cgroup are the test's own.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Result, run, runsc, temporary } from '../run.ts'
+import { type Result, root, run, runsc, temporary } from '../run.ts'
 import { installNeeds } from '../setup.ts'
 import { until } from '../until.ts'
 import { IMAGE, removeCgroup } from './containerd.ts'
@@ -35,6 +35,19 @@ const once = (...args: string[]) => podman('run', '--rm', '--network', 'none', .
 function output(result: Result): string {
   expect({ status: result.status, stderr: result.stderr }).toEqual({ status: 0, stderr: '' })
   return result.stdout.trim()
+}
+
+/** A command of the tutorial, on our image, with the limits and the cgroup of these tests. */
+function asWritten(words: string): Result {
+  const text = words
+    .replace('"$PWD/runsc/bin/runsc"', runsc)
+    .replace('docker.io/library/busybox', IMAGE)
+    .replace(/ run /, ` run ${create().join(' ')} `)
+  const globals = flags().slice(0, -2)
+  const podman = ['nsenter', '--net', '-t', String(network!.pid), 'podman', ...globals].join(' ')
+  const env = { CONTAINERS_CONF: path('containers.conf') }
+  writeFileSync(path('containers.conf'), '', { flag: 'a' })
+  return run('sh', ['-c', `${podman} ${text}`], { env, seconds: 60 })
 }
 
 const inspect = (name: string, field: string) =>
@@ -76,12 +89,11 @@ describe('podman', () => {
     })
 
   row('runs a program: output, input, exit status', () => {
-    expect(output(once(IMAGE, 'uname', '-r'))).toBe('6.12.0-portcullis')
     const input = command(['run', '--rm', '-i', '--network', 'none', ...create(IMAGE, 'cat')])
     expect(run('nsenter', input, { input: 'hello' }).stdout).toBe('hello')
-    expect(once(IMAGE, 'sh', '-c', 'exit 7').status).toBe(7)
+    const { status, stdout } = once(IMAGE, 'sh', '-c', 'uname -r; exit 7')
+    expect({ status, stdout }).toEqual({ status: 7, stdout: '6.12.0-portcullis\n' })
     expect(once(IMAGE, 'nope').status).toBe(127)
-    expect(once(IMAGE, '/etc').status).toBe(126)
   })
 
   row('gives a terminal', () => {
@@ -132,6 +144,24 @@ describe('podman', () => {
     await until('the container', () => ask(address, '80') === 'served\n')
     expect(ask(inspect('web', 'NetworkSettings.Gateway'), '8080')).toBe('served\n')
     output(podman('rm', '-f', '-t', '0', 'web'))
+  })
+
+  row('works as docs/podman.md says', () => {
+    const text = readFileSync(join(root, 'docs/podman.md'), 'utf8')
+    const commands = [...text.matchAll(/^ {4}(?:sudo )?(podman|runsc\/bin\/runsc) (.*)$/gm)]
+    expect(commands.length).toBeGreaterThan(10)
+    const shown = new Map<string, string>()
+    for (const [line, program, rest] of commands) {
+      if (program === 'podman') shown.set(line.trim(), output(asWritten(rest!)))
+      // What it prints belongs into a file; podman reads ours.
+      else writeFileSync(path('containers.conf'), output(run(runsc, rest!.split(' '))))
+    }
+    const printed = (part: string) =>
+      [...shown].filter(([line]) => line.includes(part)).map(([, out]) => out)
+    expect(printed('uname -r')).toEqual(Array(3).fill('6.12.0-portcullis'))
+    expect(printed('top web')[0]).toContain('sh -c trap')
+    expect(readFileSync('/tmp/portcullis-index.html', 'utf8')).toBe('hello\n')
+    rmSync('/tmp/portcullis-index.html')
   })
 
   row('leaves nothing behind', async () => {

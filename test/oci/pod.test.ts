@@ -1,8 +1,10 @@
 // Pods: several containers in one sandbox, as containerd's and CRI-O's annotations ask for them.
 
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { POD_OVERHEAD_MIB } from '../../runsc/install.ts'
 import { type Config, type Result, run, runsc } from '../run.ts'
 import { Workshop } from './both.ts'
 
@@ -147,6 +149,21 @@ it('starts, signals and removes one container while the others live', () => {
   // Its id is free again.
   const again = command('run', '--bundle', bundle('echo again', 'has its own pids'), 'one')
   expect(again.stdout).toBe('again\n')
+})
+
+it('takes no more of the node than the RuntimeClass says', () => {
+  const { paths } = JSON.parse(readFileSync(join(root(), POD, 'cgroup.json'), 'utf8'))
+  const pids = readFileSync(join(Object.values<string>(paths)[0]!, 'cgroup.procs'), 'latin1')
+  let privateKb = 0
+  for (const pid of pids.trim().split('\n')) {
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1')
+    for (const [, kb] of text.matchAll(/^Private_(?:Clean|Dirty): +(\d+)/gm))
+      privateKb += Number(kb)
+  }
+  // Beside the pod's own container there is one more.
+  expect(status('two')).toBe('running')
+  expect(privateKb / 1024).toBeGreaterThan(POD_OVERHEAD_MIB / 3)
+  expect(privateKb / 1024).toBeLessThan(POD_OVERHEAD_MIB)
 })
 
 it('has a terminal for a container behind a console socket, of the size that it is given', () => {
