@@ -1,15 +1,17 @@
 // podman over runsc. Its files, its networks and its containers' cgroup are the test's own.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Result, root, run, runsc, temporary } from '../run.ts'
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest'
+import { heavy, type Result, root, run, runsc, temporary } from '../run.ts'
 import { installNeeds } from '../setup.ts'
 import { until } from '../until.ts'
 import { IMAGE, removeCgroup } from './containerd.ts'
 import { busyboxTree, imageArchive } from './image.ts'
 
+/** A pod's first container; podman would build an image of its own for it. */
+const INFRA = ['--infra-image', IMAGE, '--infra-command', 'sleep 2147483647']
 /** podman's own limits are more than a host without CAP_SYS_RESOURCE lets anybody have. */
 const LIMITS = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024']
 const box = temporary('pm')
@@ -82,10 +84,10 @@ afterAll(() => {
 }, 60_000)
 
 describe('podman', () => {
-  const row = (name: string, test: () => void | Promise<void>) =>
+  const row = (name: string, test: (context: TestContext) => void | Promise<void>) =>
     it(name, async context => {
       if (reason !== '') return context.skip(reason)
-      await test()
+      await test(context)
     })
 
   row('runs a program: output, input, exit status', () => {
@@ -144,6 +146,34 @@ describe('podman', () => {
     await until('the container', () => ask(address, '80') === 'served\n')
     expect(ask(inspect('web', 'NetworkSettings.Gateway'), '8080')).toBe('served\n')
     output(podman('rm', '-f', '-t', '0', 'web'))
+  })
+
+  row('has pods, whose containers share a sandbox', context => {
+    if (!heavy) return context.skip('PORTCULLIS_HEAVY=1 is not set')
+    const args = ['--name', 'pod', '--cgroup-parent', `/${cgroup}`, ...INFRA]
+    const pod = output(podman('pod', 'create', ...args))
+    const serve = 'while :; do echo served | nc -l -p 81; done'
+    const made = podman(
+      'run',
+      '-d',
+      '--pod',
+      'pod',
+      '--name',
+      'one',
+      ...LIMITS,
+      IMAGE,
+      'sh',
+      '-c',
+      serve,
+    )
+    const id = output(made)
+    const ask = 'until nc 127.0.0.1 81; do sleep 0.1; done; hostname'
+    const two = podman('run', '--rm', '--pod', 'pod', ...LIMITS, IMAGE, 'sh', '-c', ask)
+    expect(output(two)).toBe('served\npod')
+    expect(lstatSync(`/run/runsc/${id}/control.sock`).isSymbolicLink()).toBe(true)
+    output(podman('pod', 'rm', '-f', '-t', '0', 'pod'))
+    // podman leaves the pod's own in the hierarchies that it does not use itself.
+    removeCgroup(join(cgroup, pod))
   })
 
   row('works as docs/podman.md says', () => {
