@@ -36,13 +36,25 @@ export interface Runtime {
 }
 
 export class Engine {
-  readonly #box = temporary('dk')
-  /** Below it are the cgroups of our containers only. */
-  readonly #cgroup = `/${basename(this.#box.path)}`
-  readonly #socket = `unix://${this.path('s')}`
+  #made: ReturnType<typeof temporary> | null = null
   #daemon: ChildProcess | null = null
   /** Whether containers get a bridge: a machine without netfilter cannot give one. */
   network = true
+
+  /** Made when it is first needed: a test that is skipped needs none. */
+  get #box() {
+    this.#made ??= temporary('dk')
+    return this.#made
+  }
+
+  /** Below it are the cgroups of our containers only. */
+  get #cgroup(): string {
+    return `/${basename(this.#box.path)}`
+  }
+
+  get #socket(): string {
+    return `unix://${this.path('s')}`
+  }
 
   path(name: string): string {
     return join(this.#box.path, name)
@@ -110,13 +122,12 @@ export class Engine {
 
   /** A command where the engine's bridges and published ports are. */
   inside(command: string, args: readonly string[], options: RunOptions = {}): Result {
-    const pid = String(this.#daemon!.pid)
+    const pid = String(this.daemonPid)
     return run('nsenter', ['-t', pid, '--net', '--', command, ...args], options)
   }
 
-  /** Have it read its configuration again, as `systemctl reload docker` does. */
-  reload(): void {
-    this.#daemon!.kill('SIGHUP')
+  get daemonPid(): number {
+    return this.#daemon!.pid!
   }
 
   /** End it with all its containers; what is left of it is told by what throws. */
@@ -126,8 +137,9 @@ export class Engine {
       if (ids.length > 0) this.docker(['rm', '-f', ...ids])
     }
     await this.#stopDaemon()
+    if (this.#made === null) return
     for (const parent of this.#cgroupParents()) rmdirSync(parent)
-    this.#box.clean()
+    this.#made.clean()
   }
 
   async #stopDaemon(): Promise<void> {
@@ -161,7 +173,7 @@ export class Engine {
   remains(): string[] {
     const inProcess = this.path('exec/runtime-runc')
     const processes = run('ps', ['-eo', 'args']).stdout.split('\n')
-    const mounts = readFileSync(`/proc/${this.#daemon!.pid}/mounts`, 'utf8').split('\n')
+    const mounts = readFileSync(`/proc/${this.daemonPid}/mounts`, 'utf8').split('\n')
     const folder = this.path('exec/runtime-runc/moby')
     const cgroups = this.#cgroupParents().flatMap(parent =>
       readdirSync(parent, { withFileTypes: true }).filter(entry => entry.isDirectory()),
