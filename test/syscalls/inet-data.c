@@ -236,6 +236,22 @@ TEST(a_peer_that_is_gone) {
   });
 }
 
+TEST(a_long_write_to_who_has_left_fails) {
+  connection();
+  EXPECT_OK(close(accepted));
+  static char data[1 << 20];
+  struct iovec parts[1024];
+  for (int i = 0; i < 1024; i++) parts[i] = (struct iovec){data, sizeof data};
+  set_handler(SIGPIPE, on_signal, 0);
+  ssize_t n = writev(client, parts, 1024);
+  if (n >= 0) {
+    EXPECT_LT(n, 512 << 20);
+    n = writev(client, parts, 1024);
+  }
+  EXPECT_EQ(n, -1);
+  EXPECT_TRUE(errno == EPIPE || errno == ECONNRESET);
+}
+
 TEST(timeouts) {
   char byte;
   connection();

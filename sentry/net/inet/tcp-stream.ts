@@ -36,7 +36,7 @@ export function sendTcp(socket: TcpSocket, task: Task, message: Message): number
     const peer = socket.peer!
     if (peer.dead) {
       // Nobody is there any more: what is sent is lost, and answered by a RST.
-      io.skip(io.remaining)
+      io.skip(Math.min(io.remaining, MAX_SEGMENT))
       socket.reset(EPIPE)
       break
     }
