@@ -10,7 +10,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import { cpuClockNs } from './accounting.ts'
 import { toMonotonicNs } from './clocks.ts'
-import { sendToGroup, sendToTask } from './signal-send.ts'
+import { removeSignal, sendToGroup, sendToTask } from './signal-send.ts'
 import { type SigInfo, sigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
@@ -79,7 +79,7 @@ export class PosixTimer extends Timer {
   /** Arm with the first expiry after `valueNs` (or at it, when `absolute`); 0 disarms. */
   set(valueNs: number, intervalNs: number, absolute: boolean): void {
     this.group.kernel.timers.cancel(this)
-    this.overrun = 0
+    this.forgetSignal()
     this.intervalNs = intervalNs
     this.expiryNs = 0
     if (valueNs === 0) return
@@ -138,6 +138,22 @@ export class PosixTimer extends Timer {
     return queued !== null && queued.charged < 0 ? queued.status : this.#takenOverrun
   }
 
+  /** The signal that is queued is of a setting that is no more. */
+  forgetSignal(): void {
+    this.overrun = 0
+    const queued = this.#queued
+    if (queued === null || queued.charged < 0) return
+    this.#queued = null
+    const { pending } = this.target === null ? this.group : this.target.signals
+    removeSignal(this.group, pending, queued)
+  }
+
+  /** Just before its signal is taken: what has expired until now counts, whether it has been looked at or not. */
+  beforeDelivery(): void {
+    const now = this.now()
+    if (this.expiryNs > 0 && this.intervalNs > 0 && now >= this.expiryNs) this.onTimer()
+  }
+
   /** Queue the signal, or count into the one that has not been taken yet. */
   #signal(expirations: number): void {
     if (this.notify === SIGEV_NONE) return
@@ -153,6 +169,7 @@ export class PosixTimer extends Timer {
     info.status = this.overrun
     info.valueLo = this.valueLo
     info.valueHi = this.valueHi
+    info.timer = this
     this.#queued = info
     if (this.notify === SIGEV_THREAD_ID) void sendToTask(this.target!, info)
     else void sendToGroup(this.group, info)
@@ -174,6 +191,7 @@ export function deletePosixTimer(group: ThreadGroup, id: number): number {
   const timer = group.posixTimers?.get(id)
   if (timer === undefined) return -EINVAL
   group.kernel.timers.cancel(timer)
+  timer.forgetSignal()
   group.posixTimers!.delete(id)
   return 0
 }

@@ -253,11 +253,21 @@ function uncharge(group: ThreadGroup, info: SigInfo): void {
   info.charged = -1
 }
 
+/** Remove one queued signal. */
+export function removeSignal(group: ThreadGroup, pending: PendingSignals, info: SigInfo): void {
+  const index = pending.queue.indexOf(info)
+  if (index < 0) return
+  pending.queue.splice(index, 1)
+  uncharge(group, info)
+  if (!pending.queue.some(other => other.signo === info.signo)) pending.set.delete(info.signo)
+}
+
 /** Take signal `signo` out of `pending`. A signal whose siginfo found no room comes with an empty one. */
 export function takePending(group: ThreadGroup, pending: PendingSignals, signo: number): SigInfo {
   const { queue } = pending
   let found: SigInfo | null = null
   let more = false
+  queue.find(info => info.signo === signo)?.timer?.beforeDelivery()
   for (let i = 0; i < queue.length; i++) {
     if (queue[i]!.signo !== signo) continue
     if (found === null) found = queue.splice(i--, 1)[0]!

@@ -10,6 +10,7 @@ import {
   SIGSYS,
   SIGTRAP,
 } from '../../syscall-table/flags.ts'
+import type { PosixTimer } from './posix-timer.ts'
 import { WaitQueue } from './wait-queue.ts'
 
 /** A set of signals 1…64 as two u32 words. */
@@ -60,6 +61,8 @@ export interface SigInfo {
   valueLo: number
   valueHi: number
   timerId: number
+  /** The POSIX timer that counts into it. */
+  timer: PosixTimer | null
   /** SIGPOLL. */
   band: number
   fd: number
@@ -86,6 +89,7 @@ export function sigInfo(signo: number, code: number): SigInfo {
     valueLo: 0,
     valueHi: 0,
     timerId: 0,
+    timer: null,
     band: 0,
     fd: 0,
     syscall: 0,

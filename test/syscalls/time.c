@@ -233,6 +233,48 @@ TEST(cpu_interval_timers) {
   EXPECT_EQ(count, 2);
 }
 
+static timer_t ticking(sigset_t *blocked, int ms) {
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+  struct itimerspec value = {{0, ms * 1000000L}, {0, ms * 1000000L}};
+  set_info_handler(SIGRTMIN, on_info, 0);
+  sigemptyset(blocked);
+  sigaddset(blocked, SIGRTMIN);
+  EXPECT_OK(sigprocmask(SIG_BLOCK, blocked, NULL));
+  EXPECT_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+  EXPECT_OK(timer_settime(timer, 0, &value, NULL));
+  sigset_t pending;
+  do {
+    sleep_ms(1);
+    EXPECT_OK(sigpending(&pending));
+  } while (!sigismember(&pending, SIGRTMIN));
+  return timer;
+}
+TEST(a_timer_that_is_set_again_or_deleted_takes_its_signal_back) {
+  sigset_t blocked;
+  struct itimerspec never = {{0, 0}, {0, 0}};
+  timer_t timer = ticking(&blocked, 5);
+  EXPECT_OK(timer_settime(timer, 0, &never, NULL));
+  EXPECT_OK(sigprocmask(SIG_UNBLOCK, &blocked, NULL));
+  if (count > 0) SKIP("before Linux 6.13");
+  timer = ticking(&blocked, 5);
+  EXPECT_OK(timer_delete(timer));
+  EXPECT_OK(sigprocmask(SIG_UNBLOCK, &blocked, NULL));
+  EXPECT_EQ(count, 0);
+}
+TEST(overruns_count_up_to_the_delivery) {
+  sigset_t blocked;
+  int64_t start = now_ms();
+  timer_t timer = ticking(&blocked, 20);
+  while (now_ms() - start < 205) {
+  }
+  int64_t before = (now_ms() - start) / 20;
+  EXPECT_OK(sigprocmask(SIG_UNBLOCK, &blocked, NULL));
+  EXPECT_GE(last_info.si_overrun, before - 2);
+  EXPECT_GE(count, 1);
+  EXPECT_OK(timer_delete(timer));
+}
+
 TEST(posix_timers) {
   timer_t timer;
   struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value.sival_int = 77};
