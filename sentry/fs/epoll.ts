@@ -88,6 +88,11 @@ export class Epoll extends FileOps {
   #firstReady: EpollItem | null = null
   #lastReady: EpollItem | null = null
   #readyCount = 0
+  /** The file number `offset` of those that were added as descriptor `fd`. */
+  watchedAs(fd: number, offset: number): File | undefined {
+    return this.#items.get(fd)?.[offset]?.file
+  }
+
   /** Items that `collect` will ask. */
   get readyCount(): number {
     return this.#readyCount

@@ -1,8 +1,7 @@
 // Whether two tasks share a kernel object: kcmp(2).
 
-import { EBADF, EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
+import { EBADF, EINVAL, ENOENT } from '../../syscall-table/errno.ts'
 import {
-  KCMP_EPOLL_TFD,
   KCMP_FILE,
   KCMP_FILES,
   KCMP_FS,
@@ -11,6 +10,7 @@ import {
   KCMP_SYSVSEM,
   KCMP_VM,
 } from '../../syscall-table/flags.ts'
+import { Epoll } from '../fs/epoll.ts'
 import type { Task } from './task.ts'
 
 /** Objects in the order in which they were first compared: an order that tells nothing of the kernel's memory. */
@@ -54,11 +54,29 @@ export function compareObjects(
       return 0
     case KCMP_SYSVSEM:
       return order(one.semUndo, other.semUndo)
-    case KCMP_EPOLL_TFD:
-      return -EOPNOTSUPP
     default:
       return -EINVAL
   }
+}
+
+/**
+ * KCMP_EPOLL_TFD: descriptor `index` of `one`, and what the epoll file `epollFd` of `other` watches as its
+ * number `offset` of those that were added as descriptor `fd`.
+ */
+export function compareWithWatched(
+  one: Task,
+  other: Task,
+  index: number,
+  epollFd: number,
+  fd: number,
+  offset: number,
+): number {
+  const file = one.files.get(index)
+  const epoll = other.files.get(epollFd)?.ops
+  if (file === undefined || epoll === undefined) return -EBADF
+  if (!(epoll instanceof Epoll)) return -EINVAL
+  const watched = epoll.watchedAs(fd, offset)
+  return watched === undefined ? -ENOENT : order(file, watched)
 }
 
 function order(one: object | null, other: object | null): number {

@@ -1,7 +1,8 @@
 // Processes and their identity. The larger families have files of their own.
 
-import { ESRCH } from '../../syscall-table/errno.ts'
-import { compareObjects } from '../kernel/kcmp.ts'
+import { EFAULT, ESRCH } from '../../syscall-table/errno.ts'
+import { KCMP_EPOLL_TFD } from '../../syscall-table/flags.ts'
+import { compareObjects, compareWithWatched } from '../kernel/kcmp.ts'
 import { setProcessGroup, setSession } from '../kernel/pid.ts'
 import { BY_REALCREDS, ptraceAccess } from '../kernel/ptrace-access.ts'
 import type { Task } from '../kernel/task.ts'
@@ -89,6 +90,9 @@ export function sys_getegid(task: Task): number {
   return task.creds.userNs.showGid(task.creds.egid)
 }
 
+/** struct kcmp_epoll_slot: efd, tfd, toff. */
+const KCMP_EPOLL_SLOT_SIZE = 12
+
 /** kcmp(2). */
 export function sys_kcmp(
   task: Task,
@@ -102,7 +106,18 @@ export function sys_kcmp(
   const other = task.pidNs.task(pid2)
   if (one === undefined || other === undefined) return -ESRCH
   const denied = ptraceAccess(task, one, BY_REALCREDS) || ptraceAccess(task, other, BY_REALCREDS)
-  return denied < 0 ? denied : compareObjects(one, other, type, index1, index2)
+  if (denied < 0) return denied
+  if (type !== KCMP_EPOLL_TFD) return compareObjects(one, other, type, index1, index2)
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, index2, scratch, 0, KCMP_EPOLL_SLOT_SIZE) < 0) return -EFAULT
+  return compareWithWatched(
+    one,
+    other,
+    index1,
+    scratchView.getUint32(0, true),
+    scratchView.getUint32(4, true),
+    scratchView.getUint32(8, true),
+  )
 }
 
 /** setpgid(2). */

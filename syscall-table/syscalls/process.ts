@@ -125,7 +125,6 @@ export const processCalls = inArea('process', {
   kcmp: {
     nr: 312,
     args: { pid1: pid, pid2: pid, type: flags('KCMP'), idx1: size, idx2: size },
-    partial: 'KCMP_EPOLL_TFD is EOPNOTSUPP',
   },
   seccomp: {
     nr: 317,

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <linux/kcmp.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 
 #ifndef SYS_process_madvise
@@ -53,6 +54,31 @@ TEST(kcmp) {
     become(NOBODY, NOBODY);
     EXPECT_ERRNO(compare(getpid(), parent, KCMP_VM, 0, 0), EPERM);
   });
+}
+
+TEST(what_an_epoll_file_watches) {
+  pid_t self = getpid();
+  if (compare(self, self, KCMP_VM, 0, 0) == -1 && errno == ENOSYS) SKIP("no kcmp here");
+  int p[2], epoll = EXPECT_OK(epoll_create1(0));
+  EXPECT_OK(pipe(p));
+  struct epoll_event event = {.events = EPOLLIN};
+  int fd = EXPECT_OK(fcntl(p[0], F_DUPFD, 40));
+  EXPECT_OK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
+  struct kcmp_epoll_slot slot = {.efd = epoll, .tfd = fd};
+  EXPECT_EQ(EXPECT_OK(compare(self, self, KCMP_EPOLL_TFD, p[0], (uintptr_t)&slot)), 0);
+  EXPECT_GT(EXPECT_OK(compare(self, self, KCMP_EPOLL_TFD, p[1], (uintptr_t)&slot)), 0);
+  // Another file behind the same number.
+  EXPECT_OK(dup2(p[1], fd));
+  EXPECT_OK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
+  slot.toff = 1;
+  EXPECT_EQ(EXPECT_OK(compare(self, self, KCMP_EPOLL_TFD, p[1], (uintptr_t)&slot)), 0);
+  slot.toff = 2;
+  EXPECT_ERRNO(compare(self, self, KCMP_EPOLL_TFD, p[0], (uintptr_t)&slot), ENOENT);
+  slot.efd = p[0];
+  EXPECT_ERRNO(compare(self, self, KCMP_EPOLL_TFD, p[0], (uintptr_t)&slot), EINVAL);
+  slot.efd = 99;
+  EXPECT_ERRNO(compare(self, self, KCMP_EPOLL_TFD, p[0], (uintptr_t)&slot), EBADF);
+  EXPECT_ERRNO(compare(self, self, KCMP_EPOLL_TFD, p[0], 8), EFAULT);
 }
 
 TEST(advice_about_another_process) {
