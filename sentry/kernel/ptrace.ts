@@ -217,6 +217,10 @@ const ARGUMENTS = [14, 13, 12, 7, 9, 8]
 const USER_EFLAGS = 0x254cd5 | 0x10000
 const FIXED_EFLAGS = 0x202
 
+/** What PTRACE_GETEVENTMSG tells at the stops of a call. */
+const PTRACE_EVENTMSG_SYSCALL_ENTRY = 1
+const PTRACE_EVENTMSG_SYSCALL_EXIT = 2
+
 /** What is left of a traced task that has ended, until its tracer has waited for it. */
 export interface TracedExit {
   readonly pid: number
@@ -311,6 +315,7 @@ export function stopAtEntry(task: Task): boolean {
   tracee.framing = false
   if (tracee.mode !== PTRACE_SYSCALL || task.group.exiting) return false
   const code = callCode(tracee)
+  tracee.eventMessage = PTRACE_EVENTMSG_SYSCALL_ENTRY
   traceStop(task, AT_ENTRY, code, eventInfo(task, code), 0)
   return true
 }
@@ -330,6 +335,7 @@ export function traceExit(task: Task, result: number): boolean {
   tracee.inCall = false
   if (tracee.mode !== PTRACE_SYSCALL && tracee.mode !== PTRACE_SINGLESTEP) return false
   const code = tracee.mode === PTRACE_SYSCALL ? callCode(tracee) : SIGTRAP
+  tracee.eventMessage = PTRACE_EVENTMSG_SYSCALL_EXIT
   traceStop(task, AT_EXIT, code, eventInfo(task, code), result)
   return true
 }

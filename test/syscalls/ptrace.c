@@ -125,10 +125,15 @@ TEST(calls_stop_at_both_ends) {
   EXPECT_EQ(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof call, &call), 80);
   EXPECT_EQ(call.op, 1);
   EXPECT_EQ(call.entry.nr, SYS_getppid);
+  unsigned long message = 0;
+  EXPECT_OK(ptrace(PTRACE_GETEVENTMSG, pid, 0, &message));
+  EXPECT_EQ(message, 1);
   EXPECT_OK(ptrace(PTRACE_SYSCALL, pid, 0, 0));
   EXPECT_EQ(stopped_by(wait_for(pid), SIGTRAP | 0x80), 1);
   EXPECT_EQ(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof call, &call), 33);
   EXPECT_EQ(call.op, 2);
+  EXPECT_OK(ptrace(PTRACE_GETEVENTMSG, pid, 0, &message));
+  EXPECT_EQ(message, 2);
   EXPECT_EQ(call.exit.rval, getpid());
   EXPECT_EQ(call.exit.is_error, 0);
   struct user_regs_struct regs;

@@ -52,6 +52,28 @@ TEST(locked_until_unlocked) {
   slave = EXPECT_OK(open(slave_name, O_RDWR | O_NOCTTY));
 }
 
+TEST(locked_settings_stay) {
+  open_terminal();
+  struct termios lock, t;
+  memset(&lock, 0xff, sizeof lock);
+  EXPECT_OK(ioctl(slave, TIOCGLCKTRMIOS, &lock));
+  EXPECT_EQ(lock.c_lflag, 0);
+  lock.c_lflag = ECHO;
+  lock.c_cc[VINTR] = 1;
+  if (ioctl(slave, TIOCSLCKTRMIOS, &lock) == -1 && errno == EPERM) SKIP("not privileged");
+  EXPECT_OK(tcgetattr(slave, &t));
+  t.c_lflag &= ~(ECHO | ICANON);
+  t.c_cc[VINTR] = 7;
+  t.c_cc[VQUIT] = 7;
+  EXPECT_OK(tcsetattr(slave, TCSANOW, &t));
+  EXPECT_OK(tcgetattr(slave, &t));
+  EXPECT_EQ(t.c_lflag & (ECHO | ICANON), ECHO);
+  EXPECT_EQ(t.c_cc[VINTR], 3);
+  EXPECT_EQ(t.c_cc[VQUIT], 7);
+  EXPECT_OK(ioctl(slave, TIOCGLCKTRMIOS, &lock));
+  EXPECT_EQ(lock.c_lflag, ECHO);
+}
+
 TEST(lines_and_echo) {
   open_terminal();
   type("ab");

@@ -38,6 +38,7 @@ import {
   TIOCGDEV,
   TIOCGETD,
   TIOCGEXCL,
+  TIOCGLCKTRMIOS,
   TIOCGPGRP,
   TIOCGSID,
   TIOCGSOFTCAR,
@@ -51,6 +52,7 @@ import {
   TIOCSBRK,
   TIOCSCTTY,
   TIOCSETD,
+  TIOCSLCKTRMIOS,
   TIOCSPGRP,
   TIOCSSOFTCAR,
   TIOCSTI,
@@ -108,6 +110,10 @@ export function ttyIoctl(
       return setTermios(tty, task, arg, TERMIO_SIZE, false)
     case TCSETAF:
       return setTermios(tty, task, arg, TERMIO_SIZE, true)
+    case TIOCGLCKTRMIOS:
+      return getLock(tty, task, arg)
+    case TIOCSLCKTRMIOS:
+      return setLock(tty, task, arg)
     case TIOCGWINSZ:
       return getWindowSize(tty, task, arg)
     case TIOCSWINSZ:
@@ -219,8 +225,27 @@ function setTermios(tty: Tty, task: Task, arg: number, size: number, flushInput:
   if (size === TERMIO_SIZE) incoming.readOld(scratchView, 0)
   else if (size === TERMIOS2_SIZE) incoming.read2(scratchView, 0)
   else incoming.read(scratchView, 0)
+  if (tty.lockedTermios !== null) incoming.keepLocked(tty.termios, tty.lockedTermios)
   if (flushInput) tty.flushInput()
   applyTermios(tty, incoming)
+  return 0
+}
+
+/** TIOCGLCKTRMIOS: which settings nobody may change. */
+function getLock(tty: Tty, task: Task, arg: number): number {
+  const { scratch } = task.kernel
+  scratch.fill(0, 0, TERMIOS_SIZE)
+  if (tty.lockedTermios !== null) scratch.set(new Uint8Array(tty.lockedTermios.buffer))
+  return copyOut(task, arg, TERMIOS_SIZE)
+}
+
+/** TIOCSLCKTRMIOS. */
+function setLock(tty: Tty, task: Task, arg: number): number {
+  if (!task.creds.capable(CAP_SYS_ADMIN)) return -EPERM
+  const bytes = new Uint8Array(TERMIOS_SIZE)
+  const error = task.mm.copyIn(task, arg, bytes, 0, TERMIOS_SIZE)
+  if (error < 0) return error
+  tty.lockedTermios = new DataView(bytes.buffer)
   return 0
 }
 

@@ -104,6 +104,19 @@ export class Termios {
     }
   }
 
+  /** Keep of `old` what `locked` names, a struct termios whose bits are a mask: unset_locked_termios. */
+  keepLocked(old: Termios, locked: DataView): void {
+    const keep = (now: number, before: number, at: number): number => {
+      const mask = locked.getUint32(at, true)
+      return ((now & ~mask) | (before & mask)) >>> 0
+    }
+    this.iflag = keep(this.iflag, old.iflag, 0)
+    this.oflag = keep(this.oflag, old.oflag, 4)
+    this.cflag = keep(this.cflag, old.cflag, 8)
+    this.lflag = keep(this.lflag, old.lflag, 12)
+    for (let i = 0; i < NCCS; i++) if (locked.getUint8(17 + i) !== 0) this.cc[i] = old.cc[i]!
+  }
+
   /** Write the old struct termio: the low halves of the flags and the first control characters. */
   writeOld(to: DataView, at: number): void {
     to.setUint16(at, this.iflag & 0xffff, true)

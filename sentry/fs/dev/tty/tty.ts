@@ -56,6 +56,8 @@ export class Tty implements Terminal, DisciplineOwner {
   readonly rdev: number
   session: Session | null = null
   foreground: ProcessGroup | null = null
+  /** TIOCSLCKTRMIOS: a struct termios whose bits are those of settings that stay; null for none. */
+  lockedTermios: DataView | null = null
   /** Null once the other side is gone. */
   peer: TtyPeer | null
   readonly termios = new Termios()
