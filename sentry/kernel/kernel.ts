@@ -67,6 +67,8 @@ export class Kernel {
   /** Shared scratch for handlers: never held over a call that may run another handler. */
   readonly scratch = new Uint8Array(1 << 16)
   readonly scratchView = new DataView(this.scratch.buffer)
+  /** The same bytes, to make strings of. */
+  readonly scratchText = Buffer.from(this.scratch.buffer)
   /** For bulk transfers of read and write. */
   readonly bounce = new Uint8Array(1 << 20)
   readonly bounceView = new DataView(this.bounce.buffer)

@@ -243,7 +243,7 @@ export class Mm {
       const n = this.copyInPartial(task, addr + length, scratch, length, chunk)
       if (n <= 0) return -EFAULT
       const end = scratch.indexOf(0, length)
-      if (end >= 0 && end < length + n) return latin1(scratch, end)
+      if (end >= 0 && end < length + n) return task.kernel.scratchText.toString('latin1', 0, end)
       length += n
       if (n < chunk) return -EFAULT
     }
@@ -253,7 +253,3 @@ export class Mm {
 
 /** As much as a thread brings along with its call (native/stub/slot.h), which costs no host call. */
 const FIRST_CHUNK = 128
-
-function latin1(bytes: Uint8Array, length: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('latin1')
-}

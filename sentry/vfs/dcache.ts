@@ -21,7 +21,7 @@ let limit = DCACHE_LIMIT
 /** Put a name into the cache; `inode` is null when the name is known not to exist. */
 export function attachDentry(parent: Dentry, name: string, inode: Inode | null): Dentry {
   const dentry = new Dentry(name, parent, inode)
-  parent.children.set(name, dentry)
+  parent.addChild(name, dentry)
   dentry.cached = true
   cached++
   if (inode !== null) inode.pins++
@@ -39,7 +39,7 @@ export function instantiate(dentry: Dentry, inode: Inode): void {
   // It was dropped meanwhile, or unseen.
   if (known !== undefined) forgetStale(known)
   dentry.unseen = false
-  children.set(dentry.name, dentry)
+  dentry.parent!.addChild(dentry.name, dentry)
   dentry.cached = true
   cached++
 }
@@ -89,7 +89,7 @@ export function moveDentry(dentry: Dentry, parent: Dentry, name: string): void {
   dentry.parent!.children.delete(dentry.name)
   dentry.parent = parent
   dentry.name = name
-  parent.children.set(name, dentry)
+  parent.addChild(name, dentry)
 }
 
 /**

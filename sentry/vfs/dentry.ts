@@ -5,12 +5,15 @@ import type { Inode } from './inode.ts'
 import { currentMoment } from './moment.ts'
 import type { Mount } from './mount.ts'
 
+/** Of the many that have none, and never will: never to be added to. */
+const NO_CHILDREN = new Map<string, Dentry>()
+
 export class Dentry {
   name: string
   parent: Dentry | null
   inode: Inode | null
-  /** Names looked up below this directory. */
-  readonly children = new Map<string, Dentry>()
+  /** Names looked up below this directory. See `addChild`. */
+  children = NO_CHILDREN
   /** What is mounted here, by the mount through which this is seen (of any namespace); null for nearly all. */
   mounted: Map<Mount, Mount> | null = null
   /** Removed from the tree, but still held by open files or working directories. */
@@ -34,6 +37,11 @@ export class Dentry {
     this.name = name
     this.parent = parent
     this.inode = inode
+  }
+
+  addChild(name: string, child: Dentry): void {
+    if (this.children === NO_CHILDREN) this.children = new Map()
+    this.children.set(name, child)
   }
 
   /** Whether `this` is `other` or lies above it. */

@@ -363,7 +363,7 @@ function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): numb
     moveDentry(from, newDir, newName)
     to.parent = oldDir
     to.name = name
-    oldDir.children.set(name, to)
+    oldDir.addChild(name, to)
     notifyRenamed(oldDir.inode!, name, from, null)
     notifyRenamed(newDir.inode!, newName, to, null)
     return 0
