@@ -150,8 +150,10 @@ export class StaticDirectory extends PseudoDirectory {
   }
 }
 
-/** What a generated file holds: text (one char per byte), bytes, or -errno. */
-export type Content = string | Uint8Array | number
+/** What a generated file holds: text (one char per byte), bytes, or -errno; or its parts, one at each call, null at the end. */
+export type Content = string | Uint8Array | number | (() => string | null)
+
+const EMPTY = new Uint8Array(0)
 
 /** Takes what one write(2) brought; `opener` are the credentials with which the file was opened. */
 export type Store = (text: string, task: Task, opener: Creds) => number
@@ -200,7 +202,11 @@ class GeneratedFileOps extends FileOps {
   override seekable = true
   readonly #inode: GeneratedFile
   readonly #opener: Creds
+  /** All of it, or the part that begins at `#start`. */
   #bytes: Uint8Array | null = null
+  #start = 0
+  /** The parts that come after it. */
+  #more: (() => string | null) | null = null
 
   constructor(inode: GeneratedFile, opener: Creds) {
     super()
@@ -209,13 +215,34 @@ class GeneratedFileOps extends FileOps {
   }
 
   override read(_file: File, io: Io, pos: number, task: Task): number {
-    if (pos === 0 || this.#bytes === null) {
-      const content = this.#inode.content(task)
-      if (typeof content === 'number') return content
-      this.#bytes = typeof content === 'string' ? Buffer.from(content, 'latin1') : content
+    if (pos === 0 || pos < this.#start || this.#bytes === null) {
+      const error = this.#generate(task)
+      if (error < 0) return error
     }
-    const bytes = this.#bytes
-    return pos >= bytes.length ? 0 : io.put(bytes, pos, bytes.length - pos)
+    this.#advance(pos)
+    const bytes = this.#bytes!
+    const at = pos - this.#start
+    return at >= bytes.length ? 0 : io.put(bytes, at, bytes.length - at)
+  }
+
+  #generate(task: Task): number {
+    const content = this.#inode.content(task)
+    if (typeof content === 'number') return content
+    this.#more = typeof content === 'function' ? content : null
+    this.#start = 0
+    if (typeof content === 'string') this.#bytes = Buffer.from(content, 'latin1')
+    else this.#bytes = typeof content === 'function' ? EMPTY : content
+    return 0
+  }
+
+  /** Go on to the part that holds `pos`. */
+  #advance(pos: number): void {
+    while (this.#more !== null && pos >= this.#start + this.#bytes!.length) {
+      const text = this.#more()
+      if (text === null) return
+      this.#start += this.#bytes!.length
+      this.#bytes = Buffer.from(text, 'latin1')
+    }
   }
 
   override write(_file: File, io: Io, _pos: number, task: Task): number {

@@ -2,6 +2,9 @@
 
 import { getrandom } from '../../native/index.ts'
 
+/** Most bytes that a program gets by one call, as Linux had it before 5.18: others have their turn after it. random(4). */
+export const RANDOM_MAX = 33_554_431
+
 const pool = new Uint8Array(512)
 const view = new DataView(pool.buffer)
 let left = 0

@@ -237,6 +237,15 @@ export class Task {
     return -EBLOCKED
   }
 
+  /**
+   * A long call has done a part (`restart.done` tells which) and lets others have their turn: its handler is called again
+   * when they have been heard. Returns -EBLOCKED, for the handler to return.
+   */
+  giveTurn(): number {
+    this.restart.deadline = this.kernel.clock.monotonicNs()
+    return this.block(null, 0)
+  }
+
   /** Leave whatever the task sleeps on and let it run (again). Spurious wake-ups are harmless. */
   wakeUp(): void {
     if (this.state !== BLOCKED) return

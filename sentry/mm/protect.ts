@@ -214,6 +214,7 @@ function adviseArea(
       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
       offset,
       to - from,
+      task,
     )
   }
   if ((advice === MADV_PAGEOUT || advice === MADV_COLD) && (vma.flags & VMA_LOCKED) !== 0)

@@ -102,7 +102,7 @@ export function sys_fallocate(
   if (grows && offset + len > task.group.rlimits[RLIMIT_FSIZE]!.cur) return fileTooBig(task)
   const error = removePrivileges(task, inode)
   if (error < 0) return error
-  const n = file.ops.fallocate(file, mode, offset, len)
+  const n = file.ops.fallocate(file, mode, offset, len, task)
   return notifyChanged(file.dentry, IN_MODIFY, n)
 }
 

@@ -16,6 +16,7 @@ import {
   writeSysinfo,
   writeUtsname,
 } from '../../syscall-table/structs.gen.ts'
+import { RANDOM_MAX } from '../kernel/random.ts'
 import type { Task } from '../kernel/task.ts'
 
 /** __NEW_UTS_LEN. */
@@ -104,7 +105,7 @@ export function sys_getrandom(task: Task, addr: number, count: number, flags: nu
   if ((flags & ~(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE)) !== 0) return -EINVAL
   if ((flags & (GRND_RANDOM | GRND_INSECURE)) === (GRND_RANDOM | GRND_INSECURE)) return -EINVAL
   const { bounce } = task.kernel
-  const io = task.io.single(addr, count)
+  const io = task.io.single(addr, Math.min(count, RANDOM_MAX))
   while (io.remaining > 0) {
     const n = getrandom(bounce, 0, Math.min(io.remaining, bounce.length))
     if (n <= 0) return io.finish(n)

@@ -86,7 +86,7 @@ export abstract class FileOps {
   fsync(_file: File, _dataOnly: boolean): number {
     return -EINVAL
   }
-  fallocate(_file: File, _mode: number, _offset: number, _length: number): number {
+  fallocate(_file: File, _mode: number, _offset: number, _length: number, _task: Task): number {
     return -ENODEV
   }
   /** O_APPEND/O_NONBLOCK/O_DIRECT changed through F_SETFL; may refuse. */

@@ -362,6 +362,22 @@ TEST(allocation) {
   EXPECT_EQ(posix_fadvise(fd, 0, 0, 77), EINVAL);
 }
 
+TEST(much_allocation) {
+  // Memory, of which the kernel makes a part at a time.
+  int fd = EXPECT_OK(memfd_create("m", 0));
+  EXPECT_EQ(write(fd, "begin", 5), 5);
+  EXPECT_OK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 50 << 20));
+  EXPECT_EQ(size_of(fd), 5);
+  EXPECT_OK(fallocate(fd, 0, 1000, 70 << 20));
+  EXPECT_EQ(size_of(fd), 1000 + (70 << 20));
+  char buffer[6];
+  EXPECT_EQ(pread(fd, buffer, 6, 0), 6);
+  EXPECT_MEM(buffer, "begin", 6);
+  struct stat st;
+  EXPECT_OK(fstat(fd, &st));
+  EXPECT_GE(st.st_blocks, (70 << 20) / 512);
+}
+
 TEST(send_file) {
   int in = open_with("in", "0123456789"), out = open_new("out");
   off_t offset = 2;

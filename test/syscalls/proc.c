@@ -190,3 +190,43 @@ TEST(own_settings_can_be_written) {
   EXPECT_EQ(write(fd, "100", 3), 3);
   EXPECT_EQ(atoi(slurp("/proc/self/oom_score_adj")), 100);
 }
+
+/** Reads a file to its end, so many bytes at a time. */
+static size_t read_in_steps(const char *path, char *into, size_t room, size_t step) {
+  int fd = EXPECT_OK(open(path, O_RDONLY));
+  size_t done = 0;
+  for (ssize_t n; (n = EXPECT_OK(read(fd, into + done, step))) > 0; done += (size_t)n) EXPECT_LT(done + (size_t)n + step, room);
+  close(fd);
+  return done;
+}
+
+TEST(maps_of_many_areas) {
+  enum { AREAS = 3000, ROOM = 1 << 20 };
+  char *whole = malloc(ROOM), *pieces = malloc(ROOM);
+  // One page in two is of another kind: each is an area.
+  char *at = mmap(NULL, AREAS * 4096L, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT_TRUE(at != MAP_FAILED && whole && pieces);
+  for (int i = 0; i < AREAS; i += 2) EXPECT_OK(mprotect(at + i * 4096L, 4096, PROT_NONE));
+  size_t length = read_in_steps("/proc/self/maps", whole, ROOM, 1 << 17);
+  EXPECT_EQ(read_in_steps("/proc/self/maps", pieces, ROOM, 1000), length);
+  EXPECT_TRUE(!memcmp(whole, pieces, length));
+  int seen = 0;
+  unsigned long last = 0;
+  whole[length] = 0;
+  for (char *line = whole; *line; line = strchr(line, '\n') + 1) {
+    unsigned long start, end;
+    EXPECT_EQ(sscanf(line, "%lx-%lx ", &start, &end), 2);
+    EXPECT_TRUE(start >= last);
+    last = end;
+    seen += start >= (unsigned long)at && end <= (unsigned long)at + AREAS * 4096L;
+  }
+  EXPECT_EQ(seen, AREAS);
+  // Anywhere, forwards and backwards.
+  int fd = EXPECT_OK(open("/proc/self/maps", O_RDONLY));
+  static const size_t places[] = {0, 5000, 100000, 70000, 1, 0, 30001};
+  for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
+    EXPECT_EQ(pread(fd, pieces, 50, (off_t)places[i]), 50);
+    EXPECT_TRUE(!memcmp(pieces, whole + places[i], 50));
+  }
+  EXPECT_EQ(pread(fd, pieces, 50, 1 << 30), 0);
+}

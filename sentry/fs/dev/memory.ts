@@ -3,6 +3,7 @@
 import { getrandom } from '../../../native/index.ts'
 import { EFAULT, EINVAL, ENODEV, ENOSPC, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
 import { CAP_SYS_ADMIN } from '../../../syscall-table/flags.ts'
+import { RANDOM_MAX } from '../../kernel/random.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
@@ -77,7 +78,7 @@ const POOL_BITS = 256
 class RandomOps extends NullOps {
   override read(_file: File, io: Io, _pos: number, task: Task): number {
     const { bounce } = task.kernel
-    while (io.remaining > 0) {
+    while (io.remaining > 0 && io.done < RANDOM_MAX) {
       const length = Math.min(io.remaining, io.done === 0 ? RANDOM_CHUNK : bounce.length)
       const got = getrandom(bounce, 0, length)
       if (got < 0) return io.finish(got)

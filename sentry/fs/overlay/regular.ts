@@ -239,11 +239,11 @@ class OverlayFileOps extends MemoryFileOps {
     return inode.lowerFile!.ops.map(inode.lowerFile!, offset, length, shared, writable)
   }
 
-  override fallocate(file: File, mode: number, offset: number, length: number): number {
+  override fallocate(file: File, mode: number, offset: number, length: number, task: Task): number {
     if (offset + length > Number.MAX_SAFE_INTEGER) return -EFBIG
     const inode = this.#file
     const error = inode.copyUp(inode.sb.kernel.init.leader, Number.POSITIVE_INFINITY)
-    return error < 0 ? error : super.fallocate(file, mode, offset, length)
+    return error < 0 ? error : super.fallocate(file, mode, offset, length, task)
   }
 
   override release(_file: File): void {

@@ -11,6 +11,7 @@ import { VMA_GROWSDOWN, VMA_LOCKED, VMA_NORESERVE, VMA_SPECIAL, type Vma } from 
 import { dPath } from '../../vfs/d-path.ts'
 import { type File, FileOps } from '../../vfs/file.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
+import type { Content } from '../pseudo.ts'
 import { residentPages } from './memory-use.ts'
 
 /** Most bytes that cmdline and environ show: far above what exec accepts. */
@@ -18,13 +19,30 @@ const STRINGS_MAX = 8 << 20
 /** Column at which the names in maps start. */
 const NAME_COLUMN = 73
 const PAGE_KB = 4
+/** A part of a listing is at least as long. */
+const PART = 4000
 
 const hasMemory = (task: Task): boolean => task.state !== ZOMBIE && task.state !== DEAD
 
 const hex = (value: number, width: number): string => value.toString(16).padStart(width, '0')
 
-function areas(mm: Mm): Vma[] {
-  return Array.from({ length: mm.vmas.count }, (_, i) => mm.vmas.at(i)!)
+/**
+ * The areas of a task in parts of about a page, which is what one read(2) gives: a task may have 65530, and the kernel has others
+ * to serve. What is mapped and unmapped between two reads shows as on Linux: the next area is looked for by its address.
+ */
+function areaTexts(task: Task, show: (vma: Vma) => string): Content {
+  const { mm } = task
+  let at = 0
+  return () => {
+    let text = ''
+    while (text.length < PART && hasMemory(task) && task.mm === mm) {
+      const vma = mm.vmas.firstIn(at, Number.POSITIVE_INFINITY)
+      if (vma === undefined) break
+      text += show(vma)
+      at = vma.end
+    }
+    return text === '' ? null : text
+  }
 }
 
 /** One line of /proc/PID/maps. Paths are shown as the reader's root has them. */
@@ -46,11 +64,9 @@ function mapsLine(mm: Mm, vma: Vma, reader: Task): string {
 }
 
 /** /proc/PID/maps. */
-export function mapsText(task: Task, reader: Task): string {
-  if (!hasMemory(task)) return ''
-  let text = ''
-  for (const vma of areas(task.mm)) text += mapsLine(task.mm, vma, reader)
-  return text
+export function mapsText(task: Task, reader: Task): Content {
+  const { mm } = task
+  return areaTexts(task, vma => mapsLine(mm, vma, reader))
 }
 
 interface SmapsSizes {
@@ -124,21 +140,20 @@ function vmFlags(vma: Vma): string {
 }
 
 /** /proc/PID/smaps. */
-export function smapsText(task: Task, reader: Task): string {
-  if (!hasMemory(task)) return ''
-  let text = ''
-  for (const vma of areas(task.mm)) {
+export function smapsText(task: Task, reader: Task): Content {
+  const { mm } = task
+  return areaTexts(task, vma => {
     const sizes = sizesOf(vma)
-    text +=
-      mapsLine(task.mm, vma, reader) +
+    return (
+      mapsLine(mm, vma, reader) +
       kb('Size', sizes.size) +
       kb('KernelPageSize', PAGE_KB) +
       kb('MMUPageSize', PAGE_KB) +
       usage(sizes) +
       kb('THPeligible', 0) +
       `VmFlags: ${vmFlags(vma)}\n`
-  }
-  return text
+    )
+  })
 }
 
 /** /proc/PID/smaps_rollup: the sums of smaps. */
@@ -146,7 +161,8 @@ export function smapsRollupText(task: Task): string {
   if (!hasMemory(task) || task.mm.vmas.count === 0) return ''
   const total: SmapsSizes = { size: 0, resident: 0, anonymous: 0, locked: 0 }
   let end = 0
-  for (const vma of areas(task.mm)) {
+  for (let i = 0; i < task.mm.vmas.count; i++) {
+    const vma = task.mm.vmas.at(i)!
     const sizes = sizesOf(vma)
     total.resident += sizes.resident
     total.anonymous += sizes.anonymous

@@ -51,6 +51,8 @@ import { MemoryInode, type MemorySuperBlock, PAGE_SIZE } from './tmpfs.ts'
 
 /** A file above this size lives in a memfd. */
 export const SMALL_FILE_MAX = 64 * 1024
+/** Bytes that fallocate(2) makes before others have their turn. */
+const ALLOCATED_AT_ONCE = 16 << 20
 /** Largest file: offsets are exact doubles. */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER
 const KNOWN_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
@@ -296,7 +298,13 @@ export class MemoryFileOps extends FileOps {
     return 0
   }
 
-  override fallocate(_file: File, mode: number, offset: number, length: number): number {
+  override fallocate(
+    _file: File,
+    mode: number,
+    offset: number,
+    length: number,
+    task: Task,
+  ): number {
     const { inode } = this
     const known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
     if ((mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_ZERO_RANGE)) !== 0)
@@ -307,10 +315,18 @@ export class MemoryFileOps extends FileOps {
     if (punching && (inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM
     if (!punching && end > inode.size && (inode.seals & F_SEAL_GROW) !== 0) return -EPERM
     if (end > MAX_FILE_SIZE) return -EFBIG
-    const error = punching ? inode.spill() : inode.chargeFor(offset, end) || inode.spill()
+    const { done } = task.restart
+    const error = punching || done > 0 ? 0 : inode.chargeFor(offset, end)
     if (error < 0) return error
-    const n = fallocate(inode.hostFd, mode, offset, length)
+    if (inode.spill() < 0) return -ENOSPC
+    // The host clears each page.
+    const piece = punching ? length : Math.min(length - done, ALLOCATED_AT_ONCE)
+    const n = fallocate(inode.hostFd, mode, offset + done, piece)
     if (n < 0) return n
+    if (done + piece < length) {
+      task.restart.done = done + piece
+      return task.giveTurn()
+    }
     if ((mode & FALLOC_FL_KEEP_SIZE) === 0 && end > inode.size) inode.size = end
     touchModified(inode.sb.kernel, inode)
     return 0
