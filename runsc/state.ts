@@ -1,23 +1,13 @@
 // What runsc remembers of containers: <root>/<id>/state.json, written atomically. A container's directory
 // also holds its control socket. A process that died half-way leaves files that every command copes with.
 
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { CliError } from './errors.ts'
 import { OCI_VERSION } from './spec.ts'
 import { hookSchema } from './spec-schema.ts'
+import { writeWhole } from './whole-file.ts'
 
 const ID_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,1022}$/
 /** As large as a config.json may be: its hooks and annotations are kept. */
@@ -85,6 +75,10 @@ export class StateStore {
     const directory = this.directory(id)
     try {
       mkdirSync(this.root, { recursive: true, mode: 0o711 })
+    } catch (cause) {
+      throw new CliError(`cannot make ${this.root}: ${(cause as Error).message}`, { cause })
+    }
+    try {
       mkdirSync(directory, { mode: 0o700 })
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException
@@ -95,16 +89,7 @@ export class StateStore {
   }
 
   save(state: ContainerState): void {
-    const file = join(this.directory(state.id), 'state.json')
-    const temporary = `${file}.tmp`
-    const fd = openSync(temporary, 'w', 0o600)
-    try {
-      writeSync(fd, JSON.stringify(state))
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-    renameSync(temporary, file)
+    writeWhole(join(this.directory(state.id), 'state.json'), JSON.stringify(state), 0o600)
   }
 
   load(id: string): ContainerState {

@@ -1,20 +1,13 @@
 // The cgroup of one container: made at create, entered by the sandbox's processes, removed at delete. What was made
 // is written to the container's directory before it is made, so that a later delete finds it whoever crashed.
 
-import {
-  closeSync,
-  constants,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as v from 'valibot'
 import { CliError } from '../errors.ts'
 import type { Warn } from '../spec-check.ts'
+import { writeWhole } from '../whole-file.ts'
 import {
   errorCode,
   hasFile,
@@ -187,8 +180,7 @@ export class ContainerCgroup {
     const file = join(this.#directory, RECORD)
     const { version, paths, resources } = this
     const record = { version, paths, resources, unit: this.#unit }
-    writeFileSync(`${file}.tmp`, JSON.stringify(record), { mode: 0o600 })
-    renameSync(`${file}.tmp`, file)
+    writeWhole(file, JSON.stringify(record), 0o600)
   }
 
   /** `runsc update`. */
