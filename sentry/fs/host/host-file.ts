@@ -186,7 +186,8 @@ class HostInode extends Inode implements HostEventSource {
   onHostEvent(events: number): void {
     this.#watched = 0
     this.sb.kernel.hostEvents.unwatch(this.hostFd)
-    const woken = (events & POLLHUP) !== 0 ? 0 : events
+    // A pipe that was full when its reader went has an error, and nothing else.
+    const woken = (events & (POLLHUP | POLLERR)) !== 0 ? 0 : events
     this.queue.wake(
       woken | ((events & POLLIN) !== 0 ? READABLE : 0) | ((events & POLLOUT) !== 0 ? WRITABLE : 0),
     )

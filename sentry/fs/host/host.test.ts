@@ -94,6 +94,19 @@ describe('host files', () => {
     expect(readable(from)).toBeLessThan(0)
   })
 
+  it('learn that the reader of a full pipe has gone', () => {
+    const [from, to] = pipe()
+    const fd = install(to, O_WRONLY)
+    const at = k.place(bytes('y'.repeat(100_000)))
+    expect(k.sys.write(fd, at, 100_000)).toBe(-EBLOCKED)
+    close(from)
+    dispatch()
+    expect(k.woken).toBe(true)
+    // As much as fitted counts first, then the error.
+    expect(k.rerun()).toBe(65536)
+    expect(k.sys.write(fd, at, 100_000)).toBe(-EPIPE)
+  })
+
   it('write to a slow pipe in pieces', () => {
     const [from, to] = pipe()
     const fd = install(to, O_WRONLY)
