@@ -1,6 +1,5 @@
-// The gofer process. runsc starts it with one argument, the number of an inherited descriptor from which it
-// reads its configuration: a GoferConfig as JSON. All other descriptors that the configuration names are
-// inherited too. It gives up its rights before it reads the first message.
+// The gofer process. It reads its configuration from descriptor 3: a GoferConfig as JSON, which names other descriptors.
+// With the argument "forked", descriptors come from runsc by a socket, and numbers are their places there. It gives up its rights before it reads the first message.
 
 import { closeSync, existsSync, readFileSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -11,9 +10,11 @@ import {
   exitNow,
   installFilter,
   openTree,
+  ownMemory,
   pivotToEmptyRoot,
   setNoNewPrivs,
   setSendBuffer,
+  takeOrders,
   umask,
 } from '../native/index.ts'
 import { AT_FDCWD } from '../syscall-table/flags.ts'
@@ -27,6 +28,8 @@ interface GoferConfig {
   readonly socket: number
   /** cgroup.procs files of the container's cgroup, which are entered by writing "0". */
   readonly cgroups?: readonly number[]
+  /** Their memory is limited. */
+  readonly limited?: boolean
   readonly attachPoints: readonly AttachPoint[]
 }
 
@@ -37,20 +40,25 @@ const CAP_FSETID = 4
 const CAP_MKNOD = 27
 const CAP_SETFCAP = 31
 
+const STANDARD_STREAMS = 3
+/** Where its configuration comes from. */
+const CONFIG = 3
 /** Descriptors that the gofer itself needs, besides those of handles. */
 const SPARE_DESCRIPTORS = 128
 const MAX_HANDLES = 65536
 
-main(Number(process.argv[2]))
+main(process.argv[2] === 'forked' ? takeOrders(STANDARD_STREAMS) : null)
 
-function main(configFd: number): never {
-  const config = readConfig(configFd)
+/** Numbers in the configuration are places in `descriptors` where there are such; its own is 3 either way. */
+function main(descriptors: Int32Array | null): never {
+  const config = readConfig(descriptors)
   const filter = readFilter(config)
   const server = new GoferServer({
     attachPoints: config.attachPoints,
     descriptors: succeed('open /proc/self/fd', openDescriptors()),
     maxHandles: handleLimit(config.attachPoints.length),
   })
+  if (config.limited) succeed('own the memory', ownMemory())
   for (const fd of config.cgroups ?? []) enterCgroup(fd)
   umask(0)
   succeed('size the socket', setSendBuffer(config.socket, 2 * MESSAGE_MAX))
@@ -64,10 +72,17 @@ function enterCgroup(fd: number): void {
   closeSync(fd)
 }
 
-function readConfig(fd: number): GoferConfig {
+function readConfig(descriptors: Int32Array | null): GoferConfig {
+  const own = (place: number) => (descriptors === null ? place : descriptors[place]!)
+  const fd = own(CONFIG)
   const config = JSON.parse(readFileSync(fd, 'utf8')) as GoferConfig
   closeSync(fd)
-  return config
+  return {
+    ...config,
+    socket: own(config.socket),
+    cgroups: (config.cgroups ?? []).map(own),
+    attachPoints: config.attachPoints.map(point => ({ ...point, fd: own(point.fd) })),
+  }
 }
 
 /** The compiled filter lies beside the bundle, or in build/ when the sources are run. */

@@ -4,6 +4,7 @@
 export type HostFd = number
 
 export * from './control.ts'
+export * from './fork.ts'
 export * from './heap.ts'
 export * from './host-file.ts'
 export * from './host-io.ts'

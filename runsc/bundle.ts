@@ -11,12 +11,14 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Script } from 'node:vm'
-import { build } from 'esbuild'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
 
+const require = createRequire(import.meta.url)
 const root = join(fileURLToPath(import.meta.url), '../..')
 const out = join(root, 'build')
 const PROGRAMS = ['runsc', 'sentry', 'gofer']
@@ -28,9 +30,32 @@ const WORKLOAD_TIMEOUT_MS = 20_000
 // V8 knows a source by its length only: bytecode must never stand beside another bundle than its own.
 for (const file of files) rmSync(`${file}.code`, { force: true })
 
-await build({
+/** Modules of Node.js that are large and that most commands do without: they are loaded when something of them is used. */
+const LAZY = ['node:child_process', 'node:net', 'node:v8', 'node:vm']
+
+const MODULE = 'node:module'
+
+const lazyModules: Plugin = {
+  name: 'lazy-modules',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path, namespace }) =>
+      (path === MODULE || LAZY.includes(path)) && namespace !== 'lazy'
+        ? { path, namespace: 'lazy' }
+        : { path, external: true },
+    )
+    onLoad({ filter: /./, namespace: 'lazy' }, ({ path }) => {
+      // A bundle has been given its own.
+      if (path === MODULE)
+        return { contents: 'exports.createRequire = () => require', loader: 'js' }
+      const names = Object.keys(require(path)).filter(name => /^\w+$/.test(name))
+      const getters = names.map(name => `get ${name}() { return require('${path}').${name} }`)
+      return { contents: `module.exports = { ${getters.join(', ')} }`, loader: 'js' }
+    })
+  },
+}
+
+const common: BuildOptions = {
   absWorkingDir: root,
-  entryPoints: { runsc: 'runsc/main.ts', sentry: 'sentry/main.ts', gofer: 'gofer/main.ts' },
   outdir: 'build',
   outExtension: { '.js': '.cjs' },
   bundle: true,
@@ -42,14 +67,21 @@ await build({
   sourcemap: 'linked',
   sourcesContent: false,
   legalComments: 'none',
+  plugins: [lazyModules],
+  logLevel: 'warning',
+}
+await build({
+  ...common,
+  entryPoints: { runsc: 'runsc/main.ts', sentry: 'sentry/main.ts', gofer: 'gofer/main.ts' },
   define: { 'import.meta.url': '__url' },
   // One expression, a function that load.cjs calls.
   banner: {
     js: "(function (require, module, __filename) { const exports = module.exports; const __url = require('node:url').pathToFileURL(__filename).href;",
   },
   footer: { js: '})' },
-  logLevel: 'warning',
 })
+// What the sentry loads by require().
+await build({ ...common, entryPoints: { strace: 'sentry/strace.ts' } })
 copyFileSync(join(root, 'runsc/load.cjs'), join(out, 'load.cjs'))
 storeBytecode()
 writeFileSync(join(out, '.built'), '')
@@ -69,7 +101,7 @@ function storeBytecode(): void {
 
 /** Runs a command that adds what it uses to the recorded bytecode. */
 function record(...args: string[]): void {
-  spawnSync(process.execPath, [join(out, 'load.cjs'), 'runsc', ...args], {
+  spawnSync(join(root, 'runsc/bin/runsc'), args, {
     stdio: 'ignore',
     timeout: WORKLOAD_TIMEOUT_MS,
     env: { PATH: '/usr/bin:/bin', PORTCULLIS_RECORD_CODE: '1' },

@@ -1,17 +1,35 @@
 // Runs one of our bundles: load.cjs PROGRAM ARGUMENT... Next to the bundle lies the bytecode that V8 made of it when it
 // was built: compiling the kernel would take longer than all else that starting one takes. V8 checks that the
 // bytecode is its own, and compiles when it is not.
+//
+// A runsc that may make a sandbox is forked into the sandbox's processes first, while it is nothing but Node.js.
 
 'use strict'
 const { ftruncateSync, openSync, readFileSync, writeSync } = require('node:fs')
 const { Script } = require('node:vm')
 
-const file = `${__dirname}/${process.argv[2]}.cjs`
+/** Commands that make sandboxes. bin/runsc has prepared the process for it. */
+const MAKERS = ['run', 'create', 'do']
+/** What forkRoles returns. */
+const ROLES = ['runsc', 'sentry', 'gofer']
+
+/** When building, the bytecode is kept of what a first run has compiled. See bundle.ts. */
+const recording = process.env.PORTCULLIS_RECORD_CODE !== undefined
+const program = process.argv[2] === 'runsc' ? forkRoles() : process.argv[2]
+const file = `${__dirname}/${program}.cjs`
 process.argv.splice(1, 2, file)
+
+function forkRoles() {
+  if (!process.argv.some(word => MAKERS.includes(word)) || process.getuid() !== 0) return 'runsc'
+  const role = require('./portcullis.node').forkRoles()
+  if (role < 0) throw new Error(`cannot fork the processes of a sandbox: error ${-role}`)
+  if (role > 0) process.argv = [...process.argv.slice(0, 3), 'forked']
+  return ROLES[role]
+}
 
 function bytecode() {
   try {
-    return readFileSync(process.env.PORTCULLIS_RECORD_CODE ? `${file}.recorded` : `${file}.code`)
+    return readFileSync(recording ? `${file}.recorded` : `${file}.code`)
   } catch {
     return undefined
   }
@@ -26,7 +44,6 @@ function compile() {
 
 const script = compile()
 
-/** When building, keep the bytecode of what a first run has compiled. See bundle.ts. */
 function record() {
   const fd = openSync(`${file}.recorded`, 'r+')
   // What is killed before it gets here leaves the earlier recording.
@@ -45,5 +62,5 @@ function record() {
   process.on('exit', save)
 }
 
-if (process.env.PORTCULLIS_RECORD_CODE) record()
+if (recording) record()
 script.runInThisContext()(require, module, file)

@@ -33,32 +33,41 @@ import { VERSION } from './version.ts'
 /** The first descriptor behind the standard streams. */
 const FIRST_OTHER = 3
 
-const COMMANDS = [
-  execCommand,
-  psCommand,
-  waitCommand,
-  doCommand,
-  runCommand,
-  specCommand,
-  featuresCommand,
-  installCommand,
-  uninstallCommand,
-  createCommand,
-  startCommand,
-  stateCommand,
-  killCommand,
-  deleteCommand,
-  listCommand,
-  pauseCommand,
-  resumeCommand,
-  updateCommand,
-  eventsCommand,
-  flagsCommand,
-  syscallsCommand,
-  platformsCommand,
-]
+const COMMANDS: Readonly<Record<string, () => Command>> = {
+  exec: execCommand,
+  ps: psCommand,
+  wait: waitCommand,
+  do: doCommand,
+  run: runCommand,
+  spec: specCommand,
+  features: featuresCommand,
+  install: installCommand,
+  uninstall: uninstallCommand,
+  create: createCommand,
+  start: startCommand,
+  state: stateCommand,
+  kill: killCommand,
+  delete: deleteCommand,
+  list: listCommand,
+  pause: pauseCommand,
+  resume: resumeCommand,
+  update: updateCommand,
+  events: eventsCommand,
+  flags: flagsCommand,
+  syscalls: syscallsCommand,
+  platforms: platformsCommand,
+}
 
-function build(): Command {
+const HELP = ['help', '-h', '-help', '--help']
+
+/** The commands that these words can lead to: those that are among them, or all when somebody asks or errs. */
+function candidates(words: readonly string[]): string[] {
+  const all = Object.keys(COMMANDS)
+  const named = all.filter(name => words.includes(name))
+  return named.length === 0 || HELP.some(word => words.includes(word)) ? all : named
+}
+
+function build(words: readonly string[]): Command {
   const program = new Command('runsc')
     .description(
       'Runs programs on a Linux kernel of their own, written in TypeScript, in user space.',
@@ -69,9 +78,9 @@ function build(): Command {
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
   for (const option of globalOptions()) program.addOption(option)
-  for (const command of COMMANDS) {
+  for (const name of candidates(words)) {
     program.addCommand(
-      command()
+      COMMANDS[name]!()
         .exitOverride()
         .configureOutput({ writeErr: () => {} }),
     )
@@ -82,14 +91,17 @@ function build(): Command {
 async function main(): Promise<void> {
   // Whatever whoever called us has left open is none of the sandbox's business.
   closeOnExec(FIRST_OTHER)
-  const program = build()
+  const argv = process.argv.slice(2)
+  const program = build(argv)
   try {
-    const { words, notes } = spellOut(process.argv.slice(2), program)
+    const { words, notes } = spellOut(argv, program)
     program.hook('preAction', () => logNotes(program.opts<GlobalOptions>(), notes))
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     process.exitCode = exitStatusOf(error, program)
   }
+  // Node.js would take itself apart piece by piece.
+  if (process.getActiveResourcesInfo().length === 0) process.exit()
 }
 
 /** Flags that have no effect are told in the debug log. */

@@ -11,17 +11,18 @@ import { oomScores } from './cgroup/oom-score.ts'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
 import { closeTrees, openTrees } from './mounts.ts'
+import { dismissSentry, startGofer } from './processes.ts'
 import {
   containerConfig,
   joinTerminal,
   type LaunchOptions,
   openTerminal,
   pair,
+  placementOf,
   type Sandbox,
   SOCK_SEQPACKET,
   SOCK_STREAM,
   sandboxLimits,
-  startGofer,
   viewOf,
 } from './sandbox.ts'
 import type { Spec } from './spec.ts'
@@ -117,6 +118,7 @@ export async function joinPod(
 ): Promise<Sandbox> {
   const { id, spec } = options
   const podState = checkPod(store, pod, id)
+  dismissSentry()
   const scores = oomScores(spec.process.oomScoreAdj, options.cgroup?.resources.memory?.limit ?? 0)
   const config: ContainerConfig = containerConfig(options)
   const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
@@ -128,7 +130,7 @@ export async function joinPod(
   const link = pair(SOCK_STREAM)
   const [relay, terminal] = openTerminal(options)
   const entrances = options.cgroup?.openEntrances() ?? []
-  const podEntrances = ContainerCgroup.load(store.directory(pod))?.openEntrances() ?? []
+  const podPlacement = placementOf(ContainerCgroup.load(store.directory(pod)), scores)
   const held = terminal !== null && options.consoleSocket !== undefined ? terminal : null
   const namespaces = openNamespaces(podState)
   const standIn = await startStandIn({
@@ -144,7 +146,7 @@ export async function joinPod(
   try {
     await options.namespacesMade?.(standIn.pid)
     // With the pod: the sentry waits for it, and must not when only this container is paused.
-    startGofer(options, goferPair[0], attach, { entrances: podEntrances, scores })
+    startGofer(options.detached, goferPair[0], attach, podPlacement)
     const shares = sharesOf(spec)
     options.spawned?.(standIn.pid)
     const message = { command: 'create', config, shares, entrances: entrances.length }
@@ -161,7 +163,7 @@ export async function joinPod(
     closeTrees(attach)
     for (const fd of [...goferPair, ...link]) closeSync(fd)
     if (terminal !== null) closeSync(terminal)
-    closeAll([...entrances, ...podEntrances])
+    closeAll([...entrances, ...podPlacement.entrances])
   }
   const sandbox: Sandbox = {
     pid: standIn.pid,

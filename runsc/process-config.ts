@@ -15,6 +15,7 @@ import {
 import { capabilityConfig } from './capabilities.ts'
 import { CliError } from './errors.ts'
 import { latin1 } from './mounts.ts'
+import { terminalSize } from './output.ts'
 import { rlimitConfig } from './rlimits.ts'
 import type { Warn } from './spec-check.ts'
 import type { SpecProcess } from './spec-schema.ts'
@@ -37,6 +38,7 @@ const RESET_ON_FORK = 'SCHED_FLAG_RESET_ON_FORK'
 
 /** Translate and check a process; `domain` is linux.personality.domain. */
 export function processConfig(p: SpecProcess, domain: string, warn: Warn): ProcessConfig {
+  const own = p.terminal && p.consoleSize === undefined ? terminalSize(1) : null
   return {
     args: p.args.map(latin1),
     env: p.env.map(latin1),
@@ -53,8 +55,8 @@ export function processConfig(p: SpecProcess, domain: string, warn: Warn): Proce
     ioprio: ioprio(p.ioPriority),
     personality: domain === 'LINUX32' ? PER_LINUX32 : 0,
     terminal: p.terminal,
-    rows: p.consoleSize?.height ?? process.stdout.rows ?? 0,
-    columns: p.consoleSize?.width ?? process.stdout.columns ?? 0,
+    rows: p.consoleSize?.height ?? own?.rows ?? 0,
+    columns: p.consoleSize?.width ?? own?.columns ?? 0,
   }
 }
 

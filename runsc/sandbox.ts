@@ -1,24 +1,22 @@
-// Starts the processes of a sandbox: the gofer, and the launcher that becomes the sentry.
+// Tells the processes of a sandbox what they are to be: the gofer, the launcher and the sentry, which runsc has forked when
+// it started.
 
-import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
-import { cpus, hostname, constants as osConstants, totalmem } from 'node:os'
+import { cpus, hostname, totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { ATTACH_HOST_UDS } from '../gofer/protocol.ts'
 import { listenUnix, socketpair } from '../native/index.ts'
-import {
-  type BootReport,
-  type CgroupConfig,
-  type ContainerConfig,
-  type SandboxConfig,
-  type SandboxLimits,
-  SENTRY_FDS,
-  type StraceConfig,
+import type {
+  BootReport,
+  CgroupConfig,
+  ContainerConfig,
+  SandboxConfig,
+  SandboxLimits,
+  StraceConfig,
 } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
 import { type SyscallName, syscalls } from '../syscall-table/syscalls.ts'
+import { build } from './build.ts'
 import { withoutNetRaw } from './capabilities.ts'
 import { type ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { type OomScores, oomScores } from './cgroup/oom-score.ts'
@@ -34,33 +32,27 @@ import { type Attach, closeTrees, latin1, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
 import { processConfig } from './process-config.ts'
+import {
+  FIRST_ENTRANCE,
+  kill,
+  type Placement,
+  type Sentry,
+  startGofer,
+  startSentry,
+} from './processes.ts'
 import { seccompConfig } from './seccomp.ts'
 import type { Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
 import { relayTerminal } from './terminal.ts'
 
-const here = dirname(fileURLToPath(import.meta.url))
-/** Everything built lies beside the bundle; the sources are run from runsc/. */
-export const build = here.endsWith('build') ? here : join(here, '../build')
 export const SOCK_SEQPACKET = 5
 export const SOCK_STREAM = 1
 const NOBODY = 65534
 const EXIT_KILLED = 137
 /** What a sandbox and a small program take of the container's memory; Docker allows no lower limit either. */
 const LEAST_MEMORY = 6 << 20
-/** Namespaces of the processes that serve the sandbox. */
-const NAMESPACES = ['--mount', '--ipc', '--uts']
-const FIRST_INHERITED = 3
-/** Words of the program's command line that the process list shows. */
-const MAX_TITLE = 64
 /** Mounts that what stands for the container shows. */
 const MAX_TREES = 256
-/** Where the sentry's launcher tells that it has made the namespaces. */
-const LAUNCHER_REPORT = SENTRY_FDS.standIn + 1
-/** The launcher's own end of the socket between the program and what stands for it. */
-const LAUNCHER_LINK = LAUNCHER_REPORT + 1
-/** Cgroup files follow. */
-const FIRST_ENTRANCE = LAUNCHER_LINK + 1
 
 export interface LaunchOptions {
   id: string
@@ -116,45 +108,51 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const control = listen(options.controlSocket)
   const log = logFile(globals, options.id)
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
-  const placement = { entrances: options.cgroup?.openEntrances() ?? [], scores }
+  const placement = placementOf(options.cgroup, scores)
   config.cgroup = cgroupConfig(options.cgroup, placement.entrances.length)
 
   // The sentry first: everything else waits for it.
-  const inherited = [goferPair[1], control, stub, log, terminal]
-  const sentry = startSentry(options, network, inherited, linkPair, placement, attach)
+  const sentry = startSentry(
+    { gofer: goferPair[1], control, stub, log, terminal, standIn: linkPair },
+    {
+      args: spec.process.args,
+      network: network.launcher,
+      console: options.consoleSocket !== undefined,
+      detached: options.detached,
+      view: viewOf(attach),
+    },
+    placement,
+  )
   try {
     await namespacesMade(options, sentry)
   } catch (error) {
-    sentry.kill('SIGKILL')
+    sentry.kill()
     throw error
   }
   if (globals.hostUds === 'open') for (const tree of attach) tree.flags |= ATTACH_HOST_UDS
-  const gofer = startGofer(options, goferPair[0], attach, placement)
+  const gofer = startGofer(options.detached, goferPair[0], attach, placement)
   closeTrees(attach)
   const owned = [...goferPair, ...linkPair, control, stub, log]
   if (terminal !== null) owned.push(terminal)
-  for (const fd of owned) closeSync(fd)
-  closeAll(placement.entrances)
+  closeAll([...owned, ...placement.entrances])
 
   // Until it has its configuration, it ends when we do; from then on the state on disk tells of it.
-  options.spawned?.(sentry.pid!)
-  send(sentry.stdio[FIRST_INHERITED] as Writable, config)
-  const exited = exitStatus(sentry)
-  const sandbox: Sandbox = {
-    pid: sentry.pid!,
-    exited,
-    control: message => request(options.controlSocket, message),
-    kill: () => void sentry.kill('SIGKILL'),
-    abandon: () => {
-      for (const child of [sentry, gofer]) child.unref()
-    },
-  }
+  options.spawned?.(sentry.pid)
+  sentry.configure(config)
+  const { pid, exited } = sentry
   try {
-    await bootReport(sentry, exited, options.cgroup)
+    await bootReport(sentry, options.cgroup)
   } catch (error) {
     // It may be on its way into a cgroup that is removed now, and would complain.
-    gofer.kill('SIGKILL')
+    kill(gofer)
     throw error
+  }
+  const sandbox: Sandbox = {
+    pid,
+    exited,
+    control: message => request(options.controlSocket, message),
+    kill: sentry.kill,
+    abandon: sentry.unref,
   }
   if (relay !== null) joinTerminal(relay, sandbox, exited)
   return sandbox
@@ -198,10 +196,10 @@ function logFile(globals: GlobalOptions, id: string): number {
   return (wanted ? openDebugFile(options, 'sentry', id) : null) ?? openSync('/dev/null', 'a')
 }
 
-/** The container's cgroup files to enter by, and who is to be killed when memory runs out. */
-interface Placement {
-  entrances: number[]
-  scores: OomScores
+/** The container's place, for its processes. */
+export function placementOf(cgroup: ContainerCgroup | null, scores: OomScores): Placement {
+  const limited = (cgroup?.resources.memory?.limit ?? 0) > 0
+  return { entrances: cgroup?.openEntrances() ?? [], scores, limited }
 }
 
 /** What stands for a container shows its files where the container has them. */
@@ -218,139 +216,24 @@ export function viewOf(attach: readonly Attach[]): View {
   }
 }
 
-const NO_VIEW: View = { fds: [], places: [] }
-
-/** The launcher in front of one of our bundles. The entrances are inherited behind `stdio`, and then the view. */
-function launch(
-  program: string,
-  args: string[],
-  namespaces: string[],
-  stdio: ('ignore' | 'pipe' | 'inherit' | number)[],
-  { entrances, scores }: Placement,
-  detached: boolean,
-  view: View = NO_VIEW,
-): ChildProcess {
-  const firstTree = stdio.length + entrances.length
-  const flags = [
-    ...namespaces,
-    ...entrances.flatMap((_, i) => ['--join-cgroup', String(stdio.length + i)]),
-    ...view.places.flatMap((place, i) => ['--tree', String(firstTree + i), place]),
-    ...(scores.own === null ? [] : ['--oom-score-adj', String(scores.own)]),
-    ...(detached ? [] : ['--die-with-parent']),
-  ]
-  const command = [...flags, '--filter', join(build, 'node-start.bpf'), '--', process.execPath]
-  const { PORTCULLIS_RECORD_CODE: record } = process.env
-  return spawn(join(build, 'launcher'), [...command, join(build, 'load.cjs'), program, ...args], {
-    stdio: [...stdio, ...entrances, ...view.fds],
-    // In a session of its own: the terminal's signals come once only, from us.
-    detached: true,
-    env: record === undefined ? {} : { PORTCULLIS_RECORD_CODE: record },
-  })
-}
-
-export function startGofer(
-  { detached }: LaunchOptions,
-  socket: number,
-  attach: readonly Attach[],
-  placement: Placement,
-): ChildProcess {
-  const first = FIRST_INHERITED + 2
-  const gofer = launch(
-    'gofer',
-    [String(FIRST_INHERITED)],
-    [...NAMESPACES, '--net'],
-    [
-      'ignore',
-      'ignore',
-      detached ? 'ignore' : 'inherit',
-      'pipe',
-      socket,
-      ...attach.map(({ fd }) => fd),
-    ],
-    placement,
-    true,
-  )
-  send(gofer.stdio[FIRST_INHERITED] as Writable, {
-    socket: FIRST_INHERITED + 1,
-    cgroups: placement.entrances.map((_, i) => first + attach.length + i),
-    attachPoints: attach.map(({ flags }, i) => ({ fd: first + i, flags })),
-  })
-  gofer.unref()
-  return gofer
-}
-
-function startSentry(
-  options: LaunchOptions,
-  network: Network,
-  [gofer, control, stub, log, terminal]: (number | null)[],
-  [ownLink, launcherLink]: [number, number],
-  placement: Placement,
-  attach: readonly Attach[],
-): ChildProcess {
-  const inherited = [gofer!, control!, stub!, 'pipe' as const, log!]
-  const program = terminal === null ? ('inherit' as const) : ('ignore' as const)
-  const flags = [...NAMESPACES, '--pid', ...network.launcher, '--stand-in', String(LAUNCHER_LINK)]
-  if (options.consoleSocket !== undefined) flags.push('--terminal', String(SENTRY_FDS.terminal))
-  flags.push(...options.spec.process.args.slice(0, MAX_TITLE).flatMap(arg => ['--title', arg]))
-  // Who starts a container with a console socket reads our output to its end.
-  const errors = options.consoleSocket === undefined ? ('inherit' as const) : ('ignore' as const)
-  const stdio = [program, program, errors, 'pipe' as const, ...inherited]
-  stdio.push(terminal ?? 'ignore', ownLink, 'pipe', launcherLink)
-  flags.push('--report-pid', String(LAUNCHER_REPORT))
-  return launch('sentry', [], flags, stdio, placement, options.detached, viewOf(attach))
-}
-
-/** The launcher tells its program's pid once it has made the namespaces, or what it could not do. */
-async function namespacesMade(options: LaunchOptions, sentry: ChildProcess): Promise<void> {
+async function namespacesMade(options: LaunchOptions, sentry: Sentry): Promise<void> {
   if (options.namespacesMade === undefined) return
-  await launcherReport(sentry)
-  if (sentry.exitCode === null) await options.namespacesMade(sentry.pid!)
+  sentry.namespacesMade()
+  if (!sentry.hasExited()) await options.namespacesMade(sentry.pid)
 }
 
-async function launcherReport(sentry: ChildProcess): Promise<void> {
-  const text = await readAll(sentry.stdio[LAUNCHER_REPORT] as Readable)
-  const complaint = /^launcher: (.*)$/m.exec(text)
-  if (complaint !== null) throw new CliError(`cannot set the sandbox up: ${complaint[1]}`)
-}
-
-async function readAll(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = []
-  // Read before already: nothing more comes.
-  if (!stream.readableEnded) for await (const chunk of stream) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks).toString()
-}
-
-function send(stream: Writable, value: unknown): void {
-  // The reader may have died: its own report tells why.
-  stream.on('error', () => {})
-  // The stream is a socket, whose open reading side would keep this process from ending.
-  stream.end(JSON.stringify(value), () => stream.destroy())
-}
-
-function exitStatus(sentry: ChildProcess): Promise<number> {
-  return new Promise((done, failed) => {
-    sentry.on('error', cause =>
-      failed(new CliError(`cannot start the sentry: ${cause.message}`, { cause })),
-    )
-    sentry.on('exit', (code, signal) => done(code ?? 128 + osConstants.signals[signal!]))
-  })
-}
-
-async function bootReport(
-  sentry: ChildProcess,
-  exited: Promise<number>,
-  cgroup: ContainerCgroup | null,
-): Promise<void> {
-  const line = await readAll(sentry.stdio[FIRST_INHERITED + 4] as Readable)
+async function bootReport(sentry: Sentry, cgroup: ContainerCgroup | null): Promise<void> {
+  const line = sentry.report()
   if (line === '') {
-    await launcherReport(sentry)
+    sentry.namespacesMade()
+    const exitStatus = await sentry.exited
     const limit = cgroup?.resources.memory?.limit ?? 0
-    if ((await exited) === EXIT_KILLED && limit > 0 && limit < LEAST_MEMORY)
+    if (exitStatus === EXIT_KILLED && limit > 0 && limit < LEAST_MEMORY)
       throw new CliError(
         `linux.resources.memory.limit: ${limit} bytes are not enough for a sandbox to start: give it at least ${LEAST_MEMORY}`,
       )
     throw new CliError(
-      `the sentry ended before it was ready (exit status ${await exited}); --debug --debug-log tells more`,
+      `the sentry ended before it was ready (exit status ${exitStatus}); --debug --debug-log tells more`,
     )
   }
   const report = JSON.parse(line) as BootReport

@@ -9,6 +9,7 @@ import {
   exitNow,
   type HostFd,
   installFilter,
+  ownMemory,
   pivotToEmptyRoot,
   setDescriptorCeiling,
   setDumpable,
@@ -16,6 +17,7 @@ import {
   setIdsKeeping,
   setNoNewPrivs,
   setParentDeathSignal,
+  takeOrders,
   write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -31,6 +33,7 @@ import {
 } from './boot/host.ts'
 import { enterCgroups, OomScoreFile, openCgroupFiles } from './boot/host-cgroup.ts'
 import { startSandbox } from './boot/sandbox.ts'
+import { loadDecoder } from './boot/trace.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
 import { sizeGoferSocket } from './fs/gofer/client.ts'
 import { type CpuModel, describeCpu, parseCpuModel } from './fs/proc/cpuinfo.ts'
@@ -43,6 +46,8 @@ import type { Platform } from './platform.ts'
 
 const EXIT_FAILURE = 128
 const SIGKILL = 9
+/** Descriptors have fixed numbers: SENTRY_FDS. */
+const ALL = 64
 const NO_LIMITS = { pids: null, memoryBytes: null, cpus: null }
 
 /** What only the host's file system tells, read before it is gone. */
@@ -66,11 +71,14 @@ function main(): never {
     sendReport(report)
   }
   try {
+    takeOrders(ALL)
     const config = JSON.parse(readFileSync(SENTRY_FDS.config, 'utf8')) as SandboxConfig
     close(SENTRY_FDS.config)
     const facts = hostFacts(config)
     setDescriptorCeiling(descriptorCeiling())
+    if (config.strace !== null) loadDecoder()
     sizeGoferSocket(SENTRY_FDS.gofer)
+    if (config.cgroup?.limits.memoryBytes != null) succeed('own the memory', ownMemory())
     enterCgroups(config.cgroup?.join ?? [])
     const kernel = bootKernel(config, facts)
     const sandbox = startSandbox(kernel, config, error => {

@@ -57,6 +57,10 @@ const status = new Map<string, string>()
 const descriptors = new Map<number, string[]>()
 const roots = new Map<number, string[]>()
 const limits = new Map<number, string>()
+/** By thread: its namespaces. */
+const namespaces = new Map<string, string[]>()
+const environments = new Map<number, string>()
+const OWN_NAMESPACES = ['mnt', 'net', 'ipc', 'uts']
 
 const commandLine = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')
 const threads = (pid: number) => readdirSync(`/proc/${pid}/task`).map(Number)
@@ -85,6 +89,12 @@ function inspect(parent: number): void {
     )
     roots.set(pid, readdirSync(`/proc/${pid}/root/`))
     limits.set(pid, readFileSync(`/proc/${pid}/limits`, 'latin1'))
+    environments.set(pid, readFileSync(`/proc/${pid}/environ`, 'latin1'))
+    for (const tid of threads(pid))
+      namespaces.set(
+        `${kind} ${pid}/${tid}`,
+        OWN_NAMESPACES.map(type => readlinkSync(`/proc/${pid}/task/${tid}/ns/${type}`)),
+      )
   }
 }
 
@@ -248,6 +258,31 @@ describe('the processes of a sandbox', () => {
   it('see an empty root', context => {
     if (trace === undefined) return context.skip(reason)
     for (const pid of Object.values(pids).flat()) expect(roots.get(pid)).toEqual([])
+  })
+
+  it('are in namespaces of their own, in every thread', context => {
+    if (trace === undefined) return context.skip(reason)
+    const ours = OWN_NAMESPACES.map(type => readlinkSync(`/proc/self/ns/${type}`))
+    expect(namespaces.size).toBeGreaterThan(Object.values(pids).flat().length)
+    for (const [thread, theirs] of namespaces)
+      for (const [i, name] of theirs.entries()) expect(name, thread).not.toBe(ours[i])
+  })
+
+  it('have nothing of our environment', context => {
+    if (trace === undefined) return context.skip(reason)
+    for (const pid of [...pids.sentry, ...pids.gofer])
+      expect(environments.get(pid)).toMatch(/^\0*$/)
+  })
+
+  it('share no event queue, wake-up or pipe of Node.js', context => {
+    if (trace === undefined) return context.skip(reason)
+    const pipes = (pid: number) =>
+      (descriptors.get(pid) ?? []).filter(target => target.startsWith('pipe:'))
+    // One that the program has as a standard stream is the caller's.
+    const shared = pipes(pids.sentry[0]!).filter(target => pipes(pids.gofer[0]!).includes(target))
+    expect(shared).toEqual([])
+    for (const pid of [...pids.sentry, ...pids.gofer])
+      expect(descriptors.get(pid)).not.toContain('anon_inode:[io_uring]')
   })
 
   it('stubs have no descriptors', context => {

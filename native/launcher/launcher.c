@@ -5,15 +5,19 @@
 //   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--join-net PATH] [--loopback]
 //            [--sysctl PATH=VALUE]... [--die-with-parent] [--report-pid FD] [--filter FILE] [--join-cgroup FD]...
 //            [--oom-score-adj N] [--stand-in FD] [--terminal FD] [--title WORD]... [--tree FD PATH]... -- PROGRAM ARGUMENT...
+//   launcher --child PID [FLAG]... --
 //
 // With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
 // mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --join-net enters a
 // network namespace that exists, --loopback brings up its lo, --sysctl sets what is below /proc/sys there. --filter
 // installs a seccomp filter (struct sock_filter[]) before the program starts. --join-cgroup is a cgroup.procs file through
-// which the launcher itself enters a cgroup; the program inherits it and enters when it has loaded its own code, so that
-// this does not count for the container. With --stand-in, signals do not go to the program but to the first process
+// which the launcher itself enters a cgroup; the sentry enters when it has loaded its own code, so that this does not count
+// for the container. With --stand-in, signals do not go to the program but to the first process
 // of the sandbox, as stand-in.h has it; --terminal is a terminal to hold for it, and --title what ps(1) is to show. The
 // launcher itself is in a mount namespace that shows the trees of --tree, as view.h has it; the first one is its root.
+//
+// With --child there is a child already, the sentry (native/addon/fork.cc), which lives in our namespaces but for that of the
+// network. Descriptor 3 is its socket: one message lets it go on, with a network namespace if it shall enter one.
 #define _GNU_SOURCE
 #include "stand-in.h"
 #include "view.h"
@@ -32,7 +36,11 @@
 #define MAX_SYSCTLS 64
 #define MAX_TITLE 64
 
+// The child's socket, and later the descriptor by which a program learns that we died.
+#define CHILD_FD 3
+
 struct Config {
+  pid_t child;
   int namespaces;
   int pid_namespace;
   int die_with_parent;
@@ -98,6 +106,8 @@ static struct Config parse(char **argv) {
     int flag = namespace_flag(*p);
     if (flag) {
       config.namespaces |= flag;
+    } else if (!strcmp(*p, "--child") && p[1]) {
+      config.child = descriptor(*++p);
     } else if (!strcmp(*p, "--pid")) {
       config.pid_namespace = 1;
     } else if (!strcmp(*p, "--die-with-parent")) {
@@ -130,7 +140,7 @@ static struct Config parse(char **argv) {
       usage(*p);
     }
   }
-  if (!*p || !p[1]) usage("no program");
+  if (!*p || (config.child == 0 && !p[1])) usage("no program");
   config.program = p + 1;
   return config;
 }
@@ -226,8 +236,6 @@ __attribute__((noreturn)) static void run(const struct Config *config) {
   // Signals of a terminal are for who stands for the program.
   setsid();
   if (config->report_fd >= 0) fcntl(config->report_fd, F_SETFD, FD_CLOEXEC);
-  if (config->stand_in_fd >= 0) fcntl(config->stand_in_fd, F_SETFD, FD_CLOEXEC);
-  for (int i = 0; i < config->tree_count; i++) fcntl(config->trees[i].fd, F_SETFD, FD_CLOEXEC);
   if (config->filter) install_filter(config->filter);
   execvp(config->program[0], config->program);
   fail(config->program[0]);
@@ -244,10 +252,41 @@ static void enter_cgroups(const struct Config *config) {
   }
 }
 
-static void set_oom_score(const char *value) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+static void set_oom_score(const char *path, const char *value) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0 || write(fd, value, strlen(value)) < 0) fail("set oom_score_adj");
   close(fd);
+}
+
+static void set_oom_scores(const struct Config *config) {
+  set_oom_score("/proc/self/oom_score_adj", config->oom_score_adj);
+  if (config->child == 0) return;
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)config->child);
+  set_oom_score(path, config->oom_score_adj);
+}
+
+// The message is one byte that says that no more follow.
+static void release_child(const struct Config *config) {
+  char last = '.';
+  struct iovec iov = {&last, 1};
+  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  int network = -1;
+  if (config->join_net || (config->namespaces & CLONE_NEWNET)) {
+    network = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (network < 0) fail("open the network namespace");
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    control.header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &network, sizeof network);
+  }
+  // It may have been killed: we shall learn that by waiting for it.
+  sendmsg(CHILD_FD, &message, MSG_NOSIGNAL);
+  if (network >= 0) close(network);
 }
 
 static int wait_for_child(void) {
@@ -295,35 +334,42 @@ static int attend(const struct Config *config, int argc, char **argv) {
   stand_in(4, child);
 }
 
+// Fork the program. The result is a descriptor that closes when we die.
+static int start_child(const struct Config *config) {
+  int ends[2];
+  if (pipe(ends) < 0) fail("pipe");
+  pid_t pid = fork();
+  if (pid < 0) fail("fork");
+  if (pid == 0) {
+    close(ends[1]);
+    die_with_launcher(ends[0]);
+    run(config);
+  }
+  child = pid;
+  return ends[1];
+}
+
 int main(int argc, char **argv) {
   if (argc < 2) usage("none");
   struct Config config = parse(argv);
   if (config.report_fd >= 0) complaints = config.report_fd;
   if (config.die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("set the parent death signal");
-  if (config.oom_score_adj) set_oom_score(config.oom_score_adj);
+  if (config.oom_score_adj) set_oom_scores(&config);
   enter_namespaces(&config);
   set_up_network(&config);
-  int ends[2];
-  if (pipe(ends) < 0) fail("pipe");
-  sigset_t mask;
-  if (config.stand_in_fd >= 0) hold_signals(&mask);
+  if (config.stand_in_fd >= 0) hold_signals(NULL);
   else forward_signals();
   if (config.terminal_fd >= 0) control_terminal(config.terminal_fd);
-  pid_t pid = fork();
-  if (pid < 0) fail("fork");
-  if (pid == 0) {
-    close(ends[1]);
-    if (config.stand_in_fd >= 0) sigprocmask(SIG_SETMASK, &mask, NULL);
-    die_with_launcher(ends[0]);
-    run(&config);
-  }
-  child = pid;
+  int life = CHILD_FD;
+  child = config.child;
+  if (child > 0) release_child(&config);
+  else life = start_child(&config);
   enter_cgroups(&config);
   if (config.stand_in_fd >= 0) silence(open_null());
   show_files(&config);
   if (config.report_fd >= 0) report(config.report_fd);
   int link = config.stand_in_fd < 0 ? -1 : fcntl(config.stand_in_fd, F_DUPFD, 5);
-  if (ends[1] != 3) dup2(ends[1], 3);
+  if (life != CHILD_FD) dup2(life, CHILD_FD);
   if (link >= 0) dup2(link, 4);
   return attend(&config, argc, argv);
 }

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { ALL_CAPABILITIES } from '../capabilities.ts'
 import { runOnce } from '../container.ts'
 import { type GlobalOptions, integer } from '../options.ts'
+import { terminalSize } from '../output.ts'
 import { OCI_VERSION, type Spec, SYSTEM_MOUNTS, validateSpec } from '../spec.ts'
 
 interface DoOptions {
@@ -27,7 +28,7 @@ export const doCommand = () =>
     .action(async (args: string[], options: DoOptions, command: Command) => {
       const given = command.parent!.opts<GlobalOptions>()
       const globals = { ...given, network: given.network ?? ('none' as const) }
-      const tty = options.tty ?? (process.stdin.isTTY === true && process.stdout.isTTY === true)
+      const tty = options.tty ?? (terminalSize(0) !== null && terminalSize(1) !== null)
       process.exitCode = await runOnce(globals, doSpec(args, options, tty), options.forceOverlay)
     })
 

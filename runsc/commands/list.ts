@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import { reportFailure } from '../log.ts'
 import type { GlobalOptions } from '../options.ts'
+import { print } from '../output.ts'
 import { type ContainerState, ociState, StateStore, statusOf } from '../state.ts'
 import { textTable } from '../table.ts'
 
@@ -24,9 +25,9 @@ export const listCommand = () =>
         .ids()
         .map(id => loadOrTell(store, id, command))
         .filter(state => state !== null)
-      if (quiet) process.stdout.write(states.map(state => `${state.id}\n`).join(''))
-      else if (format === 'json') process.stdout.write(`${JSON.stringify(states.map(listed))}\n`)
-      else process.stdout.write(table(states))
+      if (quiet) print(states.map(state => `${state.id}\n`).join(''))
+      else if (format === 'json') print(`${JSON.stringify(states.map(listed))}\n`)
+      else print(table(states))
     })
 
 /** A container whose state is damaged must not hide the others. */

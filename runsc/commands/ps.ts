@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import { CliError } from '../errors.ts'
+import { print } from '../output.ts'
 import { hostPids, processesOf, processTable } from '../ps.ts'
 import { StateStore, statusOf } from '../state.ts'
 
@@ -16,10 +17,10 @@ export const psCommand = () =>
     .action(async (id: string, _rest: string[], options: { format: string }, command: Command) => {
       const store = new StateStore(command.optsWithGlobals().root)
       if (options.format === 'table') {
-        process.stdout.write(processTable(await processesOf(store, id)))
+        print(processTable(await processesOf(store, id)))
         return
       }
       const state = store.load(id)
       if (statusOf(state) === 'stopped') throw new CliError(`container "${id}" is not running`)
-      process.stdout.write(`${JSON.stringify(await hostPids(store, state))}\n`)
+      print(`${JSON.stringify(await hostPids(store, state))}\n`)
     })

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { print } from '../output.ts'
 import { ociState, StateStore } from '../state.ts'
 
 export const stateCommand = () =>
@@ -7,5 +8,5 @@ export const stateCommand = () =>
     .argument('<id>')
     .action((id: string, _options: unknown, command: Command) => {
       const state = new StateStore(command.optsWithGlobals().root).load(id)
-      process.stdout.write(`${JSON.stringify(ociState(state), null, 2)}\n`)
+      print(`${JSON.stringify(ociState(state), null, 2)}\n`)
     })

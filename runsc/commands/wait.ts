@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { request } from '../control.ts'
 import { CliError } from '../errors.ts'
 import { integer } from '../options.ts'
+import { print } from '../output.ts'
 import { StateStore, statusOf } from '../state.ts'
 
 /** As gVisor prints it. */
@@ -23,5 +24,5 @@ export const waitCommand = () =>
       const status = Number((answer as { status?: unknown }).status)
       const signal = status & 0x7f
       const exitStatus = signal === 0 ? (status >> 8) & 0xff : 128 + signal
-      process.stdout.write(`${JSON.stringify({ id, exitStatus })}\n`)
+      print(`${JSON.stringify({ id, exitStatus })}\n`)
     })

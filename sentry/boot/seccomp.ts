@@ -11,11 +11,12 @@ import {
   SECCOMP_RET_ERRNO,
   SECCOMP_RET_LOG,
 } from '../../syscall-table/flags.ts'
-import { syscalls } from '../../syscall-table/syscalls.ts'
 import type { SeccompConfig } from '../config.ts'
 import { SeccompState, startWithFilters } from '../kernel/seccomp-filter.ts'
 import type { Task } from '../kernel/task.ts'
 import { BootError } from './boot-error.ts'
+
+const NR_EXECVE = 59
 
 /** The state of a container's processes; null without a profile. */
 export function containerSeccomp(config: SeccompConfig | null): SeccompState | null {
@@ -32,7 +33,7 @@ export function enterSeccomp(task: Task, state: SeccompState | null): void {
   startWithFilters(task, state)
   // The program is executed from within the filter, as under runc.
   const data = new Uint32Array(16)
-  data[0] = syscalls.execve.nr
+  data[0] = NR_EXECVE
   data[1] = AUDIT_ARCH_X86_64
   const answer = state.filters[0]!.run(data)
   const action = (answer & SECCOMP_RET_ACTION_FULL) >>> 0

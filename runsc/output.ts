@@ -1,0 +1,27 @@
+// Our standard output without Node's streams: loading those takes longer than most of what is printed.
+
+import { writeSync } from 'node:fs'
+import { getWinsize } from '../native/index.ts'
+
+/** Print to stdout. A reader that is gone has seen enough. */
+export function print(text: string): void {
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EPIPE') return
+      if (code !== 'EAGAIN') throw error
+      // Somebody has made it nonblocking, and it is full.
+      process.stdout.write(bytes.subarray(at))
+      return
+    }
+  }
+}
+
+/** The size of the terminal behind a descriptor, or null when it is none. */
+export function terminalSize(fd: number): { rows: number; columns: number } | null {
+  const size = new Uint16Array(4)
+  return getWinsize(fd, size) < 0 ? null : { rows: size[0]!, columns: size[1]! }
+}
