@@ -2,27 +2,29 @@
 // was built: compiling the kernel would take longer than all else that starting one takes. V8 checks that the
 // bytecode is its own, and compiles when it is not.
 //
-// A runsc that may make a sandbox is forked into the sandbox's processes first, while it is nothing but Node.js.
+// "runsc-forked" is a runsc that may make a sandbox: it is forked into the sandbox's processes first, while it is nothing but
+// Node.js. bin/runsc has prepared it for that.
 
 'use strict'
 const { ftruncateSync, openSync, readFileSync, writeSync } = require('node:fs')
 const { Script } = require('node:vm')
 
-/** Commands that make sandboxes. bin/runsc has prepared the process for it. */
-const MAKERS = ['run', 'create', 'do']
 /** What forkRoles returns. */
 const ROLES = ['runsc', 'sentry', 'gofer']
 
 /** When building, the bytecode is kept of what a first run has compiled. See bundle.ts. */
 const recording = process.env.PORTCULLIS_RECORD_CODE !== undefined
-const program = process.argv[2] === 'runsc' ? forkRoles() : process.argv[2]
+const program = process.argv[2] === 'runsc-forked' ? forkRoles() : process.argv[2]
 const file = `${__dirname}/${program}.cjs`
 process.argv.splice(1, 2, file)
 
 function forkRoles() {
-  if (!process.argv.some(word => MAKERS.includes(word)) || process.getuid() !== 0) return 'runsc'
+  if (process.getuid() !== 0) return 'runsc'
   const role = require('./portcullis.node').forkRoles()
-  if (role < 0) throw new Error(`cannot fork the processes of a sandbox: error ${-role}`)
+  if (role < 0) {
+    process.stderr.write(`runsc: cannot fork the processes of a sandbox: error ${-role}\n`)
+    process.exit(128)
+  }
   if (role > 0) process.argv = [...process.argv.slice(0, 3), 'forked']
   return ROLES[role]
 }

@@ -26,6 +26,7 @@ import { waitCommand } from './commands/wait.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
 import { openDebugLog, reportFailure } from './log.ts'
 import { type GlobalOptions, globalOptions } from './options.ts'
+import { beginForked, MAKERS } from './processes.ts'
 import { OCI_VERSION } from './spec.ts'
 import { spellOut } from './spelling.ts'
 import { VERSION } from './version.ts'
@@ -95,7 +96,10 @@ async function main(): Promise<void> {
   const program = build(argv)
   try {
     const { words, notes } = spellOut(argv, program)
-    program.hook('preAction', () => logNotes(program.opts<GlobalOptions>(), notes))
+    program.hook('preAction', (_program, command) => {
+      if (MAKERS.includes(command.name())) beginForked()
+      return logNotes(program.opts<GlobalOptions>(), notes)
+    })
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     process.exitCode = exitStatusOf(error, program)
