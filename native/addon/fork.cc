@@ -95,7 +95,9 @@ bool WaitsForWork(const ucontext_t* context) {
   const auto* ip = reinterpret_cast<const uint8_t*>(context->uc_mcontext.gregs[REG_RIP]);
   const auto is_syscall = [](const uint8_t* p) { return p[0] == 0x0f && p[1] == 0x05; };
   const greg_t result = context->uc_mcontext.gregs[REG_RAX];
-  return (is_syscall(ip) && result == SYS_futex) || (is_syscall(ip - 2) && result == -EINTR);
+  const int operation = static_cast<int>(context->uc_mcontext.gregs[REG_RSI]) & FUTEX_CMD_MASK;
+  const bool waits = operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET;
+  return (is_syscall(ip) && result == SYS_futex && waits) || (is_syscall(ip - 2) && result == -EINTR);
 }
 
 void OnPark(int, siginfo_t*, void* context) {
@@ -202,18 +204,28 @@ int Park() {
   return result;
 }
 
+/// The kernel's own call: glibc's leaves out the signals that it uses itself.
+uint64_t SetSignalMask(uint64_t mask) {
+  uint64_t before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, sizeof mask);
+  return before;
+}
+
 /// In a forked process: make the threads that its original had. Nothing of V8 may run before: it would wait for them.
+/// They begin with all signals blocked, as in the handler where they go on: a further handler would have no room on the
+/// smallest of their stacks. Their own masks come back when they leave it.
 bool MakeThreads() {
   constexpr int kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
                          CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
   const int count = g_arrived.load();
-  for (int i = 0; i < count; i++) {
-    Parked& thread = g_parked[i];
+  const uint64_t mask = SetSignalMask(~0ULL);
+  for (g_made = 0; g_made < count; g_made++) {
+    Parked& thread = g_parked[g_made];
     int* tid = TidAddress(thread.tls);
-    if (clone(Resume, thread.stack, kFlags, &thread, tid, thread.tls, tid) < 0) return false;
+    if (clone(Resume, thread.stack, kFlags, &thread, tid, thread.tls, tid) < 0) break;
   }
-  g_made = count;
-  return true;
+  SetSignalMask(mask);
+  return g_made == count;
 }
 
 void OnFollow(int, siginfo_t*, void*) {

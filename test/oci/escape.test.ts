@@ -255,7 +255,7 @@ describe('descriptors that runsc was started with', () => {
     // In a pid namespace: all processes in sight are ours.
     const namespace = ['--pid', '--fork', '--mount-proc', '--kill-child']
     const { stdout } = run('unshare', [...namespace, 'bash', '-c', script])
-    for (const name of ['launcher', 'sleep', 'sentry', 'gofer'])
+    for (const name of ['sleep', 'sentry', 'gofer'])
       expect(stdout).toMatch(new RegExp(`^process .*${name}`, 'm'))
     expect(stdout).not.toMatch(/^leads to .*outside/m)
     expect(stdout).toMatch(/^leads to /m)
