@@ -9,15 +9,22 @@ import {
   listDirectory,
   openat2,
   readlinkat,
+  STAT_DEV_MAJOR,
+  STAT_DEV_MINOR,
+  STAT_GID,
+  STAT_INO,
   STAT_MODE,
   STAT_RECORD_SIZE,
   STAT_TARGET_LENGTH,
+  STAT_UID,
   STATFS_COUNT,
   statFd,
+  statx,
   TARGET_NOT_INLINE,
 } from '../native/index.ts'
-import { EBADF, EINVAL, EMSGSIZE, ENOTDIR } from '../syscall-table/errno.ts'
+import { EBADF, EINVAL, EMSGSIZE, ENOTDIR, ESTALE } from '../syscall-table/errno.ts'
 import {
+  AT_SYMLINK_NOFOLLOW,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
@@ -186,6 +193,46 @@ function name(server: GoferServer, start: Handle, fd: HostFd, type: number, at: 
   if (number < 0) return number
   server.reply.view.setUint32(at, number, true)
   return 0
+}
+
+// Where in a stat record the words of a guard are.
+const GUARDED_FIELDS = [
+  STAT_INO,
+  STAT_INO + 4,
+  STAT_DEV_MAJOR,
+  STAT_DEV_MINOR,
+  STAT_MODE,
+  STAT_UID,
+  STAT_GID,
+]
+const guard = new Uint32Array(GUARDED_FIELDS.length)
+const record = new Uint8Array(STAT_RECORD_SIZE)
+const recordView = new DataView(record.buffer)
+
+/**
+ * REQUEST_GUARDED: 0 when each of the names still is of the file that the sentry has in mind, with the owner and mode by
+ * which it has decided; else -ESTALE.
+ */
+export function checkGuards(server: GoferServer): number {
+  const { request } = server
+  const count = request.u16()
+  if (count === 0 || count > WALK_MAX) return -EINVAL
+  let result = 0
+  for (let i = 0; i < count; i++) {
+    const number = request.u32()
+    for (let j = 0; j < guard.length; j++) guard[j] = request.u32()
+    const name = request.string()
+    if (request.bad || checkName(name) < 0) return -EINVAL
+    const dir = server.handles.get(number)
+    if (dir === undefined) return -EBADF
+    if (result === 0 && !guardHolds(dir.fd, name)) result = -ESTALE
+  }
+  return result
+}
+
+function guardHolds(dirFd: HostFd, name: string): boolean {
+  if (statx(dirFd, name, AT_SYMLINK_NOFOLLOW, record, 0) < 0) return false
+  return GUARDED_FIELDS.every((at, i) => recordView.getUint32(at, true) === guard[i])
 }
 
 /** OP_CLOSE: gives handles back. It has no reply, so numbers that are none are passed over. */

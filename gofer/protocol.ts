@@ -72,6 +72,9 @@ export const OP_LIST_TREE = 26
 export const OP_OPEN_FILES = 27
 export const OP_COUNT = 28
 
+/** Request flag of any operation: guards precede its payload. */
+export const REQUEST_GUARDED = 0x8000
+
 /** Request flags of OP_WALK: a handle for every component, not only for the last. */
 export const WALK_HANDLES = 1
 /** The last component's descriptor for reading, if it is a regular file. */

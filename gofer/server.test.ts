@@ -27,6 +27,7 @@ import {
   ENOSYS,
   ENOTDIR,
   EROFS,
+  ESTALE,
   EXDEV,
 } from '../syscall-table/errno.ts'
 import { AT_FDCWD, O_PATH, O_RDONLY, O_RDWR, O_WRONLY } from '../syscall-table/flags.ts'
@@ -52,6 +53,7 @@ import {
   OP_SYMLINK,
   OP_UNLINK,
   OP_WALK,
+  REQUEST_GUARDED,
   WALK_HANDLES,
 } from './protocol.ts'
 import { GoferServer } from './server.ts'
@@ -252,6 +254,37 @@ test('looking ahead keeps to the tree, and to what may be donated', () => {
   expect(ahead(OP_OPEN_FILES, request(OP_ATTACH, 2), [], ['file'])).toBe(-ENOTDIR)
 })
 
+test('a guarded request does nothing unless every guard holds', () => {
+  const root = request(OP_ATTACH, 0)
+  const { last: dir } = walk(root, 'dir')
+  const mkdir = (guards: [number, string, number[]][]) => {
+    writer.request(7, OP_MKDIR, REQUEST_GUARDED)
+    writer.u16(guards.length)
+    for (const [handle, name, words] of guards) putGuard(handle, name, words)
+    for (const field of [dir, 0o755, 0, 0]) writer.u32(field)
+    writer.string('made')
+    return send()
+  }
+  const holds: [number, string, number[]] = [root, 'dir', guardOf('tree/dir')]
+  const made = () => existsSync(join(base, 'tree/dir/made'))
+  for (let i = 0; i < 7; i++) {
+    const wrong = [...holds[2]]
+    wrong[i]! ^= 1
+    expect(mkdir([[root, 'dir', wrong]])).toBe(-ESTALE)
+    expect(mkdir([holds, [root, 'dir', wrong]])).toBe(-ESTALE)
+  }
+  expect(mkdir([[root, 'none', holds[2]]])).toBe(-ESTALE)
+  // A link is a file of its own here, and no way to anywhere.
+  expect(mkdir([[root, 'out', guardOf('outside')]])).toBe(-ESTALE)
+  for (const name of ['..', '.', '', 'out/canary'])
+    expect(mkdir([[root, name, guardOf('outside')]])).toBe(-EINVAL)
+  expect(mkdir([[99, 'dir', holds[2]]])).toBe(-EBADF)
+  expect(mkdir([])).toBe(-EINVAL)
+  expect(made()).toBe(false)
+  expect(mkdir([holds, [dir, 'sub', guardOf('tree/dir/sub')]])).toBeGreaterThan(0)
+  expect(made()).toBe(true)
+})
+
 /** A small generator of repeatable numbers (xorshift32). */
 function generator(seed: number): (below: number) => number {
   let x = seed
@@ -341,8 +374,26 @@ function likelyMessage(random: (below: number) => number): void {
     [3, handle()],
   ]
   const [op, ...fields] = shapes[random(shapes.length)]! as [number, ...(number | string)[]]
-  writer.request(random(1000), op, 0)
+  const guards = random(3) === 0 ? 1 + random(2) : 0
+  writer.request(random(1000), op, guards > 0 ? REQUEST_GUARDED : 0)
+  if (guards > 0) writer.u16(guards)
+  for (let i = 0; i < guards; i++) putGuard(handle(), name(), [number(), 0, 0, 0, number(), 0, 0])
   for (const field of fields) typeof field === 'number' ? writer.u32(field) : writer.string(field)
+}
+
+/** `words`: inode number (low, high), device (major, minor), mode, uid, gid. */
+function putGuard(handle: number, name: string, words: readonly number[]): void {
+  writer.u32(handle)
+  for (const word of words) writer.u32(word)
+  writer.string(name)
+}
+
+/** The words of a guard that holds. */
+function guardOf(path: string): number[] {
+  const s = lstatSync(join(base, path), { bigint: true })
+  const major = Number(((s.dev >> 8n) & 0xfffn) | ((s.dev >> 32n) & 0xfffff000n))
+  const minor = Number((s.dev & 0xffn) | ((s.dev >> 12n) & 0xffffff00n))
+  return [s.ino & 0xffffffffn, s.ino >> 32n, major, minor, s.mode, s.uid, s.gid].map(Number)
 }
 
 /** A walk of random names, of which the tree's own are frequent. */

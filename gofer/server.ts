@@ -6,7 +6,16 @@ import { EAGAIN, EBUSY, EINVAL, EMFILE, EMSGSIZE, ENFILE, ENOSYS } from '../sysc
 import { listTree, openFiles } from './ahead.ts'
 import { getxattr, listxattr, removexattr, scanxattr, setattr, setxattr } from './attributes.ts'
 import { type AttachPoint, HandleTable } from './handles.ts'
-import { attach, closeHandles, getattr, readdir, readlink, statfs, walk } from './lookup.ts'
+import {
+  attach,
+  checkGuards,
+  closeHandles,
+  getattr,
+  readdir,
+  readlink,
+  statfs,
+  walk,
+} from './lookup.ts'
 import { link, mkdir, mknod, rename, symlink, unlink } from './modify.ts'
 import { connect, create, fallocate, fsync, open, reopenMemory } from './open.ts'
 import {
@@ -43,6 +52,7 @@ import {
   OP_UNLINK,
   OP_WALK,
   OPEN_FILES_MAX,
+  REQUEST_GUARDED,
 } from './protocol.ts'
 
 /** Answers one request: reads `server.request`, appends to `server.reply`, returns the result. */
@@ -95,8 +105,15 @@ export class GoferServer {
     request.start(length)
     const operation = this.#operations[op]
     if (operation === undefined) return this.#finish(tag, -ENOSYS)
-    const result = operation(this)
+    const result = this.#guarded() || operation(this)
     return op === OP_CLOSE ? 0 : this.#finish(tag, result)
+  }
+
+  /** 0 when the request may be carried out. */
+  #guarded(): number {
+    if ((this.flags & REQUEST_GUARDED) === 0) return 0
+    this.flags &= ~REQUEST_GUARDED
+    return checkGuards(this)
   }
 
   #finish(tag: number, result: number): number {

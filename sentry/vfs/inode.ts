@@ -89,6 +89,8 @@ export interface DirSink {
 
 /** Intent of a lookup: the file at the end of the path is going to be opened for reading. */
 export const LOOKUP_OPEN = 1
+/** Intent of a lookup: the last name is going to be made, if it does not exist. */
+export const LOOKUP_CREATE = 2
 
 /** The result of an operation on a name that a lookup must precede. */
 export const LOOK_FIRST = 1
@@ -252,6 +254,13 @@ export abstract class Inode {
   pinned(): void {}
   /** Making a name in this directory fails with -EEXIST when it exists, and saves a lookup before. */
   get createsUnseen(): boolean {
+    return false
+  }
+  /**
+   * The next operation on this directory is to be done only if `path`, the names that led here, still leads here, and what
+   * decided on permissions is still so; else it has the result -ESTALE. False when that is not possible.
+   */
+  guardNext(_path: readonly Dentry[]): boolean {
     return false
   }
   /** A directory that never has entries. */

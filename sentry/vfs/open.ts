@@ -9,6 +9,7 @@ import {
   ENOENT,
   ENOTDIR,
   EPERM,
+  ESTALE,
   ETXTBSY,
 } from '../../syscall-table/errno.ts'
 import {
@@ -42,7 +43,7 @@ import { removePrivileges } from './attributes.ts'
 import { instantiate } from './dcache.ts'
 import { Dentry } from './dentry.ts'
 import { File, PathOnlyOps } from './file.ts'
-import type { Inode, SetAttr } from './inode.ts'
+import { type Inode, LOOK_FIRST, type SetAttr } from './inode.ts'
 import type { Mount } from './mount.ts'
 import { notifyCreated, notifyFile, notifyOpened } from './notify.ts'
 import {
@@ -97,10 +98,12 @@ export function openPath(
   if ((flags & O_NOFOLLOW) === 0 && (flags & (O_CREAT | O_EXCL)) !== (O_CREAT | O_EXCL))
     how |= WALK_FOLLOW
   if ((flags & (O_ACCMODE | O_CREAT | O_DIRECTORY)) === O_RDONLY) how |= WALK_OPEN
-  const exclusive = (flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL)
-  let n = walkPath(task, dfd, path, exclusive ? how | WALK_NEW : how)
-  if (n === 0 && walk.dentry.unseen && !mayCreateIn(task, walk.mount, walk.dentry))
+  let n = walkPath(task, dfd, path, (flags & O_CREAT) !== 0 ? how | WALK_NEW : how)
+  if (n === 0 && walk.dentry.unseen) {
+    const file = createUnseen(task, walk.mount, walk.dentry, flags, mode)
+    if (file !== LOOK_FIRST) return file
     n = walkPath(task, dfd, path, how)
+  }
   if (n < 0) return n
   const { mount, dentry } = walk
   if ((flags & O_CREAT) !== 0) {
@@ -134,9 +137,22 @@ function openPathOnly(
   return new File(pathOnlyOps, walk.dentry.inode!, walk.dentry, walk.mount, flags)
 }
 
-/** Where nothing can be made, EEXIST still comes before the reason for it. */
-function mayCreateIn(task: Task, mount: Mount, dentry: Dentry): boolean {
-  return mountWritable(mount) === 0 && mayCreate(task.creds, dentry.parent!.inode!) === 0
+/** As `createAndOpen`, of a name that was not looked up. LOOK_FIRST when that turns out to be needed. */
+function createUnseen(
+  task: Task,
+  mount: Mount,
+  dentry: Dentry,
+  flags: number,
+  mode: number,
+): File | number {
+  const dir = dentry.parent!.inode!
+  // Where nothing can be made, that the name exists still comes before the reason for it.
+  if (mountWritable(mount) < 0 || mayCreate(task.creds, dir) < 0) return LOOK_FIRST
+  const guarded = walk.guards.length > 0
+  if (guarded && !dir.guardNext(walk.guards)) return LOOK_FIRST
+  const file = createAndOpen(task, mount, dentry, flags, mode)
+  if (file === -ESTALE && guarded) return LOOK_FIRST
+  return file === -EEXIST && (flags & O_EXCL) === 0 ? LOOK_FIRST : file
 }
 
 function createAndOpen(

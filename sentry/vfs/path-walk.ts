@@ -31,7 +31,7 @@ import {
 import type { Task } from '../kernel/task.ts'
 import { isValid, learnDentry, lookupDentry, trimDcache, unseenDentry } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
-import { LOOKUP_OPEN } from './inode.ts'
+import { LOOKUP_CREATE, LOOKUP_OPEN } from './inode.ts'
 import type { Mount } from './mount.ts'
 import { cachedWalk, keepWalk } from './path-cache.ts'
 import { MAY_EXEC, permission } from './permission.ts'
@@ -50,8 +50,8 @@ export const WALK_CREATE = 16
 /** The file found will be opened for reading: its file system may prepare that. Changes no result. */
 export const WALK_OPEN = 32
 /**
- * With WALK_CREATE: the last component is wanted only if it can be made. The result may be a dentry that is unseen: nobody
- * knows whether the name exists.
+ * With WALK_CREATE: the last component is probably going to be made. The result may be a dentry that is unseen: nobody
+ * knows whether the name exists. Then `walk.guards` must still be what they were when it is made.
  */
 export const WALK_NEW = 64
 const RESOLVE_SHIFT = 8
@@ -101,6 +101,8 @@ class Walk {
   missing: Dentry | null = null
   /** WALK_NEW */
   wantsNew = false
+  /** Directories on the way to an unseen name that others may have changed since they were looked up. */
+  readonly guards: Dentry[] = []
   links = 0
   /** The rest of the path, and how far into it the walk is. */
   path = ''
@@ -120,9 +122,12 @@ export function walkPath(task: Task, dfd: number, path: string, how: number): nu
   const flags = how & ~(WALK_OPEN | WALK_NEW)
   const error = start(task, dfd, path, flags)
   if (error < 0 || path === '') return error
-  walk.intent = (how & WALK_OPEN) !== 0 ? LOOKUP_OPEN : 0
   walk.wantsNew = (how & WALK_NEW) !== 0
-  if ((flags & ~KEPT_FLAGS) !== 0) return follow()
+  walk.intent = (how & WALK_OPEN) !== 0 ? LOOKUP_OPEN : walk.wantsNew ? LOOKUP_CREATE : 0
+  if ((flags & ~KEPT_FLAGS) !== 0) {
+    const n = follow()
+    return isUncertain(n) ? walkPath(task, dfd, path, flags) : n
+  }
   const { mount, dentry, rootDentry } = walk
   const known = cachedWalk(path, mount, dentry, rootDentry, flags)
   if (known !== undefined) {
@@ -130,11 +135,17 @@ export function walkPath(task: Task, dfd: number, path: string, how: number): nu
     if (n !== CONTINUE) return n
   }
   const n = follow()
+  if (isUncertain(n)) return walkPath(task, dfd, path, flags)
   if (walk.plain && !walk.trailingSlash && (n === 0 || n === -ENOENT)) {
     const end = n === 0 ? walk.dentry : walk.missing
     if (end !== null) keepWalk(path, mount, dentry, rootDentry, flags, walk.mount, end)
   }
   return n
+}
+
+/** Guards are checked when an unseen name is made: any other result must not depend on them. */
+function isUncertain(n: number): boolean {
+  return walk.guards.length > 0 && (n !== 0 || !walk.dentry.unseen)
 }
 
 /** End a walk at a dentry known from an earlier one; CONTINUE when it has to be walked to again. */
@@ -158,6 +169,7 @@ function start(task: Task, dfd: number, path: string, flags: number): number {
   walk.flags = flags
   walk.path = path
   walk.at = walk.links = 0
+  walk.guards.length = 0
   walk.plain = true
   walk.missing = null
   walk.trailingSlash = false
@@ -221,6 +233,8 @@ function follow(): number {
 
 /** A step's result when the walk goes on. */
 const CONTINUE = 1
+/** A walk's result when it must start over, without guards. */
+const UNCERTAIN = 2
 
 /** Take the component path[at…end). Returns CONTINUE, 0 when the walk is over, or -errno. */
 function step(path: string, at: number, end: number, isLast: boolean): number {
@@ -248,8 +262,11 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   if (!cacheable) walk.plain = false
   if (child === undefined || !isValid(child, dir.inode!)) {
     if ((walk.flags & CACHED) !== 0) return -EAGAIN
-    if (isLast && walk.wantsNew && !walk.trailingSlash && dir.inode!.createsUnseen)
-      return takeUnseen(dir, name)
+    if (walk.wantsNew && dir.inode!.createsUnseen) {
+      if (isLast && !walk.trailingSlash && !child?.inode) return takeUnseen(dir, name)
+      if (!isLast && child?.inode?.isDir && child.mounted === null) return takeGuard(child)
+    }
+    if (walk.guards.length > 0) return UNCERTAIN
     if (!isLast || !cacheable || walk.intent !== 0) fillChain(dir, path, at)
     const found = lookupDentry(dir, name, walk.task)
     if (typeof found === 'number') return found
@@ -258,6 +275,13 @@ function step(path: string, at: number, end: number, isLast: boolean): number {
   if (child.inode === null) return missing(child, isLast)
   if (child.inode.isSymlink && mustFollow(isLast)) return followLink(child)
   return enter(child, isLast)
+}
+
+/** The file system will check that the name is still of this directory. */
+function takeGuard(dir: Dentry): number {
+  walk.guards.push(dir)
+  walk.dentry = dir
+  return CONTINUE
 }
 
 /** The file system will say whether the name exists when it is made. */

@@ -40,6 +40,7 @@ import {
   OP_WALK,
   OPEN_FILES_MAX,
   PATH_MAX,
+  REQUEST_GUARDED,
   SET_ALL,
   UNLINK_TELL,
   WALK_HANDLES,
@@ -59,12 +60,14 @@ import {
 } from '../../../native/index.ts'
 import { EIO, ENAMETOOLONG, ERANGE } from '../../../syscall-table/errno.ts'
 import type { PageReader, TreePage } from './dir-page.ts'
-import { type AttrChange, isSane, type NewFile, type WalkResult } from './results.ts'
+import { type AttrChange, type Guard, isSane, type NewFile, type WalkResult } from './results.ts'
 
 /** Make the socket take the largest message; the sentry may not do that itself any more once it is confined. */
 export function sizeGoferSocket(socket: HostFd): void {
   setSendBuffer(socket, 2 * MESSAGE_MAX)
 }
+
+const NO_GUARDS: readonly Guard[] = []
 
 export class GoferClient {
   readonly socket: HostFd
@@ -76,6 +79,7 @@ export class GoferClient {
   #closingCount = 0
   #tag = 0
   #broken = false
+  #guards: readonly Guard[] = NO_GUARDS
   /** Messages that were answered. */
   requests = 0
 
@@ -529,10 +533,34 @@ export class GoferClient {
     }
   }
 
+  /** The next request is answered with -ESTALE, and does nothing, when one of the guards does not hold any more. */
+  guardNext(guards: readonly Guard[]): void {
+    this.#guards = guards
+  }
+
   #begin(op: number, flags: number): MessageWriter {
+    const out = this.#out
+    const guards = this.#guards
     this.#tag = (this.#tag + 1) >>> 0
-    this.#out.request(this.#tag, op, flags)
-    return this.#out
+    out.request(this.#tag, op, guards.length > 0 ? flags | REQUEST_GUARDED : flags)
+    if (guards.length > 0) this.#putGuards(guards)
+    return out
+  }
+
+  #putGuards(guards: readonly Guard[]): void {
+    const out = this.#out
+    this.#guards = NO_GUARDS
+    out.u16(guards.length)
+    for (const { handle, name, ino, devMajor, devMinor, mode, uid, gid } of guards) {
+      out.u32(handle)
+      out.i64(ino)
+      out.u32(devMajor)
+      out.u32(devMinor)
+      out.u32(mode)
+      out.u32(uid)
+      out.u32(gid)
+      out.string(name)
+    }
   }
 
   /**

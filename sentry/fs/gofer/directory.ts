@@ -15,7 +15,13 @@ import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
 import { DirectoryOps, type File, type FileOps } from '../../vfs/file.ts'
-import { type DirSink, type Inode, LOOK_FIRST, LOOKUP_OPEN } from '../../vfs/inode.ts'
+import {
+  type DirSink,
+  type Inode,
+  LOOK_FIRST,
+  LOOKUP_CREATE,
+  LOOKUP_OPEN,
+} from '../../vfs/inode.ts'
 import { touchChanged, touchModified } from '../../vfs/super.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
 import { FIRST_COOKIE, listDots } from '../tmpfs/directory.ts'
@@ -24,6 +30,7 @@ import { closeFd } from './connection.ts'
 import { BRING_PAGE, GoferInode } from './inode.ts'
 import { DirCursor, Listing, type ListingOwner } from './listing.ts'
 import { GoferFile } from './regular.ts'
+import type { Guard } from './results.ts'
 
 const directoryOps = new DirectoryOps()
 const attr = new FileAttr()
@@ -109,6 +116,9 @@ export class GoferDir extends GoferInode implements ListingOwner {
     if (handle < 0) return handle
     const { client, walkResult } = this.sb.connection
     if (intent === LOOKUP_OPEN) return client.walkOpen(handle, names, 0, names.length, walkResult)
+    // Handles of all the directories on the way make the next creation there a single message: `guardNext`.
+    if (intent === LOOKUP_CREATE && !this.sb.cacheable)
+      return client.walkHandles(handle, names, 0, names.length, walkResult)
     return client.walk(handle, names, 0, names.length, walkResult)
   }
 
@@ -130,6 +140,22 @@ export class GoferDir extends GoferInode implements ListingOwner {
   }
 
   override get createsUnseen(): boolean {
+    return true
+  }
+
+  override guardNext(path: readonly Dentry[]): boolean {
+    if (this.handle === 0 || path.length > WALK_MAX) return false
+    const guards: Guard[] = []
+    for (const { name, parent, inode } of path) {
+      const dir = parent!.inode
+      // A path may lead through file systems of other gofers.
+      if (!(dir instanceof GoferDir && inode instanceof GoferDir && inode.sb === this.sb))
+        return false
+      const guard = inode.guard(dir.handle, name)
+      if (guard === null) return false
+      guards.push(guard)
+    }
+    this.sb.connection.client.guardNext(guards)
     return true
   }
 

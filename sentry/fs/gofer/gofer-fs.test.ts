@@ -299,6 +299,52 @@ test.each([false, true])('a new name is not looked up before (shared: %s)', shar
   expect(list('/a')).toEqual(['.', '..', 'b', 'd', 'file', 'later', 'new', 's'])
 })
 
+test('shared: files are made below known directories with one request, as long as these are what they were', () => {
+  chmodSync(tree, 0o755)
+  start(true)
+  expect(put('/a/b/c/1', 'x')).toBe(1)
+  expect(requests(() => put('/a/b/c/2', 'x'))).toBe(1)
+  expect(readFileSync(join(tree, 'a/b/c/2'), 'utf8')).toBe('x')
+  expect(put('/a/b/c/2', 'longer')).toBe(6)
+  expect(put('/a/b/c/2', 'x', O_CREAT | O_EXCL | O_WRONLY)).toBe(-EEXIST)
+  writeFileSync(join(tree, 'a/b/c/3'), 'from outside')
+  expect(put('/a/b/c/3', 'y', O_CREAT | O_WRONLY)).toBe(1)
+  expect(readFileSync(join(tree, 'a/b/c/3'), 'utf8')).toBe('yrom outside')
+  // Another directory has come into the place.
+  renameSync(join(tree, 'a/b'), join(tree, 'a/old'))
+  mkdirSync(join(tree, 'a/b/c'), { recursive: true })
+  expect(put('/a/b/c/4', 'x')).toBe(1)
+  expect(existsSync(join(tree, 'a/b/c/4'))).toBe(true)
+  expect(existsSync(join(tree, 'a/old/c/4'))).toBe(false)
+  // A link has come into the place.
+  renameSync(join(tree, 'a/b'), join(tree, 'a/older'))
+  symlinkSync('old', join(tree, 'a/b'))
+  expect(put('/a/b/c/5', 'x')).toBe(1)
+  expect(existsSync(join(tree, 'a/old/c/5'))).toBe(true)
+  // Nothing has.
+  rmSync(join(tree, 'a/b'))
+  expect(put('/a/b/c/6', 'x')).toBe(-ENOENT)
+  expect(k.sys.open('/a/b/c/6', O_CREAT | O_EXCL | O_WRONLY, 0o600)).toBe(-ENOENT)
+})
+
+test('shared: permissions of directories count as they are now', () => {
+  chmodSync(tree, 0o755)
+  chmodSync(join(tree, 'a/b/c'), 0o777)
+  start(true)
+  const user = k.fork(userCreds(1000))
+  const make = (path: string) => user.sys.open(path, O_CREAT | O_WRONLY, 0o600)
+  for (let i = 0; i < 3; i++) expect(make(`/a/b/c/${i}`)).toBeGreaterThanOrEqual(0)
+  chmodSync(join(tree, 'a/b/c'), 0o755)
+  expect(make('/a/b/c/x')).toBe(-EACCES)
+  chmodSync(join(tree, 'a/b/c'), 0o777)
+  expect(make('/a/b/c/x')).toBeGreaterThanOrEqual(0)
+  chmodSync(join(tree, 'a/b'), 0o700)
+  expect(make('/a/b/c/y')).toBe(-EACCES)
+  chmodSync(join(tree, 'a/b'), 0o711)
+  expect(make('/a/b/c/y')).toBeGreaterThanOrEqual(0)
+  expect(existsSync(join(tree, 'a/b/c/y'))).toBe(true)
+})
+
 test('that a name exists comes before any other reason not to make it', () => {
   chmodSync(tree, 0o755)
   start()

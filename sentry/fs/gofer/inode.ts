@@ -23,7 +23,7 @@ import { touchChanged } from '../../vfs/super.ts'
 import { openSpecial } from '../special.ts'
 import { closeFd } from './connection.ts'
 import type { GoferDir } from './directory.ts'
-import { AttrChange } from './results.ts'
+import { AttrChange, type Guard } from './results.ts'
 import type { GoferSuperBlock } from './super.ts'
 
 // What a walk is to bring along.
@@ -174,6 +174,15 @@ export class GoferInode extends Inode {
     if (bring === BRING_PAGE) return client.walkList(ancestor, names, walkResult, pages)
     if (bring === BRING_FD) return client.walkOpen(ancestor, names, 0, names.length, walkResult)
     return client.walk(ancestor, names, 0, names.length, walkResult)
+  }
+
+  /** What `name`, in the directory that `handle` stands for, must still be; null when that cannot be said. */
+  guard(handle: number, name: string): Guard | null {
+    const { devMajor, devMinor } = this.sb
+    // A key that is no number is of a file on another device.
+    if (handle === 0 || typeof this.key !== 'number') return null
+    const { ino, mode, uid, gid } = this
+    return { handle, name, ino, devMajor, devMinor, mode, uid, gid }
   }
 
   /** Without its name it could not be found any more, and somebody will want it. */

@@ -48,6 +48,18 @@ export class AttrChange {
   mtimeNsec = 0
 }
 
+/** A name that must still be of this file, in the directory that `handle` stands for. */
+export interface Guard {
+  readonly handle: number
+  readonly name: string
+  readonly ino: number
+  readonly devMajor: number
+  readonly devMinor: number
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+}
+
 /** What the gofer says about a file is used for decisions: it must at least be possible. */
 export function isSane(attr: FileAttr): boolean {
   return isFileType(attr.mode & S_IFMT) && attr.size < 2 ** 63 && attr.blocks < 2 ** 63

@@ -50,8 +50,9 @@ export class GoferSuperBlock extends SuperBlock {
   readonly #outgrown = new Set<number | string>()
   /** Listings of an older generation say nothing of attributes. */
   listingGeneration = 0
-  #devMajor = 0
-  #devMinor = 0
+  /** The device of the root, and of nearly all files. */
+  devMajor = 0
+  devMinor = 0
 
   constructor(kernel: Kernel, connection: GoferConnection, options: GoferOptions) {
     super()
@@ -65,8 +66,8 @@ export class GoferSuperBlock extends SuperBlock {
   attach(index: number): number {
     const handle = this.connection.client.attach(index, attr)
     if (handle < 0) return handle
-    this.#devMajor = attr.devMajor
-    this.#devMinor = attr.devMinor
+    this.devMajor = attr.devMajor
+    this.devMinor = attr.devMinor
     this.root = this.inodeFor(attr, 0, null, '')
     // Never given back: everything else is found from here.
     this.root.handle = handle
@@ -128,8 +129,8 @@ export class GoferSuperBlock extends SuperBlock {
   /** Most files are on one device, and their numbers are exact: then the number is the key. */
   #key(attr: FileAttr): number | string {
     if (
-      attr.devMajor === this.#devMajor &&
-      attr.devMinor === this.#devMinor &&
+      attr.devMajor === this.devMajor &&
+      attr.devMinor === this.devMinor &&
       attr.inoHigh < 2 ** 21
     ) {
       return attr.ino
