@@ -31,6 +31,7 @@ const NEEDS: Record<string, string> = {
   'docker.io': '/usr/sbin/dockerd',
   containerd: '/usr/bin/containerd',
   'docker-compose': '/usr/bin/docker-compose',
+  iproute2: '/sbin/ip',
   curl: '/usr/bin/curl',
   'containernetworking-plugins': '/usr/lib/cni/bridge',
   iptables: '/usr/sbin/iptables',

@@ -62,7 +62,7 @@ export class Engine {
 
   /** Start dockerd with these runtimes; throws with the reason when it does not come up. */
   async start(runtimes: readonly Runtime[], config: object = {}): Promise<void> {
-    installNeeds(['docker.io', 'containerd', 'runc', 'busybox-static'])
+    installNeeds(['docker.io', 'containerd', 'runc', 'busybox-static', 'iproute2'])
     const named = runtimes.filter(({ path }) => path !== null)
     const base = {
       hosts: [this.#socket],
@@ -130,7 +130,7 @@ export class Engine {
     return this.#daemon!.pid!
   }
 
-  /** End it with all its containers; what is left of it is told by what throws. */
+  /** End it with all its containers. A cgroup that cannot be removed makes it throw. */
   async stop(): Promise<void> {
     if (this.#daemon?.exitCode === null) {
       const ids = this.containers()

@@ -307,7 +307,7 @@ class ThreadsDirectory extends PseudoDirectory implements TaskNode {
   }
 }
 
-/** Only threads of the same process may name it. */
+/** Only threads of the same process may name it. LIMIT: the host's process list keeps the old name. */
 function writeComm(target: Task, text: string, writer: Task): number {
   if (writer.group !== target.group) return -EINVAL
   target.comm = text.replace(/\n$/, '').slice(0, 15)

@@ -96,7 +96,7 @@ export const fileRows: Row[] = [
   },
   {
     name: '--shm-size',
-    test: d => match(d.sh(['--shm-size', '1m'], 'grep /dev/shm /proc/mounts'), /size=1024k/),
+    test: d => match(d.sh(['--shm-size', '1m'], 'df -k /dev/shm | tail -1'), / 1024 /),
   },
   {
     name: '--device',

@@ -25,21 +25,17 @@ export const networkRows: Row[] = [
   {
     name: '--network none',
     quick: true,
-    test: d =>
-      equal(
-        d.sh(['--network', 'none'], 'ls /sys/class/net; ping -c 1 127.0.0.1 >/dev/null && echo up'),
-        'lo\nup',
-      ),
+    test(d) {
+      const script = 'ip -o link | wc -l; ip -o addr show lo | grep -c 127.0.0.1'
+      equal(d.sh(['--network', 'none'], script), '1\n1')
+    },
   },
   {
-    name: 'the bridge: an address, a route, the host answers',
+    name: 'the bridge: an address and a route',
     needs: ['network'],
     quick: true,
-    test(d) {
-      const script =
-        "ip -4 -o addr show eth0 | wc -l; ping -c 1 $(ip route | awk '/default/ {print $3}') >/dev/null && echo ok"
-      equal(d.sh([], script), '1\nok')
-    },
+    test: d =>
+      equal(d.sh([], 'ip -4 -o addr show eth0 | wc -l; ip route | grep -c default'), '1\n1'),
   },
   {
     name: 'the bridge: reached by its address',
@@ -92,7 +88,16 @@ export const networkRows: Row[] = [
   {
     name: '--add-host',
     needs: ['network'],
-    test: d => match(d.sh(['--add-host', 'over:127.0.0.1'], 'ping -c 1 over'), /127\.0\.0\.1/),
+    test: d =>
+      match(d.sh(['--add-host', 'over:10.1.2.3'], 'cat /etc/hosts'), /^10\.1\.2\.3\s+over$/m),
+  },
+  {
+    name: 'ping of the bridge',
+    needs: ['network'],
+    test(d) {
+      const gateway = "$(ip route | awk '/default/ {print $3}')"
+      equal(d.sh([], `ping -c 1 ${gateway} >/dev/null && echo ok`), 'ok')
+    },
   },
   {
     name: 'a user network: names of containers',
@@ -124,10 +129,10 @@ export const networkRows: Row[] = [
       serve(d, 'web', '--network', 'net3')
       d.sleeper('client')
       d.ok('network', 'connect', 'net3', 'client')
-      equal(d.exec('client', 'ls /sys/class/net'), 'eth0\neth1\nlo')
+      equal(d.exec('client', 'ip -o link | wc -l'), '3')
       await pageFrom(d, 'client', 'web')
       d.ok('network', 'disconnect', 'net3', 'client')
-      equal(d.exec('client', 'ls /sys/class/net'), 'eth0\nlo')
+      equal(d.exec('client', 'ip -o link | wc -l'), '2')
     },
   },
   {
