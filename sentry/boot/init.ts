@@ -201,6 +201,8 @@ function checkProgram(task: Task, file: string): number {
 }
 
 function execError(file: string, error: number): BootError {
+  // Its gofer has gone: that says nothing of the program.
+  if (error === -EIO) return new BootError(`exec: "${file}": ${errnoMessage(EIO).toLowerCase()}`)
   const missing = error === -ENOENT || error === -ENOTDIR
   const reason = missing
     ? 'no such file or directory'
