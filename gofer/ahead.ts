@@ -104,11 +104,14 @@ const WITHIN = RESOLVE | RESOLVE_NO_XDEV
 class Tree {
   readonly server: GoferServer
   readonly budget: number
+  /** What the directories after the first one may fill: a large one is not worth to be read for nothing. */
+  readonly #room: Uint8Array
   pages = 0
 
   constructor(server: GoferServer, budget: number) {
     this.server = server
     this.budget = budget
+    this.#room = server.reply.bytes.subarray(0, budget + PAGE_RESERVE)
   }
 
   hasRoom(): boolean {
@@ -133,7 +136,8 @@ class Tree {
     reply.string(name)
     while ((reply.at & 7) !== 0) reply.u8(0)
     const at = reply.at
-    const n = listDirectory(fd, reply.bytes, at, 0, 0, this.server.flags & LIST_XATTRS)
+    const room = this.pages === 0 ? reply.bytes : this.#room
+    const n = listDirectory(fd, room, at, 0, 0, this.server.flags & LIST_XATTRS)
     // Part of a directory is only of use to who asks for its rest.
     const part = n >= 0 && reply.view.getUint32(at + PAGE_COMPLETE, true) === 0
     if (n < 0 || (part && this.pages > 0)) {

@@ -326,9 +326,11 @@ export class GoferDir extends GoferInode implements ListingOwner {
    * (`ls -l`), the gofer is asked about all of them at once.
    */
   withoutXattrs(name: string, inode: GoferInode): boolean {
+    // It may have got some when it was in use before, which does not show in the directory.
+    if (this.sb.isOutgrown(inode)) return false
     const listing = this.#currentListing()
     const page = listing?.find(name) ?? null
-    if (page?.isBare(page.foundAt) && !this.sb.isOutgrown(inode)) return true
+    if (page?.isBare(page.foundAt)) return true
     if (this.#scanVersion !== this.version) {
       // For a directory that has just been listed it costs no more than the answer about one entry.
       const cheap = page !== null && this.#scanAfter === SCAN_AFTER && listing!.end < SCAN_CHEAP
