@@ -315,6 +315,8 @@ test('Node.js starts without io_uring', () => {
   const decide = decider(nodeStartPolicy())
   expect(decide('io_uring_setup')).toBe('errno(38)')
   expect(decide('openat')).toBe('allow')
+  // Hooks of a container run under it.
+  expect(foreign(nodeStartPolicy())).toEqual(['allow', 'allow'])
 })
 
 test('numbers are those of asm/unistd_64.h', () => {
