@@ -87,6 +87,7 @@ export const SOL_IP = 0
 export const SOL_SOCKET = 1
 export const SOL_TCP = 6
 export const SOL_UDP = 17
+export const SOL_UDPLITE = 136
 export const SOL_IPV6 = 41
 export const SOL_ICMPV6 = 58
 export const SOL_RAW = 255
@@ -248,6 +249,8 @@ export const UDP_NO_CHECK6_TX = 101
 export const UDP_NO_CHECK6_RX = 102
 export const UDP_SEGMENT = 103
 export const UDP_GRO = 104
+export const UDPLITE_SEND_CSCOV = 10
+export const UDPLITE_RECV_CSCOV = 11
 export const ICMP_FILTER = 1
 export const ICMP6_FILTER = 1
 

@@ -94,6 +94,50 @@ TEST(control_messages_that_are_sent) {
   EXPECT_ERRNO(sendmsg(from, &message, 0), EINVAL);
 }
 
+TEST(ipv6_takes_the_default_for_minus_one) {
+  int s = EXPECT_OK(socket(AF_INET6, SOCK_DGRAM, 0)), from = EXPECT_OK(socket(AF_INET6, SOCK_DGRAM, 0));
+  struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  socklen_t n = sizeof to;
+  EXPECT_OK(bind(s, (struct sockaddr *)&to, sizeof to));
+  EXPECT_OK(getsockname(s, (struct sockaddr *)&to, &n));
+  set(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+  struct { struct cmsghdr head; int value; int pad; } sent = {
+      {CMSG_LEN(sizeof(int)), IPPROTO_IPV6, IPV6_TCLASS}, -1, 0};
+  struct msghdr m = {.msg_name = &to,
+                     .msg_namelen = sizeof to,
+                     .msg_iov = &(struct iovec){"x", 1},
+                     .msg_iovlen = 1,
+                     .msg_control = &sent,
+                     .msg_controllen = sent.head.cmsg_len};
+  EXPECT_EQ(EXPECT_OK(sendmsg(from, &m, 0)), 1);
+  sent.head.cmsg_type = IPV6_HOPLIMIT;
+  sent.value = -2;
+  EXPECT_ERRNO(sendmsg(from, &m, 0), EINVAL);
+  int hops;
+  memcpy(&hops, CMSG_DATA(received(s, IPPROTO_IPV6, IPV6_HOPLIMIT)), sizeof hops);
+  EXPECT_EQ(hops, 64);
+}
+
+TEST(udp_lite) {
+  int s = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE);
+  if (s == -1 && errno == EPROTONOSUPPORT) SKIP("no UDP-Lite");
+  int udp = bound(SOCK_DGRAM), value;
+  socklen_t n = sizeof value;
+  // The ports are not those of UDP.
+  EXPECT_OK(bind(s, ADDRESS));
+  EXPECT_OK(getsockopt(s, SOL_SOCKET, SO_PROTOCOL, &value, &n));
+  EXPECT_EQ(value, IPPROTO_UDPLITE);
+  int from = EXPECT_OK(socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE));
+  set(from, IPPROTO_UDPLITE, 10 /* UDPLITE_SEND_CSCOV */, 20);
+  set(from, IPPROTO_UDPLITE, 11 /* UDPLITE_RECV_CSCOV */, 1);
+  EXPECT_OK(getsockopt(from, IPPROTO_UDPLITE, 11, &value, &n));
+  EXPECT_EQ(value, 8);
+  EXPECT_ERRNO(setsockopt(udp, IPPROTO_UDPLITE, 10, &value, sizeof value), ENOPROTOOPT);
+  EXPECT_EQ(sendto(from, "lite", 4, 0, ADDRESS), 4);
+  EXPECT_ERRNO(recv(udp, data, sizeof data, MSG_DONTWAIT), EAGAIN);
+  EXPECT_EQ(recv(s, data, sizeof data, 0), 4);
+}
+
 TEST(interfaces) {
   struct ifreq request = {.ifr_name = "lo"}, list[8];
   struct ifconf conf = {.ifc_len = sizeof list, .ifc_req = list};

@@ -89,6 +89,8 @@ function take(
   // A TOS may be one byte.
   if (length !== 4 && !(tos && length === 1)) return -EINVAL
   const value = length === 1 ? view.getUint8(at) : view.getInt32(at, true)
+  // IPv6 takes -1 for what the socket would use anyway.
+  if (level === SOL_IPV6 && value === -1) return 0
   if (value < (ttl && level === SOL_IP ? 1 : 0) || value > 255) return -EINVAL
   if (ttl) facts.ttl = value
   else facts.tos = value

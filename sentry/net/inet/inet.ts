@@ -9,6 +9,7 @@ import {
   IPPROTO_ICMPV6,
   IPPROTO_TCP,
   IPPROTO_UDP,
+  IPPROTO_UDPLITE,
   SOCK_DGRAM,
   SOCK_RAW,
   SOCK_STREAM,
@@ -37,6 +38,8 @@ function make(task: Task, family: number, type: number, protocol: number): Socke
   if (type === SOCK_DGRAM) {
     if (protocol === (family === AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
       return makePingSocket(task, family)
+    if (protocol === IPPROTO_UDPLITE)
+      return new UdpSocket(task.nsproxy.net, family, uid, IPPROTO_UDPLITE)
     if (protocol !== 0 && protocol !== IPPROTO_UDP) return NO_PROTOCOL
     return new UdpSocket(task.nsproxy.net, family, uid)
   }

@@ -64,8 +64,14 @@ const TABLES: Record<number, Map<number, Option>> = {
     [f.TCP_USER_TIMEOUT, number(0, 0, MAX_INT)],
     [f.TCP_NOTSENT_LOWAT, number(-1, MIN_INT, MAX_INT)],
   ]),
+  [f.SOL_UDPLITE]: new Map([
+    [f.UDPLITE_SEND_CSCOV, number(0, MIN_INT, MAX_INT)],
+    [f.UDPLITE_RECV_CSCOV, number(0, MIN_INT, MAX_INT)],
+  ]),
 }
 
+/** sizeof(struct udphdr). */
+const UDP_HEADER = 8
 const CONGESTION = 'cubic'
 /** TCP_CA_NAME_MAX. */
 const CONGESTION_SIZE = 16
@@ -89,6 +95,7 @@ export class InetOptions {
   #table(level: number): Map<number, Option> | undefined {
     if (level === f.SOL_IPV6 && this.#family !== f.AF_INET6) return undefined
     if (level === f.SOL_TCP && this.#protocol !== f.IPPROTO_TCP) return undefined
+    if (level === f.SOL_UDPLITE && this.#protocol !== f.IPPROTO_UDPLITE) return undefined
     return TABLES[level]
   }
 
@@ -112,6 +119,7 @@ export class InetOptions {
     const key = keyOf(level, name)
     if (option === SWITCH || option === ON) this.#values.set(key, wanted === 0 ? 0 : 1)
     else if (wanted === -1 && option.least === -1) this.#values.delete(key)
+    else if (level === f.SOL_UDPLITE) this.#values.set(key, coverage(wanted))
     else this.#values.set(key, wanted)
     return 0
   }
@@ -134,6 +142,11 @@ export class InetOptions {
   #unknownLevel(level: number): number {
     return level === f.SOL_TCP || level === f.SOL_UDP ? -ENOPROTOOPT : -EOPNOTSUPP
   }
+}
+
+/** How much of a packet a checksum covers: nothing less than its header, 0 for all of it. udp_lib_setsockopt. */
+function coverage(wanted: number): number {
+  return wanted === 0 ? 0 : Math.min(Math.max(wanted, UDP_HEADER), 0xffff)
 }
 
 const keyOf = (level: number, name: number): number => level * 65536 + name

@@ -2,12 +2,7 @@
 // and IPv6 share it, because an IPv6 socket can take IPv4 connections.
 
 import { EACCES, EADDRINUSE } from '../../../syscall-table/errno.ts'
-import {
-  CAP_NET_BIND_SERVICE,
-  IPPROTO_TCP,
-  SO_REUSEADDR,
-  SO_REUSEPORT,
-} from '../../../syscall-table/flags.ts'
+import { CAP_NET_BIND_SERVICE, SO_REUSEADDR, SO_REUSEPORT } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import { ANY4, ANY6, isV4 } from './address.ts'
@@ -100,19 +95,19 @@ export function takesAddress(bound: number, ip: number, v6only: boolean): boolea
   return bound === ANY4 && isV4(ip)
 }
 
-interface InetSpace {
-  readonly tcp: Ports
-  readonly udp: Ports
-}
+const spaces = new WeakMap<NetNamespace, Map<number, Ports>>()
 
-const spaces = new WeakMap<NetNamespace, InetSpace>()
-
-/** The ports of IPPROTO_TCP or IPPROTO_UDP. */
+/** The ports of a transport protocol. */
 export function portsOf(net: NetNamespace, protocol: number): Ports {
   let space = spaces.get(net)
   if (space === undefined) {
-    space = { tcp: new Ports(), udp: new Ports() }
+    space = new Map()
     spaces.set(net, space)
   }
-  return protocol === IPPROTO_TCP ? space.tcp : space.udp
+  let ports = space.get(protocol)
+  if (ports === undefined) {
+    ports = new Ports()
+    space.set(protocol, ports)
+  }
+  return ports
 }

@@ -1,6 +1,12 @@
 // /proc/net/tcp, tcp6, udp and udp6: the formats of tcp4_seq_show, tcp6_seq_show and udp4_seq_show.
 
-import { AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP } from '../../../syscall-table/flags.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  IPPROTO_UDPLITE,
+} from '../../../syscall-table/flags.ts'
 import { setNetTable } from '../../fs/proc/net.ts'
 import { writeAddress } from './address.ts'
 import type { InetSocket } from './inet-socket.ts'
@@ -53,3 +59,5 @@ publish('tcp', AF_INET, IPPROTO_TCP)
 publish('tcp6', AF_INET6, IPPROTO_TCP)
 publish('udp', AF_INET, IPPROTO_UDP)
 publish('udp6', AF_INET6, IPPROTO_UDP)
+publish('udplite', AF_INET, IPPROTO_UDPLITE)
+publish('udplite6', AF_INET6, IPPROTO_UDPLITE)
