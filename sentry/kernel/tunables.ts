@@ -8,4 +8,6 @@ export class Tunables {
   pingGroupLast = 0
   /** net.core.somaxconn: longest queue of connections that listen(2) gives. */
   somaxconn = 4096
+  /** fs.lease-break-time: seconds that the holder of a lease has. */
+  leaseBreakTime = 45
 }

@@ -36,6 +36,7 @@ import {
   F_RDLCK,
   F_SETFD,
   F_SETFL,
+  F_SETLEASE,
   F_SETLK,
   F_SETLKW,
   F_SETOWN,
@@ -69,6 +70,7 @@ import { MemoryFile } from '../fs/tmpfs/regular.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import { setAsync, watchDirectory } from '../vfs/file-signal.ts'
+import { leaseType, setLease } from '../vfs/leases.ts'
 import {
   conflictingLock,
   isLockType,
@@ -139,8 +141,9 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
     case F_SETPIPE_SZ:
       return pipeOf(file)?.resize(arg >>> 0) ?? -EBADF
     case F_GETLEASE:
-      // There are no leases, so nobody holds one.
-      return F_UNLCK
+      return leaseType(file)
+    case F_SETLEASE:
+      return setLease(task, file, fd, arg | 0)
     case F_NOTIFY:
       return notifyOwner(task, file, fd, arg >>> 0)
     case F_ADD_SEALS:

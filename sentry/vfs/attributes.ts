@@ -6,6 +6,7 @@ import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Inode, SetAttr } from './inode.ts'
+import { breakLeases } from './leases.ts'
 import type { Mount } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
 import { MAY_WRITE, mountWritable, ownerOrCapable, permission } from './permission.ts'
@@ -112,7 +113,10 @@ export function changeTimes(
 export function truncateInode(task: Task, mount: Mount, inode: Inode, size: number): number {
   if (inode.isDir) return -EISDIR
   if (!inode.isRegular) return -EINVAL
-  const error = mountWritable(mount) || permission(task.creds, inode, MAY_WRITE)
+  const error =
+    mountWritable(mount) ||
+    permission(task.creds, inode, MAY_WRITE) ||
+    breakLeases(task, inode, true, true)
   return error < 0 ? error : setSize(task, inode, size)
 }
 

@@ -57,7 +57,8 @@ const REASONS: readonly (readonly [bits: number, code: number, band: number])[] 
   [READABLE, POLL_IN, READABLE],
   [WRITABLE, POLL_OUT, WRITABLE],
 ]
-const MSG_BAND = READABLE | POLLMSG
+/** The si_band of POLL_MSG. */
+export const MSG_BAND = READABLE | POLLMSG
 
 /** sigio_perm: whether who has set the owner may signal it. */
 function maySend(by: Creds, to: Creds): boolean {
@@ -71,7 +72,7 @@ function maySend(by: Creds, to: Creds): boolean {
 }
 
 /** Tell the owner of `file`, which was armed as descriptor `fd`. */
-function signalOwner(file: File, fd: number, code: number, band: number): void {
+export function signalOwner(file: File, fd: number, code: number, band: number): void {
   const { owner, ownerCreds } = file
   if (owner === null || ownerCreds === null) return
   const send = (task: Task | undefined | null, one: boolean): void => {

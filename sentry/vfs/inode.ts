@@ -126,6 +126,8 @@ export abstract class Inode {
   watches: Watch | null = null
   /** Open files that may write to this regular file, and programs that are being executed from it: ETXTBSY. */
   writers = 0
+  /** Open files that may only read. */
+  readers = 0
   executions = 0
   /** The bound AF_UNIX socket of a socket inode, the pipe of a FIFO; made on first use by their owners. */
   endpoint: unknown = null

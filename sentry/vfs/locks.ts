@@ -10,6 +10,7 @@ import type { Task } from '../kernel/task.ts'
 import { WaitQueue } from '../kernel/wait-queue.ts'
 import type { File } from './file.ts'
 import type { Inode } from './inode.ts'
+import type { Lease } from './leases.ts'
 
 /** Who holds a lock: a process's descriptor table (POSIX), or an open file (OFD and flock). */
 export type LockOwner = FdTable | File
@@ -34,11 +35,24 @@ export class InodeLocks {
   records: RecordLock[] = []
   /** flock(2): LOCK_SH or LOCK_EX per open file. */
   readonly flocks = new Map<File, number>()
+  /** F_SETLEASE: vfs/leases.ts. */
+  leases: Lease[] = []
 
   /** The last reference of an open file is gone: its flock and OFD locks end. */
   releaseFile(file: File): void {
     if (this.flocks.delete(file)) this.queue.wake(0)
+    this.releaseLease(file)
     this.releaseOwner(file)
+  }
+
+  /** Whether the open file had a lease. */
+  releaseLease(file: File): boolean {
+    const { length } = this.leases
+    if (length === 0) return false
+    this.leases = this.leases.filter(lease => lease.file !== file)
+    if (this.leases.length === length) return false
+    this.queue.wake(0)
+    return true
   }
 
   /** A process closes a descriptor of this inode, or an open file ends: all its record locks end. */

@@ -28,6 +28,7 @@ import {
   O_NOATIME,
   O_NOCTTY,
   O_NOFOLLOW,
+  O_NONBLOCK,
   O_PATH,
   O_RDONLY,
   O_RDWR,
@@ -44,6 +45,7 @@ import { instantiate } from './dcache.ts'
 import { Dentry } from './dentry.ts'
 import { File, PathOnlyOps } from './file.ts'
 import { type Inode, LOOK_FIRST, type SetAttr } from './inode.ts'
+import { breakLeases } from './leases.ts'
 import type { Mount } from './mount.ts'
 import { notifyCreated, notifyFile, notifyOpened } from './notify.ts'
 import {
@@ -178,8 +180,13 @@ function createAndOpen(
 /** Open an existing file, after the checks of may_open. */
 function openFound(task: Task, mount: Mount, dentry: Dentry, flags: number): File | number {
   const inode = dentry.inode!
-  const error = mayOpen(task, mount, inode, flags)
+  let error = mayOpen(task, mount, inode, flags)
   if (error < 0) return error
+  if (inode.locks !== null) {
+    const writes = (accessOf(flags) & MAY_WRITE) !== 0 || (flags & O_TRUNC) !== 0
+    error = breakLeases(task, inode, writes, (flags & O_NONBLOCK) === 0)
+    if (error < 0) return error
+  }
   const file = openInode(task, mount, dentry, flags)
   if (typeof file === 'number' || (flags & O_TRUNC) === 0 || !inode.isRegular) return file
   const n = removePrivileges(task, inode) || inode.setattr(truncateToZero)

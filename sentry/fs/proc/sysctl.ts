@@ -254,6 +254,7 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
   ],
   fs: [
     numberRow('aio-max-nr', ({ kernel }) => kernel.aio, 'most', 1 << 20),
+    numberRow('lease-break-time', ({ kernel }) => kernel.tunables, 'leaseBreakTime', 0x7fffffff),
     ['aio-nr', kernel => kernel.aio.used],
     ['file-max', FILE_MAX],
     ['file-nr', kernel => `${openFiles(kernel)}\t0\t${FILE_MAX}`],
