@@ -457,7 +457,7 @@ TEST(protection_keys) {
   EXPECT_OK(syscall(SYS_pkey_mprotect, at, PAGE, PROT_READ, -1));
   EXPECT_ERRNO(syscall(SYS_pkey_mprotect, at + 1, PAGE, PROT_READ, -1), EINVAL);
   long key = syscall(SYS_pkey_alloc, 0, 0);
-  // On a CPU without keys, ENOSPC says pkeys(7), and EINVAL says the kernel.
+  // On a CPU without keys the manual says ENOSPC, and the kernel EINVAL.
   if (key == -1) EXPECT_TRUE(errno == ENOSPC || errno == EINVAL);
 }
 
