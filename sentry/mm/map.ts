@@ -283,7 +283,8 @@ function checkFile(file: File, prot: number, flags: number): number {
   if (type === MAP_SHARED_VALIDATE && (flags & ~KNOWN_FLAGS) !== 0) return -EOPNOTSUPP
   if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
     if ((prot & PROT_WRITE) !== 0 && !file.writable) return -EACCES
-    if (!file.writable) maxProt &= ~PROT_WRITE
+    if ((prot & PROT_WRITE) !== 0 && file.inode.writeSealed) return -EPERM
+    if (!file.writable || file.inode.writeSealed) maxProt &= ~PROT_WRITE
   } else if (type !== MAP_PRIVATE) return -EINVAL
   if (!file.readable) return -EACCES
   if ((file.mount.flags & MS_NOEXEC) !== 0) {
@@ -352,7 +353,13 @@ function establish(
   let hostFd = -1
   let hostOffset = 0
   if (file !== null) {
-    const source = file.ops.map(file, offset, length, shared, shared && file.writable)
+    const source = file.ops.map(
+      file,
+      offset,
+      length,
+      shared,
+      shared && (maxProt & PROT_WRITE) !== 0,
+    )
     if (typeof source === 'number') return source
     // A device such as /dev/zero whose mappings are plain memory.
     if (source.hostFd < 0) backing = null

@@ -66,6 +66,10 @@ export class VmaTree {
     return true
   }
 
+  some(test: (vma: Vma) => boolean): boolean {
+    return this.#vmas.some(test)
+  }
+
   /** Whether mseal(2) protects any area in [start, end). */
   isSealed(start: number, end: number): boolean {
     for (let i = this.indexAbove(start); ; i++) {

@@ -59,6 +59,7 @@ import {
   O_NOATIME,
   O_NONBLOCK,
   O_PATH,
+  PROT_WRITE,
   RLIMIT_NOFILE,
   SEEK_CUR,
   SEEK_END,
@@ -67,9 +68,11 @@ import {
 import { newFlock, readFlock, SIZEOF_FLOCK, writeFlock } from '../../syscall-table/structs.gen.ts'
 import { pipeOf } from '../fs/pipe.ts'
 import { MemoryFile } from '../fs/tmpfs/regular.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import { setAsync, watchDirectory } from '../vfs/file-signal.ts'
+import type { Inode } from '../vfs/inode.ts'
 import { leaseType, setLease } from '../vfs/leases.ts'
 import {
   conflictingLock,
@@ -147,7 +150,7 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
     case F_NOTIFY:
       return notifyOwner(task, file, fd, arg >>> 0)
     case F_ADD_SEALS:
-      return addSeals(file, arg)
+      return addSeals(task, file, arg)
     case F_GET_SEALS:
       return file.inode instanceof MemoryFile ? file.inode.seals : -EINVAL
     default:
@@ -182,9 +185,22 @@ function notifyOwner(task: Task, file: File, fd: number, mask: number): number {
   return 0
 }
 
-function addSeals(file: File, seals: number): number {
-  if (!(file.inode instanceof MemoryFile)) return -EINVAL
-  return file.writable ? file.inode.addSeals(seals) : -EPERM
+function addSeals(task: Task, file: File, seals: number): number {
+  const { inode } = file
+  if (!(inode instanceof MemoryFile)) return -EINVAL
+  return file.writable ? inode.addSeals(seals, () => isMappedWritable(task.kernel, inode)) : -EPERM
+}
+
+/** Whether a process maps the file so that it can write to it, or could make it so: mapping_deny_writable. */
+function isMappedWritable(kernel: Kernel, inode: Inode): boolean {
+  for (const { mm } of kernel.tasks)
+    if (
+      mm.vmas.some(
+        vma => vma.shared && vma.file?.inode === inode && (vma.maxProt & PROT_WRITE) !== 0,
+      )
+    )
+      return true
+  return false
 }
 
 /** F_SETOWN: negative numbers mean process groups. */

@@ -126,6 +126,10 @@ export abstract class Inode {
   watches: Watch | null = null
   /** Open files that may write to this regular file, and programs that are being executed from it: ETXTBSY. */
   writers = 0
+  /** Sealed against writing: a shared mapping can never become writable. */
+  get writeSealed(): boolean {
+    return false
+  }
   /** Open files that may only read. */
   readers = 0
   executions = 0

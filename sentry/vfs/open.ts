@@ -257,7 +257,10 @@ function openTmpfile(
   unnamed.deleted = true
   // With O_EXCL, linkat(2) may never give it a name.
   unnamed.linkable = (flags & O_EXCL) === 0
-  return openInode(task, mount, unnamed, flags & ~(O_TMPFILE & ~O_DIRECTORY) & ~O_DIRECTORY)
+  const file = openInode(task, mount, unnamed, flags & ~O_TMPFILE)
+  // F_GETFL tells how it was made.
+  if (typeof file !== 'number') file.flags |= O_TMPFILE
+  return file
 }
 
 /**

@@ -332,6 +332,46 @@ TEST(cached_pages) {
   EXPECT_ERRNO(syscall(451, fd, NULL, stat, 0), EFAULT);
 }
 
+TEST(seals_of_memory_files) {
+  int fd = EXPECT_OK(memfd_create("m", MFD_ALLOW_SEALING));
+  EXPECT_OK(ftruncate(fd, 4096));
+  char *shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+  EXPECT_TRUE(shared != MAP_FAILED);
+  // It could be made writable.
+  EXPECT_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+  EXPECT_OK(munmap(shared, 4096));
+  EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+  shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+  if (shared == MAP_FAILED && errno == EPERM) SKIP("before Linux 6.7");
+  EXPECT_ERRNO(mprotect(shared, 4096, PROT_READ | PROT_WRITE), EACCES);
+  EXPECT_TRUE(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_TRUE(mmap(NULL, 4096, PROT_WRITE, MAP_PRIVATE, fd, 0) != MAP_FAILED);
+}
+
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20
+#endif
+TEST(a_seal_against_execution) {
+  int fd = EXPECT_OK(memfd_create("m", MFD_ALLOW_SEALING));
+  EXPECT_OK(fchmod(fd, 0644));
+  if (fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC) == -1 && errno == EINVAL) SKIP("before Linux 6.3");
+  EXPECT_ERRNO(fchmod(fd, 0744), EPERM);
+  EXPECT_OK(fchmod(fd, 0600));
+  EXPECT_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_EXEC);
+  fd = EXPECT_OK(memfd_create("m", MFD_ALLOW_SEALING));
+  EXPECT_OK(fchmod(fd, 0755));
+  EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC));
+  EXPECT_EQ(fcntl(fd, F_GET_SEALS) & (F_SEAL_EXEC | F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW),
+            F_SEAL_EXEC | F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+TEST(a_file_without_a_name_tells_so) {
+  int fd = open(".", O_TMPFILE | O_RDWR, 0600);
+  if (fd == -1 && errno == EOPNOTSUPP) SKIP("no O_TMPFILE here");
+  EXPECT_EQ(EXPECT_OK(fcntl(fd, F_GETFL)) & O_TMPFILE, O_TMPFILE);
+}
+
 TEST(sizes) {
   int fd = open_with("f", "0123456789");
   EXPECT_OK(ftruncate(fd, 4));

@@ -3,7 +3,7 @@
 
 import { groupCpu } from '../../kernel/accounting.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
-import { BLOCKED, RUNNING } from '../../kernel/task.ts'
+import { BLOCKED, RUNNING, type Task } from '../../kernel/task.ts'
 import { fileSystemNames } from '../../vfs/super.ts'
 import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
 import { cpuinfoText } from './cpuinfo.ts'
@@ -15,8 +15,12 @@ const NS_PER_TICK = 1e7
 /** Put the files into the root of a procfs. */
 export function addSystemFiles(root: StaticDirectory): void {
   const { kernel } = root.sb
-  const file = (name: string, read: (kernel: Kernel) => string, permissions = 0o444): void => {
-    root.add(name, new GeneratedFile(root.sb, permissions, () => read(kernel)))
+  const file = (
+    name: string,
+    read: (kernel: Kernel, reader: Task) => string,
+    permissions = 0o444,
+  ): void => {
+    root.add(name, new GeneratedFile(root.sb, permissions, reader => read(kernel, reader)))
   }
   file('cgroups', cgroupsText)
   file('cmdline', () => '\n')
@@ -77,10 +81,10 @@ function interruptsText(kernel: Kernel): string {
   return `${header.trimEnd()}\n`
 }
 
-function loadavgText(kernel: Kernel): string {
+function loadavgText(kernel: Kernel, reader: Task): string {
   const { running, total } = countTasks(kernel)
   const averages = kernel.load.update(kernel).map(value => value.toFixed(2))
-  return `${averages.join(' ')} ${running}/${total} ${kernel.namespaces.pidForChildren.lastPid}\n`
+  return `${averages.join(' ')} ${running}/${total} ${reader.pidNs.lastPid}\n`
 }
 
 function countTasks(kernel: Kernel): { running: number; blocked: number; total: number } {

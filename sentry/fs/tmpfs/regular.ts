@@ -25,6 +25,7 @@ import {
   EPERM,
 } from '../../../syscall-table/errno.ts'
 import {
+  F_SEAL_EXEC,
   F_SEAL_FUTURE_WRITE,
   F_SEAL_GROW,
   F_SEAL_SEAL,
@@ -46,6 +47,7 @@ import {
 import type { Task } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
+import type { SetAttr } from '../../vfs/inode.ts'
 import { touchModified } from '../../vfs/super.ts'
 import { MemoryInode, type MemorySuperBlock, PAGE_SIZE } from './tmpfs.ts'
 
@@ -55,7 +57,9 @@ export const SMALL_FILE_MAX = 64 * 1024
 const ALLOCATED_AT_ONCE = 16 << 20
 /** Largest file: offsets are exact doubles. */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER
-const KNOWN_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
+const WRITE_SEALS = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
+const KNOWN_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | WRITE_SEALS | F_SEAL_EXEC
+const EXEC_BITS = 0o111
 const MFD_CLOEXEC = 1
 
 const EMPTY = new Uint8Array(0)
@@ -72,7 +76,6 @@ export class MemoryFile extends MemoryInode {
   /** F_SEAL_* */
   seals = F_SEAL_SEAL
   /** Has been mapped shared and writable. */
-  writablyMapped = false
   readonly ops: MemoryFileOps
   /** The memfd once more, opened for reading only; made when it is first mapped so. */
   #readOnlyFd = -1
@@ -208,11 +211,27 @@ export class MemoryFile extends MemoryInode {
     return source
   }
 
-  /** fcntl(F_ADD_SEALS). DIFFERS: a file once mapped shared and writable refuses F_SEAL_WRITE for good. */
-  addSeals(seals: number): number {
-    if ((seals & ~KNOWN_SEALS) !== 0) return -EINVAL
+  override get writeSealed(): boolean {
+    return (this.seals & WRITE_SEALS) !== 0
+  }
+
+  override setattr(attr: SetAttr): number {
+    const { mode } = attr
+    if (mode !== undefined && (this.seals & F_SEAL_EXEC) !== 0) {
+      if (((mode ^ this.mode) & EXEC_BITS) !== 0) return -EPERM
+    }
+    return super.setattr(attr)
+  }
+
+  /** fcntl(F_ADD_SEALS): memfd_add_seals. `mapped`: somebody could write through a shared mapping. */
+  addSeals(wanted: number, mapped: () => boolean): number {
+    if ((wanted & ~KNOWN_SEALS) !== 0) return -EINVAL
     if ((this.seals & F_SEAL_SEAL) !== 0) return -EPERM
-    if ((seals & ~this.seals & F_SEAL_WRITE) !== 0 && this.writablyMapped) return -EBUSY
+    if ((wanted & ~this.seals & F_SEAL_WRITE) !== 0 && mapped()) return -EBUSY
+    let seals = wanted
+    // A program that can be executed must not change either.
+    if ((seals & F_SEAL_EXEC) !== 0 && (this.mode & EXEC_BITS) !== 0)
+      seals |= F_SEAL_SHRINK | F_SEAL_GROW | WRITE_SEALS
     this.seals |= seals
     return 0
   }
@@ -290,7 +309,6 @@ export class MemoryFileOps extends FileOps {
       return -EPERM
     const error = inode.spill()
     if (error < 0) return -ENOMEM
-    if (shared && writable) inode.writablyMapped = true
     return inode.mapSource(shared && writable)
   }
 
