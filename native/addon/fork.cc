@@ -6,26 +6,18 @@
 //
 // What the children share with runsc they must not be able to use: descriptors of Node's event loops are replaced by
 // new ones, all others closed, and the environment and the arguments are wiped.
-#include <dirent.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -34,339 +26,12 @@
 #include <vector>
 
 #include "addon.h"
-
-extern "C" void portcullis_sigreturn();
-// Where glibc, from 2.35 on, has a thread's area for restartable sequences.
-extern "C" const ptrdiff_t __rseq_offset __attribute__((weak));
-extern "C" const unsigned int __rseq_size __attribute__((weak));
+#include "fork.h"
 
 namespace portcullis {
 namespace {
 
-constexpr int kMaxThreads = 64;
-constexpr int kMaxFds = 253;
-/// glibc's own signal, which no thread of Node blocks: see sandbox.cc.
-constexpr int kUnblockable = 33;
-constexpr unsigned long kRestorerFlag = 0x04000000;
-constexpr int kParkTries = 2000;
-constexpr int kParkTimeoutMs = 1000;
-/// Descriptors that orders bring are first put here, above what they are to be in the end.
-constexpr int kAboveFixed = 64;
-
-struct KernelAction {
-  void (*handler)(int, siginfo_t*, void*);
-  unsigned long flags;
-  void (*restorer)();
-  uint64_t mask;
-};
-
-// --- The threads
-
-/// A thread of Node that waits in our signal handler.
-struct Parked {
-  jmp_buf resume;
-  char* stack;
-  pid_t tid;
-  void* tls;
-  bool idle;
-  char name[16];
-};
-
-Parked g_parked[kMaxThreads];
-std::atomic<int> g_arrived;
-std::atomic<uint32_t> g_gate;
-std::atomic<uint32_t> g_count;
-/// How many threads a forked process has made, and what they are to do together.
-int g_made;
-std::atomic<int> g_network;
-std::atomic<bool> g_failed;
-/// Where glibc keeps a thread's id, from its thread pointer.
-ptrdiff_t g_tid_offset = -1;
-
-long Futex(void* word, int operation, uint32_t value, const timespec* timeout) {
-  return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, 0);
-}
-
-int* TidAddress(void* tls) { return reinterpret_cast<int*>(static_cast<char*>(tls) + g_tid_offset); }
-
-/// Whether the interrupted thread was in a call in which Node's threads wait for work. Such a call is either begun
-/// again (futex) or ends with EINTR (epoll_wait).
-bool WaitsForWork(const ucontext_t* context) {
-  const auto* ip = reinterpret_cast<const uint8_t*>(context->uc_mcontext.gregs[REG_RIP]);
-  const auto is_syscall = [](const uint8_t* p) { return p[0] == 0x0f && p[1] == 0x05; };
-  const greg_t result = context->uc_mcontext.gregs[REG_RAX];
-  const int operation = static_cast<int>(context->uc_mcontext.gregs[REG_RSI]) & FUTEX_CMD_MASK;
-  const bool waits = operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET;
-  return (is_syscall(ip) && result == SYS_futex && waits) || (is_syscall(ip - 2) && result == -EINTR);
-}
-
-void OnPark(int, siginfo_t*, void* context) {
-  const int saved = errno;
-  const uint32_t gate = g_gate.load();
-  const uint32_t index = g_count.fetch_add(1);
-  if (index >= kMaxThreads) return;
-  Parked& self = g_parked[index];
-  // The stack on which the thread begins its second life, below this frame.
-  alignas(16) char stack[1024];
-  self.stack = stack + sizeof stack;
-  self.tid = static_cast<pid_t>(syscall(SYS_gettid));
-  self.tls = __builtin_thread_pointer();
-  self.idle = WaitsForWork(static_cast<ucontext_t*>(context));
-  prctl(PR_GET_NAME, self.name);
-  if (_setjmp(self.resume) == 0) {
-    g_arrived.fetch_add(1);
-    Futex(&g_arrived, FUTEX_WAKE, 1, nullptr);
-    while (g_gate.load() == gate) Futex(&g_gate, FUTEX_WAIT, gate, nullptr);
-  }
-  errno = saved;
-}
-
-int Resume(void* argument) {
-  auto* thread = static_cast<Parked*>(argument);
-  prctl(PR_SET_NAME, thread->name);
-  // A new thread does not inherit the registration of its area.
-  if (&__rseq_size != nullptr && __rseq_size > 0) {
-    constexpr unsigned kSignature = 0x53053053;
-    syscall(SYS_rseq, static_cast<char*>(thread->tls) + __rseq_offset, 32, 0, kSignature);
-  }
-  longjmp(thread->resume, 1);
-}
-
-void Unpark() {
-  g_gate.fetch_add(1);
-  Futex(&g_gate, FUTEX_WAKE, INT32_MAX, nullptr);
-}
-
-/// Signals all other threads; their number, or -errno.
-int SignalOthers() {
-  DIR* dir = opendir("/proc/self/task");
-  if (dir == nullptr) return -errno;
-  const pid_t self = static_cast<pid_t>(syscall(SYS_gettid));
-  int count = 0;
-  while (const dirent* entry = readdir(dir)) {
-    const pid_t tid = atoi(entry->d_name);
-    if (tid > 0 && tid != self && syscall(SYS_tgkill, getpid(), tid, kUnblockable) == 0) count++;
-  }
-  closedir(dir);
-  return count;
-}
-
-bool AwaitArrival(int expected) {
-  const timespec step = {0, 1'000'000};
-  for (int i = 0; i < kParkTimeoutMs; i++) {
-    const int arrived = g_arrived.load();
-    if (arrived >= expected) return true;
-    Futex(&g_arrived, FUTEX_WAIT, static_cast<uint32_t>(arrived), &step);
-  }
-  return false;
-}
-
-/// Park all other threads: their number, or -EAGAIN when one of them is at work.
-int ParkOnce() {
-  g_count.store(0);
-  g_arrived.store(0);
-  const int expected = SignalOthers();
-  if (expected < 0) return expected;
-  if (expected > kMaxThreads || !AwaitArrival(expected)) {
-    Unpark();
-    return -ETIMEDOUT;
-  }
-  for (int i = 0; i < expected; i++) {
-    if (g_parked[i].idle && *TidAddress(g_parked[i].tls) == g_parked[i].tid) continue;
-    Unpark();
-    return -EAGAIN;
-  }
-  return expected;
-}
-
-/// The offset at which glibc's descriptor of this thread holds its id.
-bool FindTid() {
-  const int tid = static_cast<int>(syscall(SYS_gettid));
-  for (ptrdiff_t at = 0x200; at < 0x400; at += 4) {
-    g_tid_offset = at;
-    if (*TidAddress(__builtin_thread_pointer()) == tid) return true;
-  }
-  return false;
-}
-
-int Park() {
-  if (!FindTid()) return -ENOTSUP;
-  const KernelAction action = {OnPark, SA_SIGINFO | SA_RESTART | kRestorerFlag, portcullis_sigreturn, ~0ULL};
-  KernelAction before = {};
-  if (syscall(SYS_rt_sigaction, kUnblockable, &action, &before, sizeof before.mask) < 0) return -errno;
-  int result = -EAGAIN;
-  for (int i = 0; i < kParkTries && result == -EAGAIN; i++) {
-    const timespec pause = {0, 100'000};
-    if (i > 0) nanosleep(&pause, nullptr);
-    result = ParkOnce();
-  }
-  syscall(SYS_rt_sigaction, kUnblockable, &before, nullptr, sizeof before.mask);
-  return result;
-}
-
-/// The kernel's own call: glibc's leaves out the signals that it uses itself.
-uint64_t SetSignalMask(uint64_t mask) {
-  uint64_t before = 0;
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, sizeof mask);
-  return before;
-}
-
-/// In a forked process: make the threads that its original had. Nothing of V8 may run before: it would wait for them.
-/// They begin with all signals blocked, as in the handler where they go on: a further handler would have no room on the
-/// smallest of their stacks. Their own masks come back when they leave it.
-bool MakeThreads() {
-  constexpr int kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-                         CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-  const int count = g_arrived.load();
-  const uint64_t mask = SetSignalMask(~0ULL);
-  for (g_made = 0; g_made < count; g_made++) {
-    Parked& thread = g_parked[g_made];
-    int* tid = TidAddress(thread.tls);
-    if (clone(Resume, thread.stack, kFlags, &thread, tid, thread.tls, tid) < 0) break;
-  }
-  SetSignalMask(mask);
-  return g_made == count;
-}
-
-void OnFollow(int, siginfo_t*, void*) {
-  const int saved = errno;
-  if (setns(g_network.load(), CLONE_NEWNET) < 0) g_failed.store(true);
-  g_arrived.fetch_add(1);
-  Futex(&g_arrived, FUTEX_WAKE, 1, nullptr);
-  errno = saved;
-}
-
-/// Enter a network namespace with all threads that were made.
-bool FollowIntoNetwork(int fd) {
-  const KernelAction action = {OnFollow, SA_SIGINFO | SA_RESTART | kRestorerFlag, portcullis_sigreturn, ~0ULL};
-  KernelAction before = {};
-  if (setns(fd, CLONE_NEWNET) < 0) return false;
-  if (syscall(SYS_rt_sigaction, kUnblockable, &action, &before, sizeof before.mask) < 0) return false;
-  g_network.store(fd);
-  g_arrived.store(0);
-  for (int i = 0; i < g_made; i++)
-    if (syscall(SYS_tgkill, getpid(), *TidAddress(g_parked[i].tls), kUnblockable) < 0) return false;
-  const bool all = AwaitArrival(g_made);
-  syscall(SYS_rt_sigaction, kUnblockable, &before, nullptr, sizeof before.mask);
-  return all && !g_failed.load();
-}
-
-// --- The descriptors
-
-/// A descriptor that Node has for its own use, and what a copy of the process has in its place.
-struct Own {
-  enum Kind { kClosed, kEvent, kPoll, kPipe } kind;
-  int fd;
-  /// The other end of a pipe, which is its writing end.
-  int other = -1;
-  /// Bytes that wait in the pipe.
-  int waiting = 0;
-  struct Watched {
-    int fd;
-    epoll_event event;
-  };
-  std::vector<Watched> watched;
-};
-
-std::vector<Own::Watched> WatchedBy(int fd) {
-  std::vector<Own::Watched> found;
-  FILE* info = fopen(("/proc/self/fdinfo/" + std::to_string(fd)).c_str(), "re");
-  if (info == nullptr) return found;
-  char line[256];
-  while (fgets(line, sizeof line, info) != nullptr) {
-    int target;
-    unsigned events;
-    unsigned long long data;
-    if (sscanf(line, "tfd: %d events: %x data: %llx", &target, &events, &data) != 3) continue;
-    epoll_event event = {};
-    event.events = events;
-    event.data.u64 = data;
-    found.push_back({target, event});
-  }
-  fclose(info);
-  return found;
-}
-
-/// All descriptors of this process beyond the standard streams; whether it can be forked with them.
-std::vector<Own> ListDescriptors(bool* usable) {
-  std::vector<Own> list;
-  std::vector<std::string> names;
-  DIR* dir = opendir("/proc/self/fd");
-  if (dir == nullptr) return list;
-  while (const dirent* entry = readdir(dir)) {
-    const int fd = atoi(entry->d_name);
-    if (entry->d_name[0] == '.' || fd <= STDERR_FILENO || fd == dirfd(dir)) continue;
-    char target[64] = {};
-    if (readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1) < 0) continue;
-    const std::string name = target;
-    // Its operations would pass no filter of ours: start.c has seen to it that there is none.
-    if (name == "anon_inode:[io_uring]") *usable = false;
-    Own own = {Own::kClosed, fd, -1, 0, {}};
-    if (name == "anon_inode:[eventfd]") own.kind = Own::kEvent;
-    if (name == "anon_inode:[eventpoll]") {
-      own.kind = Own::kPoll;
-      own.watched = WatchedBy(fd);
-    }
-    if (name.rfind("pipe:", 0) == 0 && fd >= kAboveFixed) {
-      for (size_t i = 0; i < list.size(); i++) {
-        if (names[i] != name || list[i].kind != Own::kClosed || list[i].fd < kAboveFixed) continue;
-        // libuv has the reading end first.
-        list[i].kind = Own::kPipe;
-        list[i].other = fd;
-        ioctl(list[i].fd, FIONREAD, &list[i].waiting);
-      }
-    }
-    // Those below are the caller's, whatever they are: start.c has reserved the numbers.
-    if (fd < kAboveFixed) own.kind = Own::kClosed;
-    list.push_back(own);
-    names.push_back(name);
-  }
-  closedir(dir);
-  return list;
-}
-
-bool Replace(int fd, int by) {
-  if (by < 0) return false;
-  const bool done = dup3(by, fd, O_CLOEXEC) >= 0;
-  close(by);
-  return done;
-}
-
-bool ReplacePipe(const Own& own) {
-  int ends[2];
-  const int flags = fcntl(own.fd, F_GETFL) & O_NONBLOCK;
-  if (pipe2(ends, O_CLOEXEC | flags) < 0) return false;
-  const char zeros[16] = {};
-  const size_t waiting = static_cast<size_t>(own.waiting) < sizeof zeros ? own.waiting : sizeof zeros;
-  if (write(ends[1], zeros, waiting) != static_cast<ssize_t>(waiting)) return false;
-  return Replace(own.fd, ends[0]) && Replace(own.other, ends[1]);
-}
-
-bool ReplacePoll(const Own& own) {
-  const int poll = epoll_create1(EPOLL_CLOEXEC);
-  if (poll < 0) return false;
-  for (Own::Watched watched : own.watched) epoll_ctl(poll, EPOLL_CTL_ADD, watched.fd, &watched.event);
-  return Replace(own.fd, poll);
-}
-
-/// Give this copy of the process descriptors of its own; `kept` stay.
-bool ReplaceDescriptors(const std::vector<Own>& list, const std::vector<int>& kept) {
-  for (const Own& own : list) {
-    bool stays = false;
-    for (int fd : kept) stays |= fd == own.fd;
-    bool is_end = false;
-    for (const Own& pipe : list) is_end |= pipe.kind == Own::kPipe && pipe.other == own.fd;
-    if (own.kind == Own::kClosed && own.fd >= kAboveFixed && !stays && !is_end) close(own.fd);
-    if (own.kind == Own::kEvent && !Replace(own.fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) return false;
-    if (own.kind == Own::kPipe && !ReplacePipe(own)) return false;
-  }
-  // Last: they watch the others.
-  for (const Own& own : list)
-    if (own.kind == Own::kPoll && !ReplacePoll(own)) return false;
-  return true;
-}
-
-// --- The processes
+using namespace fork;
 
 /// Who this process is, and its sockets.
 struct Forked {
@@ -437,60 +102,6 @@ void Unblock() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-struct Orders {
-  std::vector<int> fds;
-  std::string text;
-};
-
-/// One message: descriptors, and text that begins with "+" when more follow. False when the peer is gone.
-bool ReceivePart(int socket, Orders* orders, bool* last) {
-  static char text[1 << 17];
-  struct iovec iov = {text, sizeof text};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))];
-  msghdr message = {};
-  message.msg_iov = &iov;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t n;
-  do n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
-  if (n <= 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return false;
-  for (auto* h = CMSG_FIRSTHDR(&message); h != nullptr; h = CMSG_NXTHDR(&message, h)) {
-    if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-      int fd;
-      memcpy(&fd, CMSG_DATA(h) + i * sizeof fd, sizeof fd);
-      const int above = fcntl(fd, F_DUPFD_CLOEXEC, kAboveFixed);
-      close(fd);
-      if (above < 0) return false;
-      orders->fds.push_back(above);
-    }
-  }
-  *last = text[0] != '+';
-  orders->text.assign(text + 1, static_cast<size_t>(n) - 1);
-  return true;
-}
-
-bool Receive(int socket, Orders* orders) {
-  for (bool last = false; !last;)
-    if (!ReceivePart(socket, orders, &last)) return false;
-  return true;
-}
-
-/// Puts the first `count` descriptors of the orders to 0, 1, ...; without close-on-exec. What else was kept free for them is
-/// closed.
-bool Place(Orders* orders, size_t count) {
-  if (count > kAboveFixed || count > orders->fds.size()) return false;
-  if (count < kAboveFixed) syscall(SYS_close_range, static_cast<unsigned>(count), kAboveFixed - 1U, 0);
-  for (size_t i = 0; i < count; i++) {
-    if (dup2(orders->fds[i], static_cast<int>(i)) < 0) return false;
-    close(orders->fds[i]);
-    orders->fds[i] = static_cast<int>(i);
-  }
-  return true;
-}
 
 /// A mount namespace of our own and others; what is mounted does not reach the host.
 bool EnterNamespaces(int others) {
@@ -610,10 +221,10 @@ int ForkRoles() {
 
 // forkRoles(): 0 in runsc, 1 in the sentry, 2 in the gofer; or -errno.
 Napi::Value JsForkRoles(const Napi::CallbackInfo& info) {
-  const int parked = Park();
+  const int parked = ParkThreads();
   if (parked < 0) return Num(info.Env(), parked);
   const int role = ForkRoles();
-  if (role <= kRunsc) Unpark();
+  if (role <= kRunsc) UnparkThreads();
   return Num(info.Env(), role);
 }
 
