@@ -3,6 +3,7 @@
 
 import { closeSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { openCgroupFiles } from '../sentry/boot/host-cgroup.ts'
 import type { Shares } from '../sentry/boot/pod.ts'
 import type { ContainerConfig } from '../sentry/config.ts'
 import { sizeGoferSocket } from '../sentry/fs/gofer/client.ts'
@@ -131,6 +132,7 @@ export async function joinPod(
   const [relay, terminal] = openTerminal(options)
   const entrances = options.cgroup?.openEntrances() ?? []
   const podPlacement = placementOf(ContainerCgroup.load(store.directory(pod)), scores)
+  const values = openCgroupFiles(options.cgroup?.paths ?? {})
   const held = terminal !== null && options.consoleSocket !== undefined ? terminal : null
   const namespaces = openNamespaces(podState)
   const standIn = await startStandIn({
@@ -149,9 +151,13 @@ export async function joinPod(
     startGofer(options.detached, goferPair[0], attach, podPlacement)
     const shares = sharesOf(spec)
     options.spawned?.(standIn.pid)
-    const message = { command: 'create', config, shares, entrances: entrances.length }
+    const files = [...values.keys()]
+    const message = { command: 'create', config, shares, entrances: entrances.length, files }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
-    await request(options.controlSocket, message, [link[1], goferPair[1], ...streams, ...entrances])
+    await request(options.controlSocket, message, [
+      ...[link[1], goferPair[1], ...streams],
+      ...[...entrances, ...values.values()],
+    ])
     const limits = sandboxLimits(options.cgroup?.resources ?? {})
     await request(options.controlSocket, { command: 'limits', container: id, ...limits })
     if (!config.waitForStart)
@@ -163,7 +169,7 @@ export async function joinPod(
     closeTrees(attach)
     for (const fd of [...goferPair, ...link]) closeSync(fd)
     if (terminal !== null) closeSync(terminal)
-    closeAll([...entrances, ...podPlacement.entrances])
+    closeAll([...entrances, ...podPlacement.entrances, ...values.values()])
   }
   const sandbox: Sandbox = {
     pid: standIn.pid,

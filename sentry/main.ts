@@ -31,7 +31,7 @@ import {
   readFilter,
   systemName,
 } from './boot/host.ts'
-import { enterCgroups, OomScoreFile, openCgroupFiles } from './boot/host-cgroup.ts'
+import { enterCgroups, hostValue, OomScoreFile, openCgroupFiles } from './boot/host-cgroup.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { loadDecoder } from './boot/trace.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
@@ -106,7 +106,7 @@ function hostFacts(config: SandboxConfig): HostFacts {
     ),
     network: config.network === 'host' ? hostNetworkFacts() : null,
     oomScore: new OomScoreFile(),
-    cgroup: openCgroupFiles(config.cgroup),
+    cgroup: hostValue(openCgroupFiles(config.cgroup?.paths ?? {})),
   }
 }
 
@@ -123,7 +123,7 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   const kernel = new Kernel(platform, hostClock, systemName(config))
   kernel.cpus = config.host.cpus
   kernel.cgroups = new CgroupSystem(config.cgroup?.version ?? 2, facts.cgroup)
-  applyLimits(kernel, config.cgroup?.limits ?? NO_LIMITS, config.host.memoryBytes)
+  applyLimits(kernel, config.cgroup?.limits ?? NO_LIMITS, config.host)
   Object.assign(kernel.cpuFeatures, facts.features)
   describeCpu(kernel, facts.cpu)
   if (facts.network !== null) kernel.hostNetwork = new HostNetwork(facts.network)

@@ -7,12 +7,13 @@ import { NSIG, SIGKILL } from '../../syscall-table/flags.ts'
 import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from '../control.ts'
 import { groupCpu } from '../kernel/accounting.ts'
 import { groupExit } from '../kernel/exit.ts'
-import { applyLimits, parseLimits } from '../kernel/limits.ts'
+import { allotmentOf, applyLimits, parseLimits } from '../kernel/limits.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
 import { BootError } from './boot-error.ts'
 import type { Container } from './container.ts'
 import { parseContainer } from './container-request.ts'
+import { areCgroupFiles } from './host-cgroup.ts'
 import { ENTRANCES_MAX } from './placement.ts'
 import type { Pod } from './pod.ts'
 import { isWhole, parseProcess } from './process-request.ts'
@@ -84,14 +85,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     processes: container.processes.map(group => describe(container, group)),
   }),
 
-  /** CPUs and memory are shown as the first container has them; tasks are counted for each. */
-  limits(container, request, _call, pod) {
+  limits({ init }, request, _call, pod) {
     const limits = parseLimits(request)
     if (limits === null) return { error: 'the limits are out of range' }
-    const { kernel, config } = container
-    if (container === pod.root) applyLimits(kernel, limits, pod.config.host.memoryBytes)
-    else if (limits.pids === null) kernel.taskLimits.delete(config.id)
-    else kernel.taskLimits.set(config.id, limits.pids)
+    applyLimits(allotmentOf(init), limits, pod.config.host)
     return {}
   },
 
@@ -129,22 +126,26 @@ export function containerCommands(pod: Pod): Record<string, ControlCommand> {
 
 /**
  * A further container of a pod. Descriptors: the stand-in's socket, the gofer's, the terminal or the streams, and the
- * files of its cgroup.
+ * files of its cgroup: to enter by, and to read.
  */
 function createContainer(pod: Pod, request: ControlRequest, call: ControlCall): ControlAnswer {
   const wanted = parseContainer(request)
   if (typeof wanted === 'string') return { error: `create: ${wanted} is missing or wrong` }
   const needed = wanted.config.process.terminal ? 3 : 5
-  const { entrances } = request
-  if (!isWhole(entrances, 0, ENTRANCES_MAX) || call.fds.length !== needed + entrances)
+  const { entrances, files } = request
+  if (!isWhole(entrances, 0, ENTRANCES_MAX) || !areCgroupFiles(files))
+    return { error: 'create: entrances or files is wrong' }
+  if (call.fds.length !== needed + entrances + files.length)
     return { error: 'create: descriptors are missing' }
+  const opened = call.fds.splice(needed + entrances)
   const cgroups = call.fds.splice(needed)
+  const values = new Map(files.map((name, i) => [name, opened[i]!]))
   return attempt(() => {
     try {
-      pod.create(wanted.config, wanted.shares, call.fds, cgroups)
+      pod.create(wanted.config, wanted.shares, call.fds, cgroups, values)
     } finally {
       // Those that it did not come to take.
-      for (const fd of cgroups) close(fd)
+      for (const fd of [...cgroups, ...values.values()]) close(fd)
     }
     return {}
   })

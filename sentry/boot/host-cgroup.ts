@@ -2,8 +2,7 @@
 
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { pread } from '../../native/index.ts'
-import type { CgroupConfig } from '../config.ts'
+import { type HostFd, pread } from '../../native/index.ts'
 import type { HostValue } from '../kernel/cgroup.ts'
 
 /** Enter the container's cgroup, with all threads. Our code is loaded by now and does not count for the container. */
@@ -51,11 +50,17 @@ const HOST_FILES: Readonly<Record<string, string>> = {
 }
 const MAX_VALUE_BYTES = 64 << 10
 
-/** Open them while the host's file system is there; the sentry can only read what it has. */
-export function openCgroupFiles(config: CgroupConfig | null): HostValue {
-  const files = new Map<string, number>()
-  for (const [controller, directory] of Object.entries(config?.paths ?? {})) {
-    for (const name of (HOST_FILES[controller] ?? '').split(' ')) {
+const CGROUP_FILES = new Set(
+  Object.entries(HOST_FILES).flatMap(([controller, names]) =>
+    names.split(' ').map(name => `${controller}/${name}`),
+  ),
+)
+
+/** Open those of a cgroup, by "controller/name", while the host's file system is there: the sentry can only read what it has. */
+export function openCgroupFiles(paths: Readonly<Record<string, string>>): Map<string, HostFd> {
+  const files = new Map<string, HostFd>()
+  for (const [controller, directory] of Object.entries(paths)) {
+    for (const name of HOST_FILES[controller]?.split(' ') ?? []) {
       try {
         files.set(`${controller}/${name}`, openSync(join(directory, name), 'r'))
       } catch {
@@ -63,6 +68,17 @@ export function openCgroupFiles(config: CgroupConfig | null): HostValue {
       }
     }
   }
+  return files
+}
+
+/** Whether these are names that `openCgroupFiles` gives, each once. */
+export const areCgroupFiles = (names: unknown): names is string[] =>
+  Array.isArray(names) &&
+  new Set(names).size === names.length &&
+  names.every(name => CGROUP_FILES.has(name))
+
+/** Reads them. */
+export function hostValue(files: ReadonlyMap<string, HostFd>): HostValue {
   const bytes = new Uint8Array(MAX_VALUE_BYTES)
   return (controller, file) => {
     const fd = files.get(`${controller}/${file}`)

@@ -74,7 +74,7 @@ function sourceOf({ type, source }: MountConfig, sb: SuperBlock): string {
 
 /** As runc has it: each hierarchy of version 1 in a directory of its own. */
 function mountHierarchies(task: Task, config: MountConfig): void {
-  for (const [name, sb] of cgroupMounts(task.kernel)) {
+  for (const [name, sb] of cgroupMounts(task)) {
     const at = makePlace(task, `${config.destination}/${name}`, 'directory')
     const mount = typeof at === 'number' ? at : mountOn(at, sb, mountFlags(config.flags), 'cgroup')
     if (typeof mount === 'number') throw failure(config, `mount ${name}`, mount)
@@ -109,7 +109,7 @@ function makeFileSystem(task: Task, config: MountConfig, bind: BindSource): Supe
     type === 'bind'
       ? bind(config)
       : type === 'cgroup'
-        ? containerCgroups(task.kernel)
+        ? containerCgroups(task)
         : factory!(task.kernel, task, config.source, config.data)
   if (typeof sb === 'number') throw failure(config, `mount with options "${config.data}"`, sb)
   return sb

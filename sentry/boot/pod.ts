@@ -5,6 +5,7 @@ import { close, type HostFd } from '../../native/index.ts'
 import { SIGKILL } from '../../syscall-table/flags.ts'
 import type { ContainerConfig, SandboxConfig } from '../config.ts'
 import { IpcNamespace } from '../ipc/namespace.ts'
+import { CgroupSystem } from '../kernel/cgroup.ts'
 import { groupExit } from '../kernel/exit.ts'
 import { type Namespaces, NetNamespace, UtsNamespace } from '../kernel/nsproxy.ts'
 import { PidNamespace } from '../kernel/pid-namespace.ts'
@@ -13,6 +14,7 @@ import { MountNamespace } from '../vfs/mount.ts'
 import { assemble, releaseGofer } from './assemble.ts'
 import { BootError } from './boot-error.ts'
 import type { Container } from './container.ts'
+import { hostValue } from './host-cgroup.ts'
 import { Placement } from './placement.ts'
 
 /** Containers of one pod: each costs a gofer. */
@@ -47,9 +49,16 @@ export class Pod {
 
   /**
    * Make a further container. `fds` are taken over: the stand-in's socket, the gofer's, then the other side of the
-   * terminal or the streams. `entrances` are the files of its cgroup on the host. Throws with one line for people.
+   * terminal or the streams. `entrances` are the files of its cgroup on the host by which processes enter it, `files` those
+   * to read, all taken over. Throws with one line for people.
    */
-  create(config: ContainerConfig, shares: Shares, fds: HostFd[], entrances: HostFd[]): void {
+  create(
+    config: ContainerConfig,
+    shares: Shares,
+    fds: HostFd[],
+    entrances: HostFd[],
+    files: Map<string, HostFd>,
+  ): void {
     const { kernel, init } = this.root
     if (this.#containers.has(config.id))
       throw new BootError(`container "${config.id}" exists already`)
@@ -59,6 +68,7 @@ export class Pod {
     this.#checkSeccomp(config)
     const [link, gofer, ...streams] = fds.splice(0)
     this.#placement.add(config.id, entrances.splice(0))
+    const release = this.#allot(config.id, files)
     try {
       const made = assemble(kernel, config, this.#namespaces(config, shares), {
         gofer: gofer!,
@@ -69,7 +79,7 @@ export class Pod {
       made.container.init.onExit = () => {
         this.#containers.delete(config.id)
         this.#placement.remove(config.id)
-        kernel.taskLimits.delete(config.id)
+        release()
         releaseGofer(kernel, gofer!)
         // In the pod's pid namespace nobody else ends them.
         for (const group of made.container.processes) groupExit(group, SIGKILL)
@@ -79,7 +89,23 @@ export class Pod {
     } catch (error) {
       for (const fd of [gofer!, ...streams]) close(fd)
       this.#placement.remove(config.id)
+      release()
       throw error
+    }
+  }
+
+  /** Give it control groups of its own, and the pod's figures until it is told its limits. Returns what takes that back. */
+  #allot(id: string, files: Map<string, HostFd>): () => void {
+    const { kernel } = this.root
+    const opened = new Map(files)
+    files.clear()
+    const { memoryBytes, cpuset, cgroups } = kernel
+    const own = new CgroupSystem(cgroups.version, hostValue(opened))
+    kernel.allotments.set(id, { memoryBytes, cpuset, cgroups: own })
+    return () => {
+      kernel.allotments.delete(id)
+      for (const fd of opened.values()) close(fd)
+      opened.clear()
     }
   }
 

@@ -4,6 +4,7 @@
 
 import { EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT } from '../../syscall-table/errno.ts'
 import type { Kernel } from './kernel.ts'
+import { allotmentOf } from './limits.ts'
 import type { Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
 
@@ -57,7 +58,7 @@ export class Cgroup {
   remove(kernel: Kernel): number {
     if (this.parent === null || this.children.size > 0) return -EBUSY
     for (const group of kernel.groups.values()) {
-      if (cgroupOf(group, this.hierarchy) !== this) continue
+      if (!this.isPlaceOf(group)) continue
       if (!group.zombie) return -EBUSY
       moveGroup(group, this.parent)
     }
@@ -73,19 +74,32 @@ export class Cgroup {
     return false
   }
 
+  /** Whether a process is directly in it. Those of the pod's other containers are in groups of their own. */
+  isPlaceOf(group: ThreadGroup): boolean {
+    return (
+      allotmentOf(group).cgroups === this.hierarchy.system &&
+      cgroupOf(group, this.hierarchy) === this
+    )
+  }
+
+  /** Whether a process is in it or below it. */
+  holds(group: ThreadGroup): boolean {
+    return (
+      allotmentOf(group).cgroups === this.hierarchy.system &&
+      this.contains(cgroupOf(group, this.hierarchy))
+    )
+  }
+
   /** The processes directly in it, zombies left out. */
   members(kernel: Kernel): ThreadGroup[] {
-    return [...kernel.groups.values()].filter(
-      group => !group.zombie && cgroupOf(group, this.hierarchy) === this,
-    )
+    return [...kernel.groups.values()].filter(group => !group.zombie && this.isPlaceOf(group))
   }
 
   /** Tasks in it and below it. */
   countTasks(kernel: Kernel): number {
-    if (this.parent === null) return kernel.tasks.size
+    if (this.parent === null && kernel.allotments.size === 0) return kernel.tasks.size
     let count = 0
-    for (const task of kernel.tasks.values())
-      if (this.contains(cgroupOf(task.group, this.hierarchy))) count++
+    for (const task of kernel.tasks.values()) if (this.holds(task.group)) count++
     return count
   }
 }
@@ -97,9 +111,11 @@ export class CgroupHierarchy {
   /** A version 1 hierarchy without controllers has a name. */
   readonly name: string
   readonly root: Cgroup
+  readonly system: CgroupSystem
   count = 1
 
-  constructor(id: number, controllers: readonly string[], name: string) {
+  constructor(system: CgroupSystem, id: number, controllers: readonly string[], name: string) {
+    this.system = system
     this.id = id
     this.controllers = controllers
     this.name = name
@@ -110,7 +126,7 @@ export class CgroupHierarchy {
 const V1 = ['cpuset', 'cpu', 'cpuacct', 'blkio', 'memory', 'devices', 'freezer', 'pids']
 const V2 = ['cpuset', 'cpu', 'io', 'memory', 'pids']
 
-/** All hierarchies of a kernel. */
+/** All hierarchies of a container. */
 export class CgroupSystem {
   readonly version: 1 | 2
   readonly hierarchies: readonly CgroupHierarchy[]
@@ -121,11 +137,11 @@ export class CgroupSystem {
     this.host = host
     this.hierarchies =
       version === 2
-        ? [new CgroupHierarchy(0, V2, '')]
+        ? [new CgroupHierarchy(this, 0, V2, '')]
         : [
-            ...V1.map((controller, i) => new CgroupHierarchy(i + 1, [controller], '')),
-            new CgroupHierarchy(V1.length + 1, [], 'systemd'),
-            new CgroupHierarchy(0, [], ''),
+            ...V1.map((controller, i) => new CgroupHierarchy(this, i + 1, [controller], '')),
+            new CgroupHierarchy(this, V1.length + 1, [], 'systemd'),
+            new CgroupHierarchy(this, 0, [], ''),
           ]
   }
 
@@ -161,11 +177,10 @@ function notePeak(kernel: Kernel, cgroup: Cgroup): void {
 /** May `task` make one more task? -EAGAIN where a limit is reached: pids_can_fork. */
 export function checkPids(task: Task): number {
   const { kernel, group } = task
-  const limit = kernel.taskLimits.get(group.container)
-  if (limit !== undefined && countContainer(kernel, group.container) >= limit) return -EAGAIN
-  for (let at: Cgroup | null = cgroupOf(group, kernel.cgroups.pids); at !== null; at = at.parent) {
+  const { pids } = allotmentOf(group).cgroups
+  for (let at: Cgroup | null = cgroupOf(group, pids); at !== null; at = at.parent) {
     if (at.pidsMax === Number.POSITIVE_INFINITY) {
-      if (at.parent === null) at.pidsPeak = Math.max(at.pidsPeak, kernel.tasks.size + 1)
+      if (at.parent === null) at.pidsPeak = Math.max(at.pidsPeak, at.countTasks(kernel) + 1)
       continue
     }
     const count = at.countTasks(kernel)
@@ -176,11 +191,4 @@ export function checkPids(task: Task): number {
     at.pidsPeak = Math.max(at.pidsPeak, count + 1)
   }
   return 0
-}
-
-function countContainer(kernel: Kernel, container: string): number {
-  let count = 0
-  for (const group of kernel.groups)
-    if (group.container === container) count += Math.max(group.tasks.length, 1)
-  return count
 }

@@ -8,6 +8,7 @@ import { MountNamespace } from '../vfs/mount.ts'
 import { AioLimits } from './aio-limits.ts'
 import { CgroupSystem } from './cgroup.ts'
 import { HostEvents } from './host-events.ts'
+import type { Allotment } from './limits.ts'
 import { LoadAverages } from './load.ts'
 import { INITIAL_INO } from './namespace.ts'
 import { initialNamespaces, type NsProxy } from './nsproxy.ts'
@@ -76,8 +77,8 @@ export class Kernel {
   cpus = 1
   /** CPUs that the container may use, one byte each; null for all. */
   cpuset: Uint8Array | null = null
-  /** pids.limit of a pod's further containers, by container: that of the first is its cgroup's. */
-  readonly taskLimits = new Map<string, number>()
+  /** What a pod's further containers have of the machine, by container. */
+  readonly allotments = new Map<string, Allotment>()
   /** Called for each host process that does not come of a fork, before it runs anything of the program. */
   placeProcess: ((task: Task) => void) | null = null
   cgroups: CgroupSystem = new CgroupSystem(2, () => null)

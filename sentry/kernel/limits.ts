@@ -2,14 +2,40 @@
 // are told of. The host enforces CPUs and memory.
 
 import type { SandboxLimits } from '../config.ts'
+import type { CgroupSystem } from './cgroup.ts'
 import type { Kernel } from './kernel.ts'
 import type { Task } from './task.ts'
+import type { ThreadGroup } from './thread-group.ts'
 
-/** Take over the limits of the container, at boot and at each `runsc update`. */
-export function applyLimits(kernel: Kernel, limits: SandboxLimits, hostMemoryBytes: number): void {
-  kernel.cgroups.pids.root.pidsMax = limits.pids ?? Number.POSITIVE_INFINITY
-  kernel.memoryBytes = Math.min(limits.memoryBytes ?? hostMemoryBytes, hostMemoryBytes)
-  kernel.cpuset = cpuMaskOf(limits.cpus, kernel.cpus)
+/** What a container has of the machine, as its programs are told: the kernel's own is that of its first container. */
+export interface Allotment {
+  /** Physical memory, in bytes. */
+  memoryBytes: number
+  /** CPUs that may be used, one byte each; null for all. */
+  cpuset: Uint8Array | null
+  cgroups: CgroupSystem
+}
+
+/** Of the container that a process belongs to. */
+export const allotmentOf = ({ kernel, container }: ThreadGroup): Allotment =>
+  kernel.allotments.get(container) ?? kernel
+
+/** The one that a tree of control groups belongs to. */
+export function allotmentWith(kernel: Kernel, cgroups: CgroupSystem): Allotment {
+  for (const allotment of kernel.allotments.values())
+    if (allotment.cgroups === cgroups) return allotment
+  return kernel
+}
+
+/** Take over the limits of a container, at boot and at each `runsc update`. */
+export function applyLimits(
+  to: Allotment,
+  limits: SandboxLimits,
+  host: { cpus: number; memoryBytes: number },
+): void {
+  to.cgroups.pids.root.pidsMax = limits.pids ?? Number.POSITIVE_INFINITY
+  to.memoryBytes = Math.min(limits.memoryBytes ?? host.memoryBytes, host.memoryBytes)
+  to.cpuset = cpuMaskOf(limits.cpus, host.cpus)
 }
 
 /** One byte per CPU; null for all of them, also when the list names none that is there. */
@@ -24,8 +50,8 @@ function cpuMaskOf(list: string | null, cpus: number): Uint8Array | null {
 }
 
 /** The CPUs that a task may use: what it asked for, as far as the cpuset has it, else all of the cpuset. */
-export function allowedCpus(kernel: Kernel, affinity: Uint8Array | null): Uint8Array | null {
-  const { cpuset } = kernel
+export function allowedCpus({ group, sched: { affinity } }: Task): Uint8Array | null {
+  const { cpuset } = allotmentOf(group)
   if (cpuset === null || affinity === null) return affinity ?? cpuset
   const both = affinity.map((allowed, cpu) => allowed & cpuset[cpu]!)
   return both.includes(1) ? both : cpuset
@@ -34,7 +60,7 @@ export function allowedCpus(kernel: Kernel, affinity: Uint8Array | null): Uint8A
 /** Bind the task's host thread to the CPUs that the task may use. */
 export function bindToCpus(task: Task): void {
   const { kernel } = task
-  const allowed = allowedCpus(kernel, task.sched.affinity)
+  const allowed = allowedCpus(task)
   const mask = new Uint8Array(Math.ceil(kernel.cpus / 64) * 8)
   for (let cpu = 0; cpu < kernel.cpus; cpu++)
     if (allowed === null || allowed[cpu] === 1) mask[cpu >> 3]! |= 1 << (cpu & 7)

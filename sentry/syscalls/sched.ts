@@ -32,7 +32,7 @@ import {
   SIZEOF_SCHED_ATTR,
   writeSchedAttr,
 } from '../../syscall-table/structs.gen.ts'
-import { allowedCpus, bindToCpus } from '../kernel/limits.ts'
+import { allotmentOf, allowedCpus, bindToCpus } from '../kernel/limits.ts'
 import type { Task } from '../kernel/task.ts'
 import { writeTimespec } from './time-values.ts'
 
@@ -254,7 +254,7 @@ export function sys_sched_setaffinity(
   if (!mayChange(task, target)) return -EPERM
   const affinity = new Uint8Array(kernel.cpus)
   for (let cpu = 0; cpu < kernel.cpus; cpu++) affinity[cpu] = (scratch[cpu >> 3]! >> (cpu & 7)) & 1
-  const { cpuset } = kernel
+  const { cpuset } = allotmentOf(target.group)
   if (!affinity.some((allowed, cpu) => allowed === 1 && cpuset?.[cpu] !== 0)) return -EINVAL
   target.sched.affinity = affinity.includes(0) ? affinity : null
   bindToCpus(target)
@@ -273,7 +273,7 @@ export function sys_sched_getaffinity(
   if (length * 8 < kernel.cpus || length % 8 !== 0) return -EINVAL
   const target = findTask(task, pid)
   if (typeof target === 'number') return target === -EINVAL ? -ESRCH : target
-  const affinity = allowedCpus(kernel, target.sched.affinity)
+  const affinity = allowedCpus(target)
   const { scratch } = kernel
   scratch.fill(0, 0, bytes)
   for (let cpu = 0; cpu < kernel.cpus; cpu++) {
@@ -406,11 +406,7 @@ export function sys_ioprio_get(task: Task, which: number, who: number): number {
 /** getcpu(2), when it does not run in the vDSO: the first allowed CPU, on the only node. */
 export function sys_getcpu(task: Task, cpuAddr: number, nodeAddr: number, _cache: number): number {
   const { scratch, scratchView } = task.kernel
-  scratchView.setUint32(
-    0,
-    Math.max(allowedCpus(task.kernel, task.sched.affinity)?.indexOf(1) ?? 0, 0),
-    true,
-  )
+  scratchView.setUint32(0, Math.max(allowedCpus(task)?.indexOf(1) ?? 0, 0), true)
   scratchView.setUint32(4, 0, true)
   if (cpuAddr !== 0 && task.mm.copyResult(task, cpuAddr, scratch, 0, 4) < 0) return -EFAULT
   return nodeAddr === 0 ? 0 : task.mm.copyResult(task, nodeAddr, scratch, 4, 4)

@@ -16,6 +16,7 @@ import {
   writeSysinfo,
   writeUtsname,
 } from '../../syscall-table/structs.gen.ts'
+import { allotmentOf } from '../kernel/limits.ts'
 import { RANDOM_MAX } from '../kernel/random.ts'
 import type { Task } from '../kernel/task.ts'
 
@@ -80,17 +81,19 @@ export function sys_sysinfo(task: Task, addr: number): number {
     info.loads[i] = Math.round(value * LOAD_SCALE)
   })
   info.uptime = Math.ceil((kernel.clock.monotonicNs() - kernel.bootNs) / 1e9)
-  info.totalram = kernel.memoryBytes
-  info.freeram = Math.max(kernel.memoryBytes - usedBytes(task), 0)
+  const { memoryBytes } = allotmentOf(task.group)
+  info.totalram = memoryBytes
+  info.freeram = Math.max(memoryBytes - usedBytes(task, memoryBytes), 0)
   info.procs = kernel.tasks.size % 65536
   writeSysinfo(kernel.scratchView, 0, info)
   return task.mm.copyResult(task, addr, kernel.scratch, 0, SIZEOF_SYSINFO)
 }
 
-function usedBytes(task: Task): number {
+function usedBytes({ kernel, group: { container } }: Task, memoryBytes: number): number {
   let pages = 0
-  for (const group of task.kernel.groups) if (!group.zombie) pages += group.leader.mm.vmas.dataPages
-  return Math.min(pages * PAGE_SIZE, task.kernel.memoryBytes * 0.9)
+  for (const group of kernel.groups)
+    if (!group.zombie && group.container === container) pages += group.leader.mm.vmas.dataPages
+  return Math.min(pages * PAGE_SIZE, memoryBytes * 0.9)
 }
 
 /** syslog(2): the kernel's log is not the sandbox's. */

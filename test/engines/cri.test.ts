@@ -177,6 +177,11 @@ describe('a pod', () => {
     await cri.call('UpdateContainerResources', { container_id: two, linux })
     expect(hostLimit(two)).toBe(String(96 << 20))
     expect(hostLimit(one)).not.toBe(String(96 << 20))
+    const total = (id: string) => shell(id, 'grep MemTotal /proc/meminfo')
+    expect(await total(two)).toMatch(new RegExp(` ${96 << 10} kB$`))
+    expect(await total(one)).not.toMatch(new RegExp(` ${96 << 10} kB$`))
+    const files = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max'
+    expect(await shell(two, `${files} 2>/dev/null`)).toBe(String(96 << 20))
   })
 
   row('restarts one of them while the other goes on', async () => {

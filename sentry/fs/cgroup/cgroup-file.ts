@@ -1,9 +1,10 @@
 // What the files of cgroup directories have in common: moving processes, numbers, settings that are read back.
 
-import { EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
+import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
 import { groupCpu } from '../../kernel/accounting.ts'
 import { type Cgroup, cgroupOf, moveGroup } from '../../kernel/cgroup.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { allotmentOf } from '../../kernel/limits.ts'
 import type { Pid } from '../../kernel/pid-namespace.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
@@ -40,8 +41,8 @@ export function stored(
   return {
     name,
     mode: 0o644,
-    read: (cgroup, kernel) => {
-      const host = cgroup.parent === null ? kernel.cgroups.host(controller, name) : null
+    read: cgroup => {
+      const host = cgroup.parent === null ? cgroup.hierarchy.system.host(controller, name) : null
       return host ?? `${cgroup.settings.get(name) ?? initial}\n`
     },
     write: guarded((cgroup, text) => {
@@ -61,7 +62,7 @@ export function counted(
   return readOnly(
     name,
     (cgroup, kernel) =>
-      (cgroup.parent === null ? kernel.cgroups.host(controller, name) : null) ??
+      (cgroup.parent === null ? cgroup.hierarchy.system.host(controller, name) : null) ??
       compute(cgroup, kernel),
   )
 }
@@ -92,15 +93,15 @@ function attach(cgroup: Cgroup, text: string, task: Task): number {
   const group = id === 0 ? task.group : task.pidNs.groupOf(id)
   if (group === undefined) return -ESRCH
   if (cgroup.removed) return -ENOENT
+  // Of another container of the pod: both are shown where the other's groups are not.
+  if (allotmentOf(group).cgroups !== cgroup.hierarchy.system) return -EACCES
   if (cgroupOf(group, cgroup.hierarchy) !== cgroup) moveGroup(group, cgroup)
   return 0
 }
 
 /** Processes in the group and below it. */
 export function processesBelow(cgroup: Cgroup, kernel: Kernel): ThreadGroup[] {
-  return [...kernel.groups.values()].filter(group =>
-    cgroup.contains(cgroupOf(group, cgroup.hierarchy)),
-  )
+  return [...kernel.groups.values()].filter(group => cgroup.holds(group))
 }
 
 /** Resident memory of the group's processes, as an estimate: each address space once. */

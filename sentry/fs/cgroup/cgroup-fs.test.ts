@@ -141,3 +141,32 @@ describe('cgroup of version 1', () => {
     expect(readText(k, '/proc/cgroups')).toContain('memory\t5\t1\t1\n')
   })
 })
+
+describe('the groups of two containers', () => {
+  const k = booted(2)
+  const other = k.fork()
+  other.task.group.container = 'other'
+  const cgroups = new CgroupSystem(2, () => '2097152\n')
+  k.kernel.allotments.set('other', { memoryBytes: 2 << 20, cpuset: Uint8Array.of(0, 1), cgroups })
+
+  it('show their own limits and processes', () => {
+    k.sys.mkdir('/mine', 0o755)
+    k.sys.mkdir('/others', 0o755)
+    expect(mountOn(k, 'cgroup2', '/mine')).toBe(0)
+    expect(mountOn(other, 'cgroup2', '/others')).toBe(0)
+    expect(readText(k, '/mine/memory.max')).toBe('1048576\n')
+    expect(readText(k, '/others/memory.max')).toBe('2097152\n')
+    expect(readText(k, '/others/cpuset.cpus.effective')).toBe('1\n')
+    expect(readText(k, '/mine/cgroup.procs')).toBe(`${k.task.group.tgid}\n`)
+    expect(readText(k, '/others/cgroup.procs')).toBe(`${other.task.group.tgid}\n`)
+    expect(readText(other, '/proc/meminfo')).toMatch(/^MemTotal: +2048 kB\n/)
+    expect(readText(k, '/proc/meminfo')).not.toMatch(/^MemTotal: +2048 kB\n/)
+  })
+
+  it('take no processes of each other, and count their own', () => {
+    expect(write(k, '/mine/cgroup.procs', String(other.task.group.tgid))).toBe(-EACCES)
+    cgroups.pids.root.pidsMax = 1
+    expect(checkPids(other.task)).toBe(-EAGAIN)
+    expect(checkPids(k.task)).toBe(0)
+  })
+})

@@ -3,9 +3,10 @@
 
 import { EBUSY, EINVAL, ENODEV, ENOENT, EPERM } from '../../../syscall-table/errno.ts'
 import { S_IFDIR, S_IFREG } from '../../../syscall-table/flags.ts'
-import type { Cgroup, CgroupHierarchy } from '../../kernel/cgroup.ts'
+import type { Cgroup, CgroupHierarchy, CgroupSystem } from '../../kernel/cgroup.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { allotmentOf } from '../../kernel/limits.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { DirSink, Inode, SetAttr } from '../../vfs/inode.ts'
 import { registerFileSystem } from '../../vfs/super.ts'
@@ -149,10 +150,13 @@ function changeOwner(inode: Inode, { mode, uid, gid }: SetAttr): number {
   return 0
 }
 
+const systemOf = (kernel: Kernel, task: Task | null): CgroupSystem =>
+  task === null ? kernel.cgroups : allotmentOf(task.group).cgroups
+
 /** mount -t cgroup2. */
 function mountV2(
   kernel: Kernel,
-  _task: Task | null,
+  task: Task | null,
   _source: string,
   data: string,
 ): PseudoFs | number {
@@ -163,7 +167,7 @@ function mountV2(
       )
     )
       return -EINVAL
-  const { hierarchies, version } = kernel.cgroups
+  const { hierarchies, version } = systemOf(kernel, task)
   const unified = version === 2 ? hierarchies[0]! : hierarchies.at(-1)!
   return new CgroupFs(kernel, unified, 2)
 }
@@ -171,11 +175,12 @@ function mountV2(
 /** mount -t cgroup -o CONTROLLERS: a hierarchy of version 1. With "all" or no option, all of them, which is busy. */
 function mountV1(
   kernel: Kernel,
-  _task: Task | null,
+  task: Task | null,
   _source: string,
   data: string,
 ): PseudoFs | number {
-  const { hierarchies, version } = kernel.cgroups
+  const system = systemOf(kernel, task)
+  const { hierarchies, version } = system
   const options = data.split(',').filter(option => option !== '' && option !== 'xattr')
   const name = options.find(option => option.startsWith('name='))?.slice(5)
   const wanted = options.filter(option => !/^(name=|none$|noprefix$|clone_children$)/.test(option))
@@ -189,8 +194,7 @@ function mountV1(
   )
   if (match !== undefined) return new CgroupFs(kernel, match, 1)
   // A controller belongs to one hierarchy at a time.
-  return wanted.every(controller => kernel.cgroups.of(controller) !== undefined) &&
-    wanted.length > 0
+  return wanted.every(controller => system.of(controller) !== undefined) && wanted.length > 0
     ? -EBUSY
     : -EINVAL
 }
@@ -199,8 +203,8 @@ function mountV1(
  * What a container has at /sys/fs/cgroup: the hierarchy of version 2, or, as runc has it, a tmpfs with those of
  * version 1. Here that is one file system of directories.
  */
-export function containerCgroups(kernel: Kernel): PseudoFs {
-  const { hierarchies, version } = kernel.cgroups
+export function containerCgroups({ kernel, group }: Task): PseudoFs {
+  const { hierarchies, version } = allotmentOf(group).cgroups
   if (version === 2) return new CgroupFs(kernel, hierarchies[0]!, 2)
   const fs = new PseudoFs(kernel, 'tmpfs', 0x01021994, true)
   const root = new StaticDirectory(fs)
@@ -211,8 +215,8 @@ export function containerCgroups(kernel: Kernel): PseudoFs {
 }
 
 /** The file system to mount on each directory of `containerCgroups`. */
-export function cgroupMounts(kernel: Kernel): [name: string, fs: PseudoFs][] {
-  const { hierarchies, version } = kernel.cgroups
+export function cgroupMounts({ kernel, group }: Task): [name: string, fs: PseudoFs][] {
+  const { hierarchies, version } = allotmentOf(group).cgroups
   if (version === 2) return []
   return hierarchies
     .filter(({ id }) => id !== 0)

@@ -4,6 +4,7 @@
 import { EINVAL, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
 import type { Cgroup } from '../../kernel/cgroup.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { allotmentWith } from '../../kernel/limits.ts'
 import { cpuList } from '../proc/task-stat.ts'
 import {
   type CgroupFile,
@@ -83,22 +84,23 @@ function memoryStat(cgroup: Cgroup, kernel: Kernel): string {
   return `${own}hierarchical_memory_limit ${limit}\ntotal_cache 0\ntotal_rss ${rss}\n`
 }
 
-const allCpus = ({ cpus, cpuset }: Kernel): string => cpuList(cpus, cpuset)
+const allCpus = ({ hierarchy }: Cgroup, kernel: Kernel): string =>
+  cpuList(kernel.cpus, allotmentWith(kernel, hierarchy.system).cpuset)
 
 const cpuset: readonly CgroupFile[] = [
   cpusetFile('cpuset.cpus', allCpus),
-  readOnly('cpuset.effective_cpus', (_, kernel) => `${allCpus(kernel)}\n`),
+  readOnly('cpuset.effective_cpus', (cgroup, kernel) => `${allCpus(cgroup, kernel)}\n`),
   readOnly('cpuset.effective_mems', () => '0\n'),
   cpusetFile('cpuset.mems', () => '0'),
 ]
 
 /** What the host's cpuset allows; a group that was made here starts empty, as Linux has it. */
-function cpusetFile(name: string, all: (kernel: Kernel) => string): CgroupFile {
+function cpusetFile(name: string, all: typeof allCpus): CgroupFile {
   const file = stored(name, '', '', LIST)
   return {
     ...file,
     read: (cgroup, kernel, task) =>
-      cgroup.parent === null ? `${all(kernel)}\n` : file.read!(cgroup, kernel, task),
+      cgroup.parent === null ? `${all(cgroup, kernel)}\n` : file.read!(cgroup, kernel, task),
   }
 }
 

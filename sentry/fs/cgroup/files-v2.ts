@@ -6,6 +6,7 @@ import { SIGKILL } from '../../../syscall-table/flags.ts'
 import type { Cgroup } from '../../kernel/cgroup.ts'
 import { groupExit } from '../../kernel/exit.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { allotmentWith } from '../../kernel/limits.ts'
 import { cpuList } from '../proc/task-stat.ts'
 import {
   type CgroupFile,
@@ -147,11 +148,12 @@ const cpu: readonly CgroupFile[] = [
   stored('cpu.weight', '', '100', /^([1-9]\d{0,3}|10000)$/),
 ]
 
-const effective = ({ cpus, cpuset: mask }: Kernel): string => `${cpuList(cpus, mask)}\n`
+const effective = ({ hierarchy }: Cgroup, kernel: Kernel): string =>
+  `${cpuList(kernel.cpus, allotmentWith(kernel, hierarchy.system).cpuset)}\n`
 
 const cpuset: readonly CgroupFile[] = [
   stored('cpuset.cpus', '', '', LIST),
-  readOnly('cpuset.cpus.effective', (_, kernel) => effective(kernel)),
+  readOnly('cpuset.cpus.effective', effective),
   stored('cpuset.mems', '', '', LIST),
   readOnly('cpuset.mems.effective', () => '0\n'),
 ]

@@ -3,6 +3,7 @@
 
 import { groupCpu } from '../../kernel/accounting.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { allotmentOf } from '../../kernel/limits.ts'
 import { BLOCKED, RUNNING, type Task } from '../../kernel/task.ts'
 import { fileSystemNames } from '../../vfs/super.ts'
 import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
@@ -30,7 +31,7 @@ export function addSystemFiles(root: StaticDirectory): void {
   file('filesystems', filesystemsText)
   file('interrupts', interruptsText)
   file('loadavg', loadavgText)
-  file('meminfo', meminfoText)
+  root.add('meminfo', new GeneratedFile(root.sb, 0o444, meminfoText))
   file('misc', () => '')
   file('modules', () => '')
   file('partitions', () => 'major minor  #blocks  name\n\n')
@@ -38,7 +39,7 @@ export function addSystemFiles(root: StaticDirectory): void {
   file('swaps', () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n')
   file('uptime', uptimeText)
   file('version', versionText)
-  file('vmstat', vmstatText)
+  root.add('vmstat', new GeneratedFile(root.sb, 0o444, vmstatText))
   const ipc = root.directory('sysvipc')
   for (const [name, read] of Object.entries({ msg: msgText, sem: semText, shm: shmText }))
     ipc.add(name, new GeneratedFile(root.sb, 0o444, reader => read(reader)))
@@ -101,9 +102,10 @@ const memLine = (name: string, kb: number): string =>
   `${`${name}:`.padEnd(16)}${`${Math.floor(kb)}`.padStart(8)} kB\n`
 
 /** As free(1) and the runtimes of languages read it; field order is Linux's. */
-function meminfoText(kernel: Kernel): string {
-  const total = kernel.memoryBytes / 1024
-  const used = usedKb(kernel)
+function meminfoText(reader: Task): string {
+  const { memoryBytes } = allotmentOf(reader.group)
+  const total = memoryBytes / 1024
+  const used = usedKb(reader, memoryBytes)
   const free = total - used
   const rows: [string, number][] = [
     ['MemTotal', total],
@@ -231,7 +233,8 @@ const VMSTAT_ZEROS = [
   'oom_kill',
 ]
 
-function vmstatText(kernel: Kernel): string {
-  const freePages = Math.floor((kernel.memoryBytes / 1024 - usedKb(kernel)) / 4)
+function vmstatText(reader: Task): string {
+  const { memoryBytes } = allotmentOf(reader.group)
+  const freePages = Math.floor((memoryBytes / 1024 - usedKb(reader, memoryBytes)) / 4)
   return `nr_free_pages ${freePages}\n${VMSTAT_ZEROS.map(name => `${name} 0\n`).join('')}`
 }

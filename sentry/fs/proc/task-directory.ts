@@ -5,6 +5,7 @@ import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/err
 import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from '../../../syscall-table/flags.ts'
 import { cgroupOf } from '../../kernel/cgroup.ts'
 import type { Creds } from '../../kernel/creds.ts'
+import { allotmentOf } from '../../kernel/limits.ts'
 import type { PidNamespace } from '../../kernel/pid-namespace.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
 import { DEAD, type Task } from '../../kernel/task.ts'
@@ -108,8 +109,8 @@ const guarded =
     new TaskFile(owner, permissions, true, read, null)
 
 /** Hierarchies with the newest first, version 2 last. Paths are as seen from the container's own cgroup. */
-function cgroupLines({ group, kernel }: Task): string {
-  return [...kernel.cgroups.hierarchies]
+function cgroupLines({ group }: Task): string {
+  return [...allotmentOf(group).cgroups.hierarchies]
     .sort((a, b) => b.id - a.id)
     .map(hierarchy => {
       const { id, name, controllers } = hierarchy

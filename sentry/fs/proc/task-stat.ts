@@ -172,7 +172,7 @@ export function statusText(task: Task, reader: Task, ns: PidNamespace): string {
   const ids =
     `NStgid:\t${numbers(group.pid)}\nNSpid:\t${numbers(task.pid)}\n` +
     `NSpgid:\t${numbers(group.pgrp.pid)}\nNSsid:\t${numbers(group.session.pid)}\n`
-  const cpus = allowedCpus(kernel, task.sched.affinity)
+  const cpus = allowedCpus(task)
   return (
     `Name:\t${escapeName(task.comm)}\nUmask:\t${task.fs.umask.toString(8).padStart(4, '0')}\n` +
     `State:\t${letter} (${name})\nTgid:\t${group.pid.numberIn(ns)}\nNgid:\t0\nPid:\t${task.pid.numberIn(ns)}\n` +
