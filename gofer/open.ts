@@ -22,6 +22,7 @@ import {
   EISDIR,
   ELOOP,
   ENODEV,
+  ENOTDIR,
   ENXIO,
   EROFS,
 } from '../syscall-table/errno.ts'
@@ -36,6 +37,7 @@ import {
   O_PATH,
   O_RDONLY,
   O_RDWR,
+  O_TMPFILE,
   O_TRUNC,
   O_WRONLY,
   S_IFBLK,
@@ -58,6 +60,7 @@ import {
   ATTACH_HOST_FIFO,
   ATTACH_HOST_UDS,
   ATTACH_READ_ONLY,
+  ATTACH_STORE,
   checkName,
   FSYNC_DATA_ONLY,
 } from './protocol.ts'
@@ -234,6 +237,20 @@ export function reopenMemory(server: GoferServer): number {
   const links = view.getUint32(STAT_NLINK, true)
   if ((mode & S_IFMT) !== S_IFREG || links !== 0) return -EBADF
   const fd = reopen(server, received, O_RDONLY)
+  if (fd < 0) return fd
+  server.donate(fd)
+  return 0
+}
+
+/** OP_TMPFILE: a file without a name, which can never get one. */
+export function tmpfile(server: GoferServer): number {
+  const number = server.request.u32()
+  if (!server.request.done()) return -EINVAL
+  const handle = server.handles.get(number)
+  if (handle === undefined) return -EBADF
+  if ((handle.attach.flags & ATTACH_STORE) === 0) return -EACCES
+  if (handle.type !== S_IFDIR) return -ENOTDIR
+  const fd = openat2(handle.fd, '.', O_TMPFILE | O_RDWR | O_EXCL, 0o600, RESOLVE)
   if (fd < 0) return fd
   server.donate(fd)
   return 0

@@ -70,7 +70,9 @@ export const OP_SCANXATTR = 24
 export const OP_REOPEN = 25
 export const OP_LIST_TREE = 26
 export const OP_OPEN_FILES = 27
-export const OP_COUNT = 28
+/** An unnamed file of the attach point's directory. */
+export const OP_TMPFILE = 28
+export const OP_COUNT = 29
 
 /** Request flag of any operation: guards precede its payload. */
 export const REQUEST_GUARDED = 0x8000
@@ -109,6 +111,9 @@ export const ATTACH_HOST_UDS = 4
 export const ATTACH_HOST_FIFO = 8
 /** Writing security.* attributes; reading them is always possible. */
 export const ATTACH_XATTR_SECURITY = 16
+
+/** Making unnamed files, also where it is read-only otherwise: the sentry keeps an overlay's contents in them. */
+export const ATTACH_STORE = 32
 
 /** A uid or gid that leaves the owner as it is, as in chown(2). */
 export const ID_KEEP = 0xffffffff

@@ -17,7 +17,7 @@ import {
   walk,
 } from './lookup.ts'
 import { link, mkdir, mknod, rename, symlink, unlink } from './modify.ts'
-import { connect, create, fallocate, fsync, open, reopenMemory } from './open.ts'
+import { connect, create, fallocate, fsync, open, reopenMemory, tmpfile } from './open.ts'
 import {
   HEADER_SIZE,
   MESSAGE_MAX,
@@ -49,6 +49,7 @@ import {
   OP_SETXATTR,
   OP_STATFS,
   OP_SYMLINK,
+  OP_TMPFILE,
   OP_UNLINK,
   OP_WALK,
   OPEN_FILES_MAX,
@@ -199,5 +200,6 @@ function operationTable(): readonly (Operation | undefined)[] {
   table[OP_REOPEN] = reopenMemory
   table[OP_LIST_TREE] = listTree
   table[OP_OPEN_FILES] = openFiles
+  table[OP_TMPFILE] = tmpfile
   return table
 }

@@ -12,7 +12,9 @@ import { post, request } from './control.ts'
 import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
 import { openDebugLog, warner } from './log.ts'
+import type { FileOptions } from './mounts.ts'
 import type { GlobalOptions } from './options.ts'
+import { type Overlay, parseOverlay } from './overlay.ts'
 import { writePidFile } from './pid-file.ts'
 import { checkForeignNamespaces, joinPod, neighbourOf, podOf } from './pod.ts'
 import { type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
@@ -114,14 +116,14 @@ export async function runContainer(
 export async function runOnce(
   options: GlobalOptions,
   spec: Spec,
-  overlay: boolean,
+  overlay: Overlay,
 ): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), 'runsc-do-'))
   try {
     const sandbox = await launchSandbox({
       id: 'runsc-do',
       spec,
-      overlay,
+      files: { ...fileOptions(options), overlay },
       warn: warner(options),
       hookState: {},
       bundle: '/',
@@ -134,6 +136,14 @@ export async function runOnce(
     return await attend(sandbox)
   } finally {
     rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+function fileOptions({ overlay2, fileAccess, fileAccessMounts }: GlobalOptions): FileOptions {
+  return {
+    overlay: parseOverlay(overlay2),
+    rootShared: fileAccess === 'shared',
+    mountsShared: fileAccessMounts === 'shared',
   }
 }
 
@@ -181,7 +191,7 @@ async function prepare(
       id,
       spec,
       bundle,
-      overlay: false,
+      files: fileOptions(options),
       warn,
       hookState: { ...hookState(state), status: 'created', pid: 1 },
       ...(hasCreateHooks(spec)

@@ -1,17 +1,25 @@
 // The mounts of config.json: sources opened for the gofer, places made in the root, options taken apart. What runc
 // refuses is refused here, before any process starts.
 
-import { fstatSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ATTACH_READ_ONLY } from '../gofer/protocol.ts'
+import { ATTACH_READ_ONLY, ATTACH_STORE } from '../gofer/protocol.ts'
 import { close, mountSetattr, openTree } from '../native/index.ts'
-import type { MountConfig } from '../sentry/config.ts'
+import type { ContainerConfig, MountConfig, OverlayConfig } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
-import { MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT } from '../syscall-table/flags.ts'
+import {
+  MS_BIND,
+  MS_RDONLY,
+  MS_REC,
+  MS_REMOUNT,
+  O_RDWR,
+  O_TMPFILE,
+} from '../syscall-table/flags.ts'
 import { CliError } from './errors.ts'
 import { containerMaps, type IdMaps, mapIds, mountMaps } from './id-maps.ts'
 import { type MountOptions, parseMountOptions } from './mount-options.ts'
 import { isBelow, RootDirectory } from './mountpoints.ts'
+import type { Overlay } from './overlay.ts'
 import type { Spec, SpecMount } from './spec-schema.ts'
 
 const AT_FDCWD = -100
@@ -32,7 +40,15 @@ export interface Attach {
 export interface FileTrees {
   /** The root comes first. */
   attach: Attach[]
+  root: ContainerConfig['root']
   mounts: MountConfig[]
+}
+
+/** --overlay2, --file-access and --file-access-mounts. */
+export interface FileOptions {
+  overlay: Overlay
+  rootShared: boolean
+  mountsShared: boolean
 }
 
 /** Files of /proc that runc lets be mounted over: programs are told other values by them. */
@@ -53,11 +69,13 @@ const PROC_FILES = [
 /** JSON and Node have text; the kernel has bytes, one per char. */
 export const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
 
-/** Open the root and the sources of all mounts; with `overlay`, nothing is made in the root. */
-export function openTrees(spec: Spec, bundle: string, overlay: boolean): FileTrees {
-  const trees: FileTrees = { attach: [], mounts: [] }
+/** Open the root and the sources of all mounts. In a root with an overlay, nothing is made on the host. */
+export function openTrees(spec: Spec, bundle: string, options: FileOptions): FileTrees {
+  const { readonly } = spec.root
+  const root = { readonly, shared: options.rootShared, overlay: null }
+  const trees: FileTrees = { attach: [], root, mounts: [] }
   try {
-    fill(trees, spec, bundle, overlay)
+    new TreeOpener(trees, spec, bundle, options).fill()
     return trees
   } catch (error) {
     closeTrees(trees.attach)
@@ -73,21 +91,131 @@ export function closeTrees(attach: readonly Attach[]): void {
   }
 }
 
-function fill(trees: FileTrees, spec: Spec, bundle: string, overlay: boolean): void {
-  const path = resolve(bundle, spec.root.path)
-  const maps = containerMaps(spec)
-  const where = 'config.json: root.path'
-  const attach = openAttach(path, where, AT_RECURSIVE, maps, overlay ? 1 : 2)
-  trees.attach.push(attach)
-  if (!fstatSync(attach.fd).isDirectory())
-    throw new CliError(`${where}: ${path} is not a directory`)
-  const root = overlay ? null : new RootDirectory(attach.fd, latin1(path))
-  withDev(spec.mounts).forEach((mount, i) => {
-    trees.mounts.push(mountConfig(mount, `mounts.${i}`, bundle, trees.attach, root, maps))
-  })
-  // Made before the root becomes read-only, as runc does.
-  root?.make(latin1(spec.process.cwd), 'directory')
-  if (spec.root.readonly && !overlay) makeReadOnly(attach, where, path)
+class TreeOpener {
+  readonly #trees: FileTrees
+  readonly #spec: Spec
+  readonly #bundle: string
+  readonly #options: FileOptions
+  readonly #maps: IdMaps | null
+  /** The root on the host, where mountpoints are made; null when an overlay hides it. */
+  #root: RootDirectory | null = null
+  /** The attach point of --overlay2's directory, once it is open. */
+  #store = -1
+
+  constructor(trees: FileTrees, spec: Spec, bundle: string, options: FileOptions) {
+    this.#trees = trees
+    this.#spec = spec
+    this.#bundle = bundle
+    this.#options = options
+    this.#maps = containerMaps(spec)
+  }
+
+  /** What is behind an overlay is not what the container's files are: nobody is shown it. */
+  get #copies(): number {
+    return this.#options.overlay.mounts === 'none' ? 2 : 1
+  }
+
+  fill(): void {
+    const spec = this.#spec
+    const path = resolve(this.#bundle, spec.root.path)
+    const where = 'config.json: root.path'
+    const attach = openAttach(path, where, AT_RECURSIVE, this.#maps, this.#copies)
+    this.#trees.attach.push(attach)
+    if (!fstatSync(attach.fd).isDirectory())
+      throw new CliError(`${where}: ${path} is not a directory`)
+    if (this.#options.overlay.mounts !== 'none') this.#trees.root.overlay = this.#overlay(0, path)
+    else this.#root = new RootDirectory(attach.fd, latin1(path))
+    withDev(spec.mounts).forEach((mount, i) => {
+      this.#trees.mounts.push(this.#mount(mount, `mounts.${i}`))
+    })
+    // Made before the root becomes read-only, as runc does.
+    this.#root?.make(latin1(spec.process.cwd), 'directory')
+    const store = (attach.flags & ATTACH_STORE) !== 0
+    if (this.#root === null ? !store : spec.root.readonly) makeReadOnly(attach, where, path)
+    // Else the host would refuse the files of the store as well.
+    else if (store) attach.flags |= ATTACH_READ_ONLY
+  }
+
+  /** The upper layer over attach point `index`, whose directory is `path`. */
+  #overlay(index: number, path: string): OverlayConfig {
+    const { medium, size } = this.#options.overlay
+    if (medium === 'memory') return { size, store: null }
+    if (this.#maps !== null)
+      throw new CliError(
+        '--overlay2: with linux.uidMappings only "memory" can hold what is written',
+      )
+    if (medium === 'self') {
+      checkStore(path)
+      this.#trees.attach[index]!.flags |= ATTACH_STORE
+      return { size, store: index }
+    }
+    if (this.#store < 0) {
+      const attach = openAttach(medium.dir, '--overlay2', 0, null, 1)
+      this.#store = this.#trees.attach.push(attach) - 1
+      checkStore(medium.dir)
+      attach.flags |= ATTACH_READ_ONLY | ATTACH_STORE
+    }
+    return { size, store: this.#store }
+  }
+
+  #mount(mount: SpecMount, field: string): MountConfig {
+    const options = parseMountOptions(mount.options)
+    const where = `config.json: ${field} (${mount.destination})`
+    refuseUnsupported(mount, options, where, this.#maps !== null)
+    const bind = (options.flags & MS_BIND) !== 0 || mount.type === 'bind'
+    const config: MountConfig = {
+      // runc takes a relative destination from the root, with a warning.
+      destination: latin1(`/${mount.destination}`).replace(/^\/+/, '/'),
+      type: bind ? 'bind' : mount.type,
+      source: latin1(mount.source),
+      flags: (options.flags | options.recursiveSet) & ~options.recursiveClear,
+      data: latin1(options.data.join(',')),
+      propagation: options.propagation,
+      copyUp: options.copyUp,
+      fresh: false,
+    }
+    const source = bind ? this.#bind(mount, config, options, where) : null
+    this.#makeMountpoint(config, where)
+    if (source !== null) source.place = config.destination
+    return config
+  }
+
+  #bind(mount: SpecMount, config: MountConfig, options: MountOptions, where: string): Attach {
+    const { attach } = this.#trees
+    const path = resolve(this.#bundle, mount.source)
+    const source = openSource(path, where, options, mountMaps(mount, this.#maps), this.#copies)
+    config.attach = attach.push(source) - 1
+    config.directory = fstatSync(source.fd).isDirectory()
+    config.shared = this.#options.mountsShared
+    if (this.#options.overlay.mounts !== 'all' || (config.flags & MS_RDONLY) !== 0) return source
+    if (!config.directory)
+      throw new CliError(`${where}: --overlay2=all: there is no overlay over a file: mount it "ro"`)
+    config.overlay = this.#overlay(config.attach, path)
+    if ((source.flags & ATTACH_STORE) !== 0) source.flags |= ATTACH_READ_ONLY
+    else makeReadOnly(source, where, path)
+    return source
+  }
+
+  #makeMountpoint(config: MountConfig, where: string): void {
+    const kind = config.directory === false ? 'file' : 'directory'
+    const at = this.#root?.makeMountpoint(config.destination, kind)
+    if (at === undefined) return
+    config.fresh = at.fresh
+    config.destination = at.path
+    checkProc(at.path, config, where)
+  }
+}
+
+/** Whether a directory can hold unnamed files, before a program needs one. */
+function checkStore(path: string): void {
+  try {
+    closeSync(openSync(path, O_TMPFILE | O_RDWR, 0o600))
+  } catch (cause) {
+    throw new CliError(
+      `--overlay2: ${path} cannot hold unnamed files: ${(cause as Error).message}`,
+      { cause },
+    )
+  }
 }
 
 /**
@@ -99,48 +227,6 @@ function withDev(mounts: SpecMount[]): SpecMount[] {
   const options = ['nosuid', 'mode=755', 'size=64k']
   const dev = { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options }
   return [...mounts, { ...dev, uidMappings: [], gidMappings: [] }]
-}
-
-function mountConfig(
-  mount: SpecMount,
-  field: string,
-  bundle: string,
-  attach: Attach[],
-  root: RootDirectory | null,
-  maps: IdMaps | null,
-): MountConfig {
-  const options = parseMountOptions(mount.options)
-  const where = `config.json: ${field} (${mount.destination})`
-  refuseUnsupported(mount, options, where, maps !== null)
-  const bind = (options.flags & MS_BIND) !== 0 || mount.type === 'bind'
-  const config: MountConfig = {
-    // runc takes a relative destination from the root, with a warning.
-    destination: latin1(`/${mount.destination}`).replace(/^\/+/, '/'),
-    type: bind ? 'bind' : mount.type,
-    source: latin1(mount.source),
-    flags: (options.flags | options.recursiveSet) & ~options.recursiveClear,
-    data: latin1(options.data.join(',')),
-    propagation: options.propagation,
-    copyUp: options.copyUp,
-    fresh: false,
-  }
-  if (bind) {
-    const source = resolve(bundle, mount.source)
-    attach.push(openSource(source, where, options, mountMaps(mount, maps), root === null ? 1 : 2))
-    config.attach = attach.length - 1
-    config.directory = fstatSync(attach.at(-1)!.fd).isDirectory()
-  }
-  const at = root?.makeMountpoint(
-    config.destination,
-    config.directory === false ? 'file' : 'directory',
-  )
-  if (at !== undefined) {
-    config.fresh = at.fresh
-    config.destination = at.path
-    checkProc(at.path, config, where)
-  }
-  if (bind) attach.at(-1)!.place = config.destination
-  return config
 }
 
 function refuseUnsupported(

@@ -122,8 +122,8 @@ export async function joinPod(
   dismissSentry()
   const scores = oomScores(spec.process.oomScoreAdj, options.cgroup?.resources.memory?.limit ?? 0)
   const config: ContainerConfig = containerConfig(options)
-  const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
-  config.mounts = mounts
+  const { attach, root, mounts } = openTrees(spec, options.bundle, options.files)
+  Object.assign(config, { root, mounts })
   // Commands find the sandbox by the container's own directory.
   symlinkSync(join('..', pod, 'control.sock'), options.controlSocket)
   const goferPair = pair(SOCK_SEQPACKET)

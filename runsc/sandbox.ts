@@ -28,7 +28,7 @@ import { CliError } from './errors.ts'
 import { startHooks } from './hooks.ts'
 import { idMapConfig } from './id-maps.ts'
 import { openDebugFile } from './log.ts'
-import { type Attach, closeTrees, latin1, openTrees } from './mounts.ts'
+import { type Attach, closeTrees, type FileOptions, latin1, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
 import { processConfig } from './process-config.ts'
@@ -58,7 +58,7 @@ export interface LaunchOptions {
   id: string
   spec: Spec
   bundle: string
-  overlay: boolean
+  files: FileOptions
   globals: GlobalOptions
   controlSocket: string
   cgroup: ContainerCgroup | null
@@ -100,8 +100,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
       'linux.resources.memory.limit: when so little runs out, the whole container may end instead of one of its processes (runsc lacks CAP_SYS_RESOURCE, and would need 48 MiB without it)',
     )
   const config = sandboxConfig(options, network, scores)
-  const { attach, mounts } = openTrees(spec, options.bundle, options.overlay)
-  config.mounts = mounts
+  const { attach, root, mounts } = openTrees(spec, options.bundle, options.files)
+  Object.assign(config, { root, mounts })
   const goferPair = pair(SOCK_SEQPACKET)
   const [relay, terminal] = openTerminal(options)
   const linkPair = pair(SOCK_STREAM)
@@ -247,7 +247,7 @@ export function joinTerminal(fd: number, sandbox: Sandbox, exited: Promise<numbe
   void exited.then(leave)
 }
 
-/** All but the mounts and the cgroup. */
+/** All but the files and the cgroup. */
 function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScores): SandboxConfig {
   const { spec, globals } = options
   return {
@@ -277,7 +277,7 @@ export function containerConfig(options: LaunchOptions): ContainerConfig {
       linux.personality?.domain ?? 'LINUX',
       warn,
     ),
-    root: { readonly: spec.root.readonly, overlay: options.overlay },
+    root: { readonly: spec.root.readonly, shared: false, overlay: null },
     mounts: [],
     devices: deviceConfigs(linux.devices),
     maskedPaths: linux.maskedPaths.map(latin1),

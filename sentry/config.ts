@@ -116,6 +116,18 @@ export interface MountConfig {
   /** bind: the gofer's attach point, and whether its source is a directory. */
   attach?: number
   directory?: boolean
+  /** bind: others may change the files as well. */
+  shared?: boolean
+  /** bind: what is written stays in the sandbox; null or missing: it reaches the source. */
+  overlay?: OverlayConfig | null
+}
+
+/** Where the upper layer of an overlay is. */
+export interface OverlayConfig {
+  /** Bytes that it may take; null: half of the memory, or what the store has. */
+  size: number | null
+  /** The attach point that large files are kept in; null: memory. */
+  store: number | null
 }
 
 /** A device node, FIFO or socket to make. */
@@ -165,7 +177,7 @@ export interface ContainerConfig {
   domainname: string
   process: ProcessConfig
   /** The root is attach point 0 of the gofer. */
-  root: { readonly: boolean; overlay: boolean }
+  root: { readonly: boolean; shared: boolean; overlay: OverlayConfig | null }
   mounts: MountConfig[]
   devices: DeviceConfig[]
   maskedPaths: string[]

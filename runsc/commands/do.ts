@@ -3,6 +3,7 @@ import { ALL_CAPABILITIES } from '../capabilities.ts'
 import { runOnce } from '../container.ts'
 import { type GlobalOptions, integer } from '../options.ts'
 import { terminalSize } from '../output.ts'
+import { type Overlay, parseOverlay } from '../overlay.ts'
 import { OCI_VERSION, type Spec, SYSTEM_MOUNTS, validateSpec } from '../spec.ts'
 
 interface DoOptions {
@@ -29,8 +30,16 @@ export const doCommand = () =>
       const given = command.parent!.opts<GlobalOptions>()
       const globals = { ...given, network: given.network ?? ('none' as const) }
       const tty = options.tty ?? (terminalSize(0) !== null && terminalSize(1) !== null)
-      process.exitCode = await runOnce(globals, doSpec(args, options, tty), options.forceOverlay)
+      process.exitCode = await runOnce(
+        globals,
+        doSpec(args, options, tty),
+        doOverlay(options.forceOverlay, given.overlay2),
+      )
     })
+
+/** Without --overlay2, what is written stays in memory; with --force-overlay=false, it does not. */
+const doOverlay = (force: boolean, overlay2: string): Overlay =>
+  parseOverlay(!force ? 'none' : overlay2 === 'none' ? 'root:memory' : overlay2)
 
 /** The bundle-less configuration: the host's environment and files, all capabilities of the sandbox. */
 function doSpec(args: string[], options: DoOptions, terminal: boolean): Spec {

@@ -1,9 +1,10 @@
 // Puts a container together in its namespaces: file systems, the first process with its standard streams.
 
+import { FileAttr } from '../../gofer/protocol.ts'
 import { close, type HostFd } from '../../native/index.ts'
 import { errnoMessage } from '../../syscall-table/errno.ts'
 import { AT_FDCWD, MS_RDONLY, POLLRDHUP, S_IFCHR, SIGKILL } from '../../syscall-table/flags.ts'
-import type { ContainerConfig, MountConfig } from '../config.ts'
+import type { ContainerConfig, MountConfig, OverlayConfig } from '../config.ts'
 import { makeDev } from '../fs/dev/registry.ts'
 import { GoferClient } from '../fs/gofer/client.ts'
 import { GoferConnection } from '../fs/gofer/connection.ts'
@@ -135,16 +136,13 @@ export function releaseGofer(kernel: Kernel, gofer: HostFd): void {
 
 function rootFileSystem(
   kernel: Kernel,
-  config: ContainerConfig,
+  { root }: ContainerConfig,
   gofer: GoferConnection,
 ): SuperBlock {
-  const lower = mountGofer(kernel, gofer, ROOT_ATTACH, {
-    shared: false,
-    readonly: config.root.readonly,
-  })
-  if (typeof lower === 'number')
-    throw new BootError(`attach the root file system: ${errnoMessage(-lower)}`)
-  return config.root.overlay ? mountOverlay(kernel, lower) : lower
+  const sb = attachTree(kernel, gofer, ROOT_ATTACH, root)
+  if (typeof sb === 'number')
+    throw new BootError(`attach the root file system: ${errnoMessage(-sb)}`)
+  return sb
 }
 
 function attachPoint(
@@ -152,10 +150,39 @@ function attachPoint(
   gofer: GoferConnection,
   mount: MountConfig,
 ): SuperBlock | number {
-  return mountGofer(kernel, gofer, mount.attach!, {
-    shared: true,
+  return attachTree(kernel, gofer, mount.attach!, {
+    shared: mount.shared ?? true,
     readonly: (mount.flags & MS_RDONLY) !== 0,
+    overlay: mount.overlay ?? null,
   })
+}
+
+function attachTree(
+  kernel: Kernel,
+  gofer: GoferConnection,
+  attach: number,
+  how: ContainerConfig['root'],
+): SuperBlock | number {
+  const { shared, readonly, overlay } = how
+  // As on Linux, what others change below an overlay is undefined.
+  const options = { shared: shared && overlay === null, readonly }
+  const lower = mountGofer(kernel, gofer, attach, options)
+  return overlay === null || typeof lower === 'number'
+    ? lower
+    : overlayOver(kernel, gofer, lower, overlay)
+}
+
+function overlayOver(
+  kernel: Kernel,
+  { client }: GoferConnection,
+  lower: SuperBlock,
+  { size, store }: OverlayConfig,
+): SuperBlock | number {
+  if (store === null) return mountOverlay(kernel, lower, size === null ? undefined : { size })
+  // Never given back: the overlay may need it as long as it is there.
+  const directory = client.attach(store, new FileAttr())
+  if (directory < 0) return directory
+  return mountOverlay(kernel, lower, { size: size ?? 0, newStore: () => client.tmpfile(directory) })
 }
 
 /** /dev/console is the container's terminal. */

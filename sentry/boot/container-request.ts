@@ -33,6 +33,13 @@ const shape =
   value =>
     isObject(value) && Object.entries(checks).every(([field, check]) => check(value[field]))
 
+const isOverlay: Check = value =>
+  value === null ||
+  shape({
+    size: size => size === null || isWhole(size, 0, Number.MAX_SAFE_INTEGER),
+    store: store => store === null || isWhole(store, 0, ROWS_MAX),
+  })(value)
+
 const hasMountFields = shape({
   destination: isPath,
   type: isText,
@@ -44,6 +51,8 @@ const hasMountFields = shape({
   fresh: isBoolean,
   attach: optional(value => isWhole(value, 0, ROWS_MAX)),
   directory: optional(isBoolean),
+  shared: optional(isBoolean),
+  overlay: optional(isOverlay),
 })
 
 const isMount: Check = value =>
@@ -81,7 +90,7 @@ const CHECKS: { [K in Exclude<keyof ContainerConfig, 'process'>]: Check } = {
   network: value => value === 'none' || value === 'host',
   hostname: isText,
   domainname: isText,
-  root: shape({ readonly: isBoolean, overlay: isBoolean }),
+  root: shape({ readonly: isBoolean, shared: isBoolean, overlay: isOverlay }),
   mounts: list(isMount),
   devices: list(isDevice),
   maskedPaths: list(isPath),

@@ -10,6 +10,7 @@ import { deviceConfigs, sysctlConfigs } from '../../runsc/devices.ts'
 import { CliError } from '../../runsc/errors.ts'
 import { openTrees } from '../../runsc/mounts.ts'
 import type { GlobalOptions } from '../../runsc/options.ts'
+import { parseOverlay } from '../../runsc/overlay.ts'
 import { processConfig } from '../../runsc/process-config.ts'
 import { seccompConfig } from '../../runsc/seccomp.ts'
 import { parseJson, validateSpec } from '../../runsc/spec.ts'
@@ -150,6 +151,8 @@ const get = (document: Config, path: Path): unknown =>
 
 const options = { allowFlagOverride: false, debug: false, strace: false } as GlobalOptions
 
+const files = { overlay: parseOverlay('none'), rootShared: false, mountsShared: true }
+
 /** All that runsc does with a configuration before it starts anything. */
 function take(document: unknown): void {
   const spec = validateSpec(document, 'config.json')
@@ -160,7 +163,7 @@ function take(document: unknown): void {
   deviceConfigs(spec.linux.devices)
   sysctlConfigs(spec.linux.sysctl)
   seccompConfig(spec.linux.seccomp)
-  for (const { fd } of openTrees(spec, box.path, false).attach) close(fd)
+  for (const { fd } of openTrees(spec, box.path, files).attach) close(fd)
 }
 
 /** Null when it was taken, or the one line. */

@@ -36,6 +36,7 @@ import {
   OP_SETXATTR,
   OP_STATFS,
   OP_SYMLINK,
+  OP_TMPFILE,
   OP_UNLINK,
   OP_WALK,
   OPEN_FILES_MAX,
@@ -457,6 +458,12 @@ export class GoferClient {
     this.#begin(OP_REOPEN, 0)
     this.#lent[0] = fd
     this.#lentCount = 1
+    return this.#callForFd()
+  }
+
+  /** A descriptor of a new file without a name in the directory `dir`, or -errno. */
+  tmpfile(dir: number): number {
+    this.#begin(OP_TMPFILE, 0).u32(dir)
     return this.#callForFd()
   }
 

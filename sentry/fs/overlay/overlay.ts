@@ -5,6 +5,7 @@
 // An inode that differs from its lower counterpart is kept in `changed`, under that counterpart: whatever name
 // leads there, it is found again. So hard links stay one file, and a renamed directory takes what is below along.
 
+import type { HostFd } from '../../../native/index.ts'
 import {
   OVERLAYFS_SUPER_MAGIC,
   S_IFDIR,
@@ -22,6 +23,8 @@ import { OverlayFile } from './regular.ts'
 export interface OverlayOptions {
   /** Bytes that the upper layer may take, 0 for no limit. */
   size: number
+  /** Makes host files for contents; without it they are in memory. */
+  newStore?: () => HostFd
 }
 
 /** Upper inodes: each costs the kernel memory. */
@@ -33,6 +36,7 @@ export class OverlaySuperBlock extends MemorySuperBlock {
   override readonly type = 'overlay'
   override root!: OverlayDir
   readonly lower: SuperBlock
+  readonly #options: OverlayOptions
   /** Inodes that differ from the lower layer, by lower inode. */
   readonly changed = new Map<Inode, MemoryInode>()
   /** Those in the dentry cache only, by lower inode: hard links. */
@@ -41,6 +45,11 @@ export class OverlaySuperBlock extends MemorySuperBlock {
   constructor(kernel: Kernel, lower: SuperBlock, options: OverlayOptions) {
     super(kernel, Math.ceil(options.size / 4096), INODES_MAX)
     this.lower = lower
+    this.#options = options
+  }
+
+  override newStore(): HostFd {
+    return this.#options.newStore?.() ?? super.newStore()
   }
 
   override nextIno(): number {

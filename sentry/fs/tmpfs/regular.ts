@@ -6,7 +6,6 @@ import {
   fallocate,
   ftruncate,
   lseek,
-  memfdCreate,
   pread,
   pwrite,
   STAT_BLOCKS,
@@ -60,7 +59,6 @@ export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER
 const WRITE_SEALS = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
 const KNOWN_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | WRITE_SEALS | F_SEAL_EXEC
 const EXEC_BITS = 0o111
-const MFD_CLOEXEC = 1
 
 const EMPTY = new Uint8Array(0)
 const statRecord = new Uint8Array(STAT_RECORD_SIZE)
@@ -150,7 +148,7 @@ export class MemoryFile extends MemoryInode {
   /** Move the contents to a memfd. Returns 0 or -errno. */
   spill(): number {
     if (this.hostFd >= 0) return 0
-    const fd = memfdCreate('tmpfs', MFD_CLOEXEC)
+    const fd = this.sb.newStore()
     if (fd < 0) return -ENOSPC
     const used = Math.min(this.size, this.data.length)
     if (used > 0 && pwrite(fd, this.data, 0, used, 0) !== used) {

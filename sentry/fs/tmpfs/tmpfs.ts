@@ -1,6 +1,7 @@
 // tmpfs: files in memory (mm/shmem.c, tmpfs(5)). The superblock, with its limits, and what all its inodes
 // have in common.
 
+import { type HostFd, memfdCreate } from '../../../native/index.ts'
 import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
 import { S_IFMT, TMPFS_MAGIC, XATTR_CREATE, XATTR_REPLACE } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -10,6 +11,7 @@ import { touchChanged } from '../../vfs/super.ts'
 import { anonymousDev } from '../dev/registry.ts'
 
 export const PAGE_SIZE = 4096
+const MFD_CLOEXEC = 1
 /** Inodes of an instance without nr_inodes: each costs the kernel some hundred bytes. */
 const DEFAULT_INODES = 1 << 20
 /** Bytes of names and values of one inode's extended attributes. */
@@ -72,6 +74,11 @@ export abstract class MemorySuperBlock extends SuperBlock {
     if (bytes > 0 && this.inodesUsed * INODE_SPACE + this.xattrSpace + bytes > room) return -ENOSPC
     this.xattrSpace += bytes
     return 0
+  }
+
+  /** An empty host file for the contents of a large file: the caller's, or -errno. */
+  newStore(): HostFd {
+    return memfdCreate('tmpfs', MFD_CLOEXEC)
   }
 
   override statfs(into: StatFs): number {
