@@ -14,14 +14,18 @@ import { killCommand } from './commands/kill.ts'
 import { listCommand } from './commands/list.ts'
 import { pauseCommand } from './commands/pause.ts'
 import { platformsCommand } from './commands/platforms.ts'
+import { portForwardCommand } from './commands/port-forward.ts'
 import { psCommand } from './commands/ps.ts'
+import { readCommand } from './commands/read.ts'
 import { resumeCommand } from './commands/resume.ts'
 import { runCommand } from './commands/run.ts'
 import { specCommand } from './commands/spec.ts'
 import { startCommand } from './commands/start.ts'
 import { stateCommand } from './commands/state.ts'
 import { syscallsCommand } from './commands/syscalls.ts'
+import { tarCommand } from './commands/tar.ts'
 import { updateCommand } from './commands/update.ts'
+import { usageCommand } from './commands/usage.ts'
 import { waitCommand } from './commands/wait.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
 import { openDebugLog, reportFailure } from './log.ts'
@@ -54,6 +58,10 @@ const COMMANDS: Readonly<Record<string, () => Command>> = {
   resume: resumeCommand,
   update: updateCommand,
   events: eventsCommand,
+  read: readCommand,
+  tar: tarCommand,
+  'port-forward': portForwardCommand,
+  usage: usageCommand,
   flags: flagsCommand,
   syscalls: syscallsCommand,
   platforms: platformsCommand,
@@ -69,24 +77,22 @@ function candidates(words: readonly string[]): string[] {
 }
 
 function build(words: readonly string[]): Command {
-  const program = new Command('runsc')
+  const program = quiet(new Command('runsc'))
     .description(
       'Runs programs on a Linux kernel of their own, written in TypeScript, in user space.',
     )
     .version(`runsc version ${VERSION}\nspec: ${OCI_VERSION}`, '-v, --version', 'print the version')
     .enablePositionalOptions()
     .showSuggestionAfterError()
-    .exitOverride()
-    .configureOutput({ writeErr: () => {} })
   for (const option of globalOptions()) program.addOption(option)
-  for (const name of candidates(words)) {
-    program.addCommand(
-      COMMANDS[name]!()
-        .exitOverride()
-        .configureOutput({ writeErr: () => {} }),
-    )
-  }
+  for (const name of candidates(words)) program.addCommand(quiet(COMMANDS[name]!()))
   return program
+}
+
+/** What is wrong is told by us, in one line. */
+function quiet(command: Command): Command {
+  for (const below of command.commands) quiet(below)
+  return command.exitOverride().configureOutput({ writeErr: () => {} })
 }
 
 async function main(): Promise<void> {

@@ -11,18 +11,29 @@ export interface Spelled {
   notes: string[]
 }
 
-/** Respell the words of a command line, those of the command by the options that it has. */
+/** Respell the words of a command line, those of a command by the options that it has. */
 export function spellOut(argv: readonly string[], program: Command): Spelled {
   const notes: string[] = []
-  const globals = new Reader(argv, program.options, gvisorFlag, notes)
-  globals.readOptions()
-  const [name, ...rest] = withoutHelp(argv.slice(globals.at), program)
-  if (name === undefined) return { words: globals.words, notes }
-  const command = program.commands.find(c => c.name() === name || c.aliases().includes(name))
-  if (command === undefined) return { words: [...globals.words, name, ...rest], notes }
-  const own = new Reader(rest, command.options, () => null, notes)
-  while (own.readOptions() && !takesTheRest(command)) own.readOperand()
-  return { words: [...globals.words, name, ...own.words, ...rest.slice(own.at)], notes }
+  return { words: spell(argv, program, gvisorFlag, notes), notes }
+}
+
+function spell(
+  argv: readonly string[],
+  command: Command,
+  other: typeof gvisorFlag,
+  notes: string[],
+): string[] {
+  const reader = new Reader(argv, command.options, other, notes)
+  if (command.commands.length === 0) {
+    while (reader.readOptions() && !takesTheRest(command)) reader.readOperand()
+    return [...reader.words, ...argv.slice(reader.at)]
+  }
+  reader.readOptions()
+  const [name, ...rest] = withoutHelp(argv.slice(reader.at), command)
+  if (name === undefined) return reader.words
+  const next = command.commands.find(c => c.name() === name)
+  const words = next === undefined ? rest : spell(rest, next, () => null, notes)
+  return [...reader.words, name, ...words]
 }
 
 /** Topics of `help` that are commands here. */

@@ -168,6 +168,21 @@ export function statusOf(state: ContainerState): Status {
   return state.started ? 'running' : 'created'
 }
 
+/** The state of a container whose sandbox can answer. */
+export function liveState(store: StateStore, id: string, doing: string): ContainerState {
+  const state = store.load(id)
+  const status = statusOf(state)
+  if (status === 'stopped' || status === 'paused')
+    throw new CliError(`${doing}: container "${id}" is ${status}`)
+  return state
+}
+
+/** The control socket of such a container. */
+export function liveSocket(store: StateStore, id: string, doing: string): string {
+  liveState(store, id, doing)
+  return store.controlSocket(id)
+}
+
 /** The state document of the OCI specification, runtime.md#state. */
 export function ociState(state: ContainerState): Record<string, unknown> {
   const status = statusOf(state)

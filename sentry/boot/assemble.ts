@@ -104,10 +104,7 @@ function furnish(
   if (terminal !== null) makeConsole(init)
   standIn.terminal = terminal
   const file = prepareProgram(init, process, seccomp)
-  let started = false
   const start = (done: Started) => {
-    if (started) return done(null)
-    started = true
     runStartHooks(init, config, seccomp, error => {
       if (error !== null) return done(error)
       terminal?.followSize()

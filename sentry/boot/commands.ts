@@ -3,7 +3,20 @@
 
 import { close } from '../../native/index.ts'
 import { ESRCH, errnoMessage } from '../../syscall-table/errno.ts'
-import { NSIG, SIGKILL } from '../../syscall-table/flags.ts'
+import {
+  NSIG,
+  SIGABRT,
+  SIGBUS,
+  SIGFPE,
+  SIGHUP,
+  SIGILL,
+  SIGINT,
+  SIGKILL,
+  SIGQUIT,
+  SIGSEGV,
+  SIGTERM,
+  SIGTRAP,
+} from '../../syscall-table/flags.ts'
 import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from '../control.ts'
 import { groupCpu } from '../kernel/accounting.ts'
 import { groupExit } from '../kernel/exit.ts'
@@ -14,15 +27,30 @@ import { BootError } from './boot-error.ts'
 import type { Container } from './container.ts'
 import { parseContainer } from './container-request.ts'
 import { areCgroupFiles } from './host-cgroup.ts'
+import { DATA_COMMANDS } from './data-commands.ts'
 import { ENTRANCES_MAX } from './placement.ts'
 import type { Pod } from './pod.ts'
 import { isWhole, parseProcess } from './process-request.ts'
 
 const MAX_SIZE = 65535
+const FATAL_BEFORE_START = [
+  SIGHUP,
+  SIGINT,
+  SIGQUIT,
+  SIGILL,
+  SIGTRAP,
+  SIGABRT,
+  SIGBUS,
+  SIGFPE,
+  SIGKILL,
+  SIGSEGV,
+  SIGTERM,
+]
 const PID_MAX = 2 ** 22
+const EXIT_FAILURE = 128
 const NS_PER_S = 1e9
 
-type Command = (
+export type Command = (
   container: Container,
   request: ControlRequest,
   call: ControlCall,
@@ -33,6 +61,8 @@ type Answer = ControlAnswer | null
 const COMMANDS: Readonly<Record<string, Command>> = {
   /** Answers when the program runs; its hooks come first. Without its program the sandbox is of no use. */
   start(container, _request, call) {
+    if (container.started)
+      return { error: 'cannot start an already running container', exitStatus: EXIT_FAILURE }
     const answer = call.later(() => {})
     container.start(error => {
       if (error === null) return answer({})
@@ -45,6 +75,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   /** A signal to one process, or with `all` to each. */
   signal(container, { pid, signal, all }) {
     if (!isWhole(signal, 0, NSIG)) return { error: `${String(signal)} is no signal` }
+    // What waits for `start` in runc is a Go program, which these end and the others do nothing to.
+    if (!container.started && FATAL_BEFORE_START.includes(signal)) {
+      groupExit(container.init, signal)
+      return {}
+    }
     if (all === true) {
       for (const group of container.processes) signalFromOutside(group, signal)
       return {}
@@ -119,7 +154,10 @@ export function containerCommands(pod: Pod): Record<string, ControlCommand> {
     }
   }
   const commands = Object.fromEntries(
-    Object.entries(COMMANDS).map(([name, command]) => [name, bound(command)]),
+    Object.entries({ ...COMMANDS, ...DATA_COMMANDS }).map(([name, command]) => [
+      name,
+      bound(command),
+    ]),
   )
   return { ...commands, create: (request, call) => createContainer(pod, request, call) }
 }

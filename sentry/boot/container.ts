@@ -26,8 +26,9 @@ export class Container {
   readonly init: ThreadGroup
   /** Where its processes live. */
   readonly namespaces: NsProxy
-  /** Run the container's program, once. */
-  readonly start: (done: Started) => void
+  /** Its program has been told to run. */
+  started = false
+  readonly #start: (done: Started) => void
   readonly #seccomp: SeccompState | null
   readonly #terminals = new Map<ThreadGroup, HostTerminal>()
   /** Who is told the wait(2) status when a process ends. */
@@ -44,9 +45,17 @@ export class Container {
     this.init = init.group
     this.namespaces = init.nsproxy
     this.config = config
-    this.start = start
+    this.#start = start
     this.#seccomp = seccomp
     if (terminal !== null) this.#terminals.set(init.group, terminal)
+  }
+
+  /** Run the container's program; false when that has been asked for before. */
+  start(done: Started): boolean {
+    if (this.started) return false
+    this.started = true
+    this.#start(done)
+    return true
   }
 
   /** Those of its processes that are alive. */

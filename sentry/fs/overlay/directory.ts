@@ -44,6 +44,28 @@ export class OverlayDir extends MemoryDir {
     return this.#whiteouts?.size ?? 0
   }
 
+  /** Whether a name of the lower layer would show if the one above it were not there. */
+  hidesLower(name: string): boolean {
+    return this.#whiteouts?.has(name) === true
+  }
+
+  /** Lower names that will never show again. */
+  hiddenNames(): Iterable<string> {
+    return this.#whiteouts ?? []
+  }
+
+  /** Lower names that show, or -errno. */
+  visibleLowerNames(): string[] | number {
+    const names: string[] = []
+    const error = this.#lowerNames({
+      entry(name) {
+        names.push(name)
+        return true
+      },
+    })
+    return error < 0 ? error : names
+  }
+
   #hide(name: string): void {
     this.#whiteouts ??= new Set()
     this.#whiteouts.add(name)
