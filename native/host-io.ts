@@ -14,6 +14,7 @@ interface HostIo {
   pipe2(fds: Int32Array, flags: number): number
   setNonblocking(fd: HostFd, on: boolean): number
   fcntl(fd: HostFd, command: number, argument: number): number
+  flock(fd: HostFd, operation: number): number
   tcgets(fd: HostFd, into: Uint8Array): number
   tcsets(fd: HostFd, action: number, from: Uint8Array): number
   getWinsize(fd: HostFd, into: Uint16Array): number
@@ -42,6 +43,8 @@ export const pipe2 = host.pipe2
 export const setNonblocking = host.setNonblocking
 /** fcntl(2) with a number as argument. */
 export const fcntl = host.fcntl
+/** flock(2). */
+export const flock = host.flock
 /** The kernel's 36 bytes of struct termios. */
 export const tcgets = host.tcgets
 /** TCSETS, TCSETSW or TCSETSF for action 0, 1 or 2. */

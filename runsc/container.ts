@@ -20,7 +20,14 @@ import { checkForeignNamespaces, joinPod, neighbourOf, podOf } from './pod.ts'
 import { type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
 import { OCI_VERSION, readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
-import { type ContainerState, isAlive, processStartTime, StateStore, statusOf } from './state.ts'
+import {
+  type ContainerState,
+  isAlive,
+  processStartTime,
+  StateStore,
+  signalSandbox,
+  statusOf,
+} from './state.ts'
 import { forwardSignals } from './terminal.ts'
 
 const SIGKILL = 9
@@ -48,11 +55,14 @@ export async function startContainer(store: StateStore, id: string): Promise<voi
   try {
     await request(store.controlSocket(id), { command: 'start', container: id })
   } catch (error) {
+    if (!isAlive(state)) throw new CliError('cannot start a container that has stopped')
+    // Another `start` was faster.
+    if (store.tryLoad(id)?.started) throw error
     // A program that cannot run will not run later either.
-    if (isAlive(state)) process.kill(state.pid, 'SIGKILL')
+    signalSandbox(state, 'SIGKILL')
     throw error
   }
-  store.save({ ...state, started: true })
+  await store.saveStarted(state)
   await afterStart(state)
 }
 
@@ -63,7 +73,7 @@ async function afterStart(state: ContainerState): Promise<void> {
     const seen = { ...hookState(state), status: 'running', pid: state.pid }
     await runHooks('poststart', state.hooks.poststart, seen, hostPlace(state))
   } catch (error) {
-    if (isAlive(state)) process.kill(state.pid, 'SIGKILL')
+    signalSandbox(state, 'SIGKILL')
     throw error
   }
 }
@@ -78,11 +88,21 @@ async function removeContainer(store: StateStore, id: string, warn: Warn): Promi
   store.remove(id)
 }
 
-/** Remove what is left of a container and tell the poststop hooks; their failures end nothing. */
-async function forget(store: StateStore, state: ContainerState, warn: Warn): Promise<void> {
-  await removeContainer(store, state.id, warn)
+/** Tell the poststop hooks; their failures end nothing. */
+async function stopped(state: ContainerState, warn: Warn): Promise<void> {
   const seen = { ...hookState(state), status: 'stopped' }
   await tryHooks('poststop', state.hooks.poststop, seen, hostPlace(state), warn)
+}
+
+/** The container of a `run` has ended: remove it, unless others have done that. */
+async function forgetEnded(store: StateStore, id: string, pid: number, warn: Warn): Promise<void> {
+  const state = await store.locked(id, async () => {
+    const state = store.tryLoad(id)
+    if (state?.pid !== pid) return null
+    await removeContainer(store, id, warn)
+    return state
+  })
+  if (state !== null) await stopped(state, warn)
 }
 
 const hostPlace = ({ bundle }: ContainerState) => ({ cwd: bundle, enter: [] })
@@ -107,8 +127,7 @@ export async function runContainer(
   try {
     return await attend(sandbox)
   } finally {
-    const store = new StateStore(options.root)
-    await forget(store, store.load(id), warner(options))
+    await forgetEnded(new StateStore(options.root), id, sandbox.pid, warner(options))
   }
 }
 
@@ -209,15 +228,19 @@ async function prepare(
     }
     sandbox = await (pod === null ? launchSandbox(launch) : joinPod(launch, store, pod))
     cgroup?.leave()
-    store.save(Object.assign(state, { started: !how.waitForStart }))
-    if (!how.waitForStart) await afterStart(state)
+    store.checkReserved(id)
+    if (!how.waitForStart) {
+      await store.saveStarted(state)
+      await afterStart(state)
+    }
     // Last of all: engines take the file as the sign that the container is there.
     if (options.pidFile !== undefined) writePidFile(options.pidFile, sandbox.pid)
     return sandbox
   } catch (error) {
     sandbox?.kill()
     cgroup?.leave()
-    await forget(store, state, warn)
+    if (store.ownsReserved(id)) await removeContainer(store, id, warn)
+    await stopped(state, warn)
     throw error
   }
 }
@@ -275,16 +298,21 @@ export async function signalContainer(
   const state = store.load(id)
   const status = statusOf(state)
   // Engines look for these words.
-  if (status === 'stopped') throw new CliError(`container not running: "${id}"`)
+  const notRunning = new CliError(`container not running: "${id}"`)
+  if (status === 'stopped') throw notRunning
   // A sandbox that does not answer can still be killed.
   if (signal === SIGKILL && !all) {
-    process.kill(state.pid, 'SIGKILL')
+    if (!signalSandbox(state, 'SIGKILL')) throw notRunning
     // Frozen processes do not even die. As runc has it, only this signal wakes them.
     ContainerCgroup.load(store.directory(id))?.thaw()
-  } else {
-    const message = { command: 'signal', container: id, signal, all }
+    return
+  }
+  const message = { command: 'signal', container: id, signal, all }
+  try {
     if (status === 'paused') post(store.controlSocket(id), message)
     else await request(store.controlSocket(id), message)
+  } catch (error) {
+    throw isAlive(state) ? error : notRunning
   }
 }
 
@@ -295,25 +323,41 @@ export async function deleteContainer(
   force: boolean,
   warn: Warn,
 ): Promise<void> {
-  let state: ReturnType<StateStore['tryLoad']>
-  try {
-    state = force ? store.tryLoad(id) : store.load(id)
-  } catch (error) {
-    if (!force) throw error
-    await removeContainer(store, id, warn)
-    return
-  }
+  const done = await store.locked(id, () => deleteLocked(store, id, force, warn))
+  if (done === null && !force) store.load(id)
+  if (done?.state) await stopped(done.state, warn)
+}
+
+/** Returns what was known of the container. */
+async function deleteLocked(
+  store: StateStore,
+  id: string,
+  force: boolean,
+  warn: Warn,
+): Promise<{ state: ContainerState | null }> {
+  const state = force ? loadAny(store, id) : store.load(id)
   if (state !== null && isAlive(state)) {
     const status = statusOf(state)
     if (!force && status !== 'created') {
       throw new CliError(`container "${id}" is ${status}: kill it first, or use --force`)
     }
-    process.kill(state.pid, 'SIGKILL')
+    signalSandbox(state, 'SIGKILL')
     ContainerCgroup.load(store.directory(id))?.thaw()
     await gone(state.pid, state.startTime, id)
   }
-  if (state === null) await removeContainer(store, id, warn)
-  else await forget(store, state, warn)
+  // Nobody knows yet which processes are those of a container that is being made.
+  if (state === null) ContainerCgroup.load(store.directory(id))?.kill()
+  await removeContainer(store, id, warn)
+  return { state }
+}
+
+/** A container whose state is damaged can be removed all the same. */
+function loadAny(store: StateStore, id: string): ContainerState | null {
+  try {
+    return store.tryLoad(id)
+  } catch {
+    return null
+  }
 }
 
 async function gone(pid: number, startTime: string, id: string): Promise<void> {

@@ -13,7 +13,7 @@ import { processConfig } from './process-config.ts'
 import { pair, SOCK_STREAM } from './sandbox.ts'
 import { readJson, readSpec, type SpecProcess, validateProcess } from './spec.ts'
 import { openNamespaces, rememberStandIn, type StandIn, startStandIn } from './stand-in.ts'
-import { type ContainerState, StateStore, statusOf } from './state.ts'
+import { type ContainerState, isAlive, StateStore, statusOf } from './state.ts'
 import { forwardSignals, relayTerminal } from './terminal.ts'
 
 /** What the command line says; where it says nothing, the container's own process is the model, as for runc. */
@@ -74,7 +74,7 @@ export async function execProcess(
     if (options.pidFile !== undefined) writePidFile(options.pidFile, standIn.pid)
   } catch (error) {
     standIn.kill()
-    throw error
+    throw isAlive(state) ? error : new CliError('cannot exec in a stopped container')
   } finally {
     close(sandboxLink)
     if (terminal !== null) close(terminal)

@@ -137,7 +137,13 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   closeAll([...owned, ...placement.entrances])
 
   // Until it has its configuration, it ends when we do; from then on the state on disk tells of it.
-  options.spawned?.(sentry.pid)
+  try {
+    options.spawned?.(sentry.pid)
+  } catch (error) {
+    sentry.kill()
+    kill(gofer)
+    throw error
+  }
   sentry.configure(config)
   const { pid, exited } = sentry
   try {

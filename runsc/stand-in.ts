@@ -126,7 +126,8 @@ export function rememberStandIn(directory: string, hostPid: number, pid: number)
     writeFileSync(join(folder, `${hostPid}-${processStartTime(hostPid) ?? ''}`), String(pid))
   } catch (cause) {
     // The container may be gone by now, with its directory.
-    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw new CliError(`cannot write in ${folder}: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -1,15 +1,27 @@
 // What runsc remembers of containers: <root>/<id>/state.json, written atomically. A container's directory
 // also holds its control socket. A process that died half-way leaves files that every command copes with.
 
-import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { CliError } from './errors.ts'
+import { isStill, lockDirectory, openDirectory } from './lock.ts'
 import { OCI_VERSION } from './spec.ts'
 import { hookSchema } from './spec-schema.ts'
 import { writeWhole } from './whole-file.ts'
 
 const ID_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,1022}$/
+/** There as long as the container waits for `start`: taking a file away works on a full disk, too. */
+const WAITS = 'waits'
 /** As large as a config.json may be: its hooks and annotations are kept. */
 const MAX_STATE_BYTES = 32 << 20
 
@@ -19,8 +31,6 @@ const stateSchema = v.object({
   /** Host pid of the sandbox, and its start time in clock ticks: together they name a process for good. */
   pid: v.pipe(v.number(), v.integer(), v.minValue(0)),
   startTime: v.string(),
-  /** What the container was last told to be. */
-  started: v.boolean(),
   created: v.string(),
   owner: v.number(),
   annotations: v.record(v.string(), v.string()),
@@ -33,7 +43,10 @@ const stateSchema = v.object({
   freezer: v.optional(v.string(), ''),
 })
 
-export type ContainerState = v.InferOutput<typeof stateSchema>
+export interface ContainerState extends v.InferOutput<typeof stateSchema> {
+  /** It has been told to run: the file `waits` is gone. */
+  started: boolean
+}
 export type Status = 'created' | 'running' | 'paused' | 'stopped'
 
 /** Refuse ids that could leave the root directory or that no engine would accept. */
@@ -47,6 +60,8 @@ export function checkId(id: string): void {
 
 export class StateStore {
   readonly root: string
+  /** The directory of the container that is being made here. */
+  #reserved: number | null = null
 
   constructor(root: string) {
     this.root = root
@@ -86,10 +101,51 @@ export class StateStore {
         throw new CliError(`container "${id}" exists already: delete it first, or take another id`)
       throw new CliError(`cannot make ${directory}: ${message}`, { cause })
     }
+    this.#reserved = openDirectory(directory)
+    try {
+      closeSync(openSync(join(directory, WAITS), 'wx', 0o600))
+    } catch (cause) {
+      this.remove(id)
+      throw new CliError(`cannot write in ${directory}: ${(cause as Error).message}`, { cause })
+    }
   }
 
+  /** Run `action` while no other command changes the container; null when it does not exist (any more). */
+  async locked<T>(id: string, action: () => T | Promise<T>): Promise<T | null> {
+    const lock = await lockDirectory(this.directory(id))
+    if (lock === null) return null
+    try {
+      return await action()
+    } finally {
+      lock.release()
+    }
+  }
+
+  /** Whether the container that is being made here has not been deleted. */
+  ownsReserved(id: string): boolean {
+    return this.#reserved !== null && isStill(this.directory(id), this.#reserved)
+  }
+
+  /** Keep the state of a container that is being made here. */
   save(state: ContainerState): void {
-    writeWhole(join(this.directory(state.id), 'state.json'), JSON.stringify(state), 0o600)
+    this.checkReserved(state.id)
+    const kept = JSON.stringify({ ...state, started: undefined })
+    writeWhole(join(this.directory(state.id), 'state.json'), kept, 0o600)
+  }
+
+  /** Somebody may have deleted the container that is being made here, and even made another one of that name. */
+  checkReserved(id: string): void {
+    if (!this.ownsReserved(id))
+      throw new CliError(`container "${id}" was deleted while it was being made`)
+  }
+
+  /** The container has been started: that is kept, unless it has been deleted since. */
+  async saveStarted(state: ContainerState): Promise<void> {
+    await this.locked(state.id, () => {
+      const now = this.tryLoad(state.id)
+      if (now?.pid === state.pid && now.startTime === state.startTime)
+        rmSync(join(this.directory(state.id), WAITS), { force: true })
+    })
   }
 
   load(id: string): ContainerState {
@@ -111,7 +167,8 @@ export class StateStore {
     try {
       if (bytes.length > MAX_STATE_BYTES)
         throw new Error(`${bytes.length} bytes are more than ${MAX_STATE_BYTES}`)
-      return v.parse(stateSchema, JSON.parse(bytes.toString()))
+      const state = v.parse(stateSchema, JSON.parse(bytes.toString()))
+      return { ...state, started: !existsSync(join(this.directory(id), WAITS)) }
     } catch (cause) {
       throw new CliError(
         `${file} is damaged (${(cause as Error).message}): remove it with \`runsc delete --force ${id}\``,
@@ -150,6 +207,20 @@ export function processStartTime(pid: number): string | null {
 /** Whether the sandbox lives: the pid may have been given to another process since. */
 export function isAlive(state: ContainerState): boolean {
   return state.pid > 0 && processStartTime(state.pid) === state.startTime
+}
+
+/** Send a signal to the process that stands for a container; false when it is gone. */
+export function signalSandbox(state: ContainerState, signal: NodeJS.Signals): boolean {
+  if (!isAlive(state)) return false
+  try {
+    process.kill(state.pid, signal)
+    return true
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw new CliError(`container "${state.id}": cannot signal it: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
 }
 
 /** freezer.state of cgroup version 1, or cgroup.freeze of version 2. */

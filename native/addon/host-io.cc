@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <time.h>
@@ -98,6 +99,11 @@ Napi::Value JsFcntl(const Napi::CallbackInfo& info) {
   return Result(info.Env(), fcntl(I32(info, 0), I32(info, 1), I64(info, 2)));
 }
 
+// (fd, operation)
+Napi::Value JsFlock(const Napi::CallbackInfo& info) {
+  return Result(info.Env(), flock(I32(info, 0), I32(info, 1)));
+}
+
 // (fd, Uint8Array of at least 36): struct termios as the kernel has it.
 Napi::Value JsTcgets(const Napi::CallbackInfo& info) {
   auto out = info[1].As<Napi::Uint8Array>();
@@ -172,6 +178,7 @@ void RegisterHostIo(Napi::Env env, Napi::Object exports) {
   exports.Set("pipe2", Napi::Function::New<JsPipe2>(env));
   exports.Set("setNonblocking", Napi::Function::New<JsSetNonblocking>(env));
   exports.Set("fcntl", Napi::Function::New<JsFcntl>(env));
+  exports.Set("flock", Napi::Function::New<JsFlock>(env));
   exports.Set("tcgets", Napi::Function::New<JsTcgets>(env));
   exports.Set("tcsets", Napi::Function::New<JsTcsets>(env));
   exports.Set("getWinsize", Napi::Function::New<JsGetWinsize>(env));

@@ -237,7 +237,23 @@ export class ContainerCgroup {
   thaw(): void {
     const path = this.#freezer
     if (path === undefined || !hasFile(path, this.#freezeFile)) return
-    this.#request(path, false)
+    try {
+      this.#request(path, false)
+    } catch (error) {
+      // Another command has removed it meanwhile.
+      if (hasFile(path, this.#freezeFile)) throw error
+    }
+  }
+
+  /** End every process in it. */
+  kill(): void {
+    for (const pid of this.processes()) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It has ended already.
+      }
+    }
   }
 
   get #freezeFile(): string {

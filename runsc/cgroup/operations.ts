@@ -32,16 +32,33 @@ function live(store: StateStore, id: string, doing: string): Live {
 
 /** `runsc pause`. */
 export async function pauseContainer(store: StateStore, id: string): Promise<void> {
-  const { cgroup, status } = live(store, id, 'pause')
-  if (status === 'paused') throw new CliError(`container "${id}" is paused already`)
-  await cgroup.freeze()
+  await exclusively(store, id, async () => {
+    const { cgroup, status } = live(store, id, 'pause')
+    if (status === 'paused') throw new CliError(`container "${id}" is paused already`)
+    await cgroup.freeze()
+  })
+}
+
+/** Run `action` alone on the container; it fails as each command does when the container is not there. */
+async function exclusively(
+  store: StateStore,
+  id: string,
+  action: () => Promise<void> | void,
+): Promise<void> {
+  const done = await store.locked(id, async () => {
+    await action()
+    return true
+  })
+  if (done === null) store.load(id)
 }
 
 /** `runsc resume`. */
-export function resumeContainer(store: StateStore, id: string): void {
-  const { cgroup, status } = live(store, id, 'resume')
-  if (status !== 'paused') throw new CliError(`container "${id}" is not paused`)
-  cgroup.thaw()
+export async function resumeContainer(store: StateStore, id: string): Promise<void> {
+  await exclusively(store, id, () => {
+    const { cgroup, status } = live(store, id, 'resume')
+    if (status !== 'paused') throw new CliError(`container "${id}" is not paused`)
+    cgroup.thaw()
+  })
 }
 
 /** `runsc update`. */
@@ -50,11 +67,13 @@ export async function updateContainer(
   id: string,
   change: Resources,
 ): Promise<void> {
-  const { cgroup, status } = live(store, id, 'update')
-  await cgroup.update(change)
-  const message = { command: 'limits', container: id, ...sandboxLimits(cgroup.resources) }
-  // A paused sentry takes it when it goes on.
-  await (status === 'paused' ? post : request)(store.controlSocket(id), message)
+  await exclusively(store, id, async () => {
+    const { cgroup, status } = live(store, id, 'update')
+    await cgroup.update(change)
+    const message = { command: 'limits', container: id, ...sandboxLimits(cgroup.resources) }
+    // A paused sentry takes it when it goes on.
+    await (status === 'paused' ? post : request)(store.controlSocket(id), message)
+  })
 }
 
 /** The document of `runsc update --resources`. */

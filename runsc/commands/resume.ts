@@ -6,6 +6,6 @@ export const resumeCommand = () =>
   new Command('resume')
     .description('let a paused container go on')
     .argument('<id>')
-    .action((id: string, _options: unknown, command: Command) => {
-      resumeContainer(new StateStore(command.optsWithGlobals().root), id)
+    .action(async (id: string, _options: unknown, command: Command) => {
+      await resumeContainer(new StateStore(command.optsWithGlobals().root), id)
     })
