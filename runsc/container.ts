@@ -15,6 +15,7 @@ import { openDebugLog, warner } from './log.ts'
 import type { FileOptions } from './mounts.ts'
 import type { GlobalOptions } from './options.ts'
 import { type Overlay, parseOverlay } from './overlay.ts'
+import { type FdOptions, passedFds } from './passed-fds.ts'
 import { writePidFile } from './pid-file.ts'
 import { checkForeignNamespaces, joinPod, neighbourOf, podOf } from './pod.ts'
 import { type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
@@ -34,7 +35,7 @@ const SIGKILL = 9
 /** How long `delete --force` waits for a killed sandbox. */
 const KILL_TIMEOUT_MS = 60_000
 
-interface BundleOptions extends GlobalOptions {
+interface BundleOptions extends GlobalOptions, FdOptions {
   bundle: string
   pidFile?: string
   consoleSocket?: string
@@ -143,6 +144,7 @@ export async function runOnce(
       id: 'runsc-do',
       spec,
       files: { ...fileOptions(options), overlay },
+      passed: [],
       warn: warner(options),
       hookState: {},
       bundle: '/',
@@ -181,6 +183,7 @@ async function prepare(
   how: { waitForStart: boolean; detached: boolean },
 ): Promise<Sandbox> {
   const bundle = resolve(given.bundle)
+  const passed = passedFds(given)
   const warn = warner(given)
   const ignored: string[] = []
   const spec = readSpec(bundle, warn, given.debug ? field => ignored.push(field) : undefined)
@@ -211,6 +214,7 @@ async function prepare(
       spec,
       bundle,
       files: fileOptions(options),
+      passed,
       warn,
       hookState: { ...hookState(state), status: 'created', pid: 1 },
       ...(hasCreateHooks(spec)
@@ -239,8 +243,10 @@ async function prepare(
   } catch (error) {
     sandbox?.kill()
     cgroup?.leave()
-    if (store.ownsReserved(id)) await removeContainer(store, id, warn)
+    const deleted = !store.ownsReserved(id)
+    if (!deleted) await removeContainer(store, id, warn)
     await stopped(state, warn)
+    if (deleted) store.checkReserved(id)
     throw error
   }
 }

@@ -8,6 +8,7 @@ import { request } from './control.ts'
 import { CliError } from './errors.ts'
 import { warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
+import { type FdOptions, passedFds } from './passed-fds.ts'
 import { writePidFile } from './pid-file.ts'
 import { processConfig } from './process-config.ts'
 import { pair, SOCK_STREAM } from './sandbox.ts'
@@ -17,7 +18,7 @@ import { type ContainerState, isAlive, StateStore, statusOf } from './state.ts'
 import { forwardSignals, relayTerminal } from './terminal.ts'
 
 /** What the command line says; where it says nothing, the container's own process is the model, as for runc. */
-export interface ExecOptions extends GlobalOptions {
+export interface ExecOptions extends GlobalOptions, FdOptions {
   process?: string
   detach: boolean
   pidFile?: string
@@ -29,11 +30,8 @@ export interface ExecOptions extends GlobalOptions {
   additionalGids: number[]
   cap: string[]
   newPrivs: boolean
-  preserveFds: number
   ignorePaused: boolean
 }
-
-const FIRST_PRESERVED = 3
 
 /** Returns the exit status for this process. */
 export async function execProcess(
@@ -46,7 +44,8 @@ export async function execProcess(
   checkRuns(state, options.ignorePaused)
   const program = processOf(state, options, args)
   checkConsole(program.terminal, options.detach, options.consoleSocket)
-  const config = processConfig(program, 'LINUX', warner(options))
+  const passed = passedFds(options)
+  const config = processConfig(program, 'LINUX', warner(options), passed)
   const [outside, terminal] = terminalPair(program, options)
   const [link, sandboxLink] = pair(SOCK_STREAM)
   const cgroup = ContainerCgroup.load(store.directory(id))
@@ -66,7 +65,7 @@ export async function execProcess(
   let pid: number
   try {
     const streams = terminal === null ? [0, 1, 2] : [terminal]
-    for (let i = 0; i < options.preserveFds; i++) streams.push(FIRST_PRESERVED + i)
+    streams.push(...passed.map(({ host }) => host))
     const message = { command: 'exec', container: id, process: config }
     const answer = await request(store.controlSocket(id), message, [sandboxLink, ...streams])
     pid = Number((answer as { pid?: unknown }).pid)

@@ -11,7 +11,7 @@ const LOCK_EX = 2
 const LOCK_NB = 4
 const POLL_MS = 5
 /** Longer than any command holds a lock: deleting waits for a killed sandbox. */
-const TIMEOUT_MS = 30_000
+const TIMEOUT_MS = 90_000
 
 /** A container's directory, locked until `release`. */
 export interface Lock {

@@ -154,6 +154,7 @@ export async function joinPod(
     const files = [...values.keys()]
     const message = { command: 'create', config, shares, entrances: entrances.length, files }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
+    streams.push(...options.passed.map(({ host }) => host))
     await request(options.controlSocket, message, [
       ...[link[1], goferPair[1], ...streams],
       ...[...entrances, ...values.values()],

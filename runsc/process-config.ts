@@ -16,6 +16,7 @@ import { capabilityConfig } from './capabilities.ts'
 import { CliError } from './errors.ts'
 import { latin1 } from './mounts.ts'
 import { terminalSize } from './output.ts'
+import type { PassedFd } from './passed-fds.ts'
 import { rlimitConfig } from './rlimits.ts'
 import type { Warn } from './spec-check.ts'
 import type { SpecProcess } from './spec-schema.ts'
@@ -37,7 +38,12 @@ const IO_CLASSES: Readonly<Record<string, number>> = {
 const RESET_ON_FORK = 'SCHED_FLAG_RESET_ON_FORK'
 
 /** Translate and check a process; `domain` is linux.personality.domain. */
-export function processConfig(p: SpecProcess, domain: string, warn: Warn): ProcessConfig {
+export function processConfig(
+  p: SpecProcess,
+  domain: string,
+  warn: Warn,
+  passed: readonly PassedFd[] = [],
+): ProcessConfig {
   const own = p.terminal && p.consoleSize === undefined ? terminalSize(1) : null
   return {
     args: p.args.map(latin1),
@@ -57,6 +63,7 @@ export function processConfig(p: SpecProcess, domain: string, warn: Warn): Proce
     terminal: p.terminal,
     rows: p.consoleSize?.height ?? own?.rows ?? 0,
     columns: p.consoleSize?.width ?? own?.columns ?? 0,
+    passedFds: passed.map(({ guest }) => guest),
   }
 }
 

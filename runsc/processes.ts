@@ -56,6 +56,8 @@ export interface SentryOptions {
   /** It outlives this process. */
   detached: boolean
   view: View
+  /** Further descriptors of the program, behind the entrances. */
+  passed: readonly number[]
 }
 
 /** A sentry that has been started. */
@@ -118,7 +120,7 @@ export function startSentry(fds: SentryFds, options: SentryOptions, placement: P
   const inherited = [...streams]
   for (const [name, number] of Object.entries(SENTRY_FDS))
     inherited[number] = byNumber[name as keyof typeof byNumber] ?? nothing
-  sendOrders(orders.sentry, [...inherited, ...placement.entrances])
+  sendOrders(orders.sentry, [...inherited, ...placement.entrances, ...options.passed])
   const held = options.console ? fds.terminal! : nothing
   const launcherFds = [
     launcherIn,

@@ -31,6 +31,7 @@ import { openDebugFile } from './log.ts'
 import { type Attach, closeTrees, type FileOptions, latin1, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
+import type { PassedFd } from './passed-fds.ts'
 import { processConfig } from './process-config.ts'
 import {
   FIRST_ENTRANCE,
@@ -59,6 +60,8 @@ export interface LaunchOptions {
   spec: Spec
   bundle: string
   files: FileOptions
+  /** Descriptors of ours that the program gets. */
+  passed: readonly PassedFd[]
   globals: GlobalOptions
   controlSocket: string
   cgroup: ContainerCgroup | null
@@ -110,6 +113,8 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
   const placement = placementOf(options.cgroup, scores)
   config.cgroup = cgroupConfig(options.cgroup, placement.entrances.length)
+  const firstPassed = FIRST_ENTRANCE + placement.entrances.length
+  config.passed = options.passed.map((_, i) => firstPassed + i)
 
   // The sentry first: everything else waits for it.
   const sentry = startSentry(
@@ -120,6 +125,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
       console: options.consoleSocket !== undefined,
       detached: options.detached,
       view: viewOf(attach),
+      passed: options.passed.map(({ host }) => host),
     },
     placement,
   )
@@ -264,6 +270,7 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     idMaps: idMapConfig(spec),
     debug: globals.debug,
     cgroup: null,
+    passed: [],
     oomScoreAdj: scores.program,
     host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
   }
@@ -282,6 +289,7 @@ export function containerConfig(options: LaunchOptions): ContainerConfig {
       globals.netRaw ? spec.process : withoutNetRaw(spec.process),
       linux.personality?.domain ?? 'LINUX',
       warn,
+      options.passed,
     ),
     root: { readonly: spec.root.readonly, shared: false, overlay: null },
     mounts: [],

@@ -95,6 +95,8 @@ export interface ProcessConfig {
   terminal: boolean
   rows: number
   columns: number
+  /** Its numbers of further descriptors, which come behind those of its terminal or streams. */
+  passedFds: number[]
 }
 
 export interface MountConfig {
@@ -201,6 +203,8 @@ export interface SandboxConfig extends ContainerConfig {
   networkCapabilities: number
   debug: boolean
   cgroup: CgroupConfig | null
+  /** Inherited descriptors for `process.passedFds`. */
+  passed: number[]
   /** oom_score_adj of the processes that run program code. */
   oomScoreAdj: number
   /** What the host has, as the sandbox may know it. */

@@ -1,15 +1,16 @@
 import { Command } from 'commander'
 import { createContainer } from '../container.ts'
 import type { GlobalOptions } from '../options.ts'
+import { type FdOptions, fdOptions } from '../passed-fds.ts'
 
-interface CreateOptions extends GlobalOptions {
+interface CreateOptions extends GlobalOptions, FdOptions {
   bundle: string
   pidFile?: string
   consoleSocket?: string
 }
 
-export const createCommand = () =>
-  new Command('create')
+export const createCommand = () => {
+  const command = new Command('create')
     .description('create a container from a bundle; `start` runs its program')
     .argument('<id>')
     .option('-b, --bundle <dir>', 'the bundle', '.')
@@ -20,3 +21,6 @@ export const createCommand = () =>
     .action(async (id: string, _options: unknown, command: Command) => {
       await createContainer(command.optsWithGlobals<CreateOptions>(), id)
     })
+  for (const option of fdOptions()) command.addOption(option)
+  return command
+}

@@ -1,14 +1,13 @@
 import { Command } from 'commander'
 import { type ExecOptions, execProcess } from '../exec.ts'
 import { integer } from '../options.ts'
+import { fdOptions } from '../passed-fds.ts'
 
 const more = (value: string, list: string[]): string[] => [...list, value]
 const gid = integer(0, 2 ** 32 - 2)
-/** As many as one message can carry, beside our own. */
-const MAX_PRESERVED = 240
 
-export const execCommand = () =>
-  new Command('exec')
+export const execCommand = () => {
+  const command = new Command('exec')
     .description('run a further process in a container')
     .argument('<id>')
     .argument('[command...]', 'the program and its arguments')
@@ -29,12 +28,6 @@ export const execCommand = () =>
     )
     .option('-c, --cap <name>', 'a capability more', more, [])
     .option('--no-new-privs', 'no program gives it more rights')
-    .option(
-      '--preserve-fds <count>',
-      'descriptors from 3 on that it gets as well',
-      integer(0, MAX_PRESERVED),
-      0,
-    )
     .option('--ignore-paused', 'allow a paused container', false)
     .option('--process-label <label>', 'taken for runc: there is no SELinux in a sandbox')
     .option('--apparmor <profile>', 'taken for runc: there is no AppArmor in a sandbox')
@@ -42,3 +35,6 @@ export const execCommand = () =>
     .action(async (id: string, args: string[], _options: unknown, command: Command) => {
       process.exitCode = await execProcess(command.optsWithGlobals<ExecOptions>(), id, args)
     })
+  for (const option of fdOptions()) command.addOption(option)
+  return command
+}

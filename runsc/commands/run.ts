@@ -1,16 +1,17 @@
 import { Command } from 'commander'
 import { runContainer } from '../container.ts'
 import type { GlobalOptions } from '../options.ts'
+import { type FdOptions, fdOptions } from '../passed-fds.ts'
 
-interface RunOptions extends GlobalOptions {
+interface RunOptions extends GlobalOptions, FdOptions {
   bundle: string
   pidFile?: string
   consoleSocket?: string
   detach: boolean
 }
 
-export const runCommand = () =>
-  new Command('run')
+export const runCommand = () => {
+  const command = new Command('run')
     .description('create a container from a bundle, run its program and remove it')
     .argument('<id>')
     .option('-b, --bundle <dir>', 'the bundle', '.')
@@ -26,3 +27,6 @@ export const runCommand = () =>
     .action(async (id: string, _options: unknown, command: Command) => {
       process.exitCode = await runContainer(command.optsWithGlobals<RunOptions>(), id)
     })
+  for (const option of fdOptions()) command.addOption(option)
+  return command
+}

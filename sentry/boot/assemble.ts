@@ -29,7 +29,7 @@ import { restrictPaths } from './restrict.ts'
 import { containerSeccomp } from './seccomp.ts'
 import { StandIn } from './stand-in.ts'
 import { runStartHooks } from './start-hooks.ts'
-import { openStreams, openTerminal } from './streams.ts'
+import { openPassed, openStreams, openTerminal } from './streams.ts'
 import { applySysctls } from './sysctls.ts'
 import { traceTask } from './trace.ts'
 
@@ -43,7 +43,7 @@ export interface ContainerFds {
   /** SOCK_SEQPACKET to its gofer, with buffers of the right size. */
   gofer: HostFd
   standIn: HostFd
-  /** The other side of its terminal, or 0, 1 and 2. */
+  /** The other side of its terminal, or 0, 1 and 2; then what is passed to its program. */
   streams: HostFd[]
 }
 
@@ -100,7 +100,8 @@ function furnish(
   const { process } = config
   const terminal = process.terminal
     ? openTerminal(init, process, fds.streams.shift()!)
-    : openStreams(init, process, fds.streams.splice(0), 0)
+    : openStreams(init, process, fds.streams.splice(0, 3))
+  openPassed(init, process, fds.streams.splice(0))
   if (terminal !== null) makeConsole(init)
   standIn.terminal = terminal
   const file = prepareProgram(init, process, seccomp)

@@ -106,7 +106,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   exec(container, request, call) {
     const process = parseProcess(request.process)
     if (typeof process === 'string') return { error: `${process} is missing or wrong` }
-    if (call.fds.length < (process.terminal ? 2 : 1))
+    if (call.fds.length !== (process.terminal ? 2 : 4) + process.passedFds.length)
       return { error: 'exec: descriptors are missing' }
     return attempt(() => {
       const group = container.exec(process, call.fds)
@@ -163,13 +163,14 @@ export function containerCommands(pod: Pod): Record<string, ControlCommand> {
 }
 
 /**
- * A further container of a pod. Descriptors: the stand-in's socket, the gofer's, the terminal or the streams, and the
- * files of its cgroup: to enter by, and to read.
+ * A further container of a pod. Descriptors: the stand-in's socket, the gofer's, the terminal or the streams, those
+ * that are passed, and the files of its cgroup: to enter by, and to read.
  */
 function createContainer(pod: Pod, request: ControlRequest, call: ControlCall): ControlAnswer {
   const wanted = parseContainer(request)
   if (typeof wanted === 'string') return { error: `create: ${wanted} is missing or wrong` }
-  const needed = wanted.config.process.terminal ? 3 : 5
+  const { terminal, passedFds } = wanted.config.process
+  const needed = (terminal ? 3 : 5) + passedFds.length
   const { entrances, files } = request
   if (!isWhole(entrances, 0, ENTRANCES_MAX) || !areCgroupFiles(files))
     return { error: 'create: entrances or files is wrong' }

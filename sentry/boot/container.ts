@@ -13,7 +13,7 @@ import type { ThreadGroup } from '../kernel/thread-group.ts'
 import type { BootError } from './boot-error.ts'
 import { createProcess, prepareProgram, startProgram } from './init.ts'
 import { StandIn } from './stand-in.ts'
-import { openStreams, openTerminal } from './streams.ts'
+import { openPassed, openStreams, openTerminal } from './streams.ts'
 import { traceTask } from './trace.ts'
 
 /** Told when the program runs, or why it does not. */
@@ -72,7 +72,7 @@ export class Container {
 
   /**
    * Make a further process. `fds` are those that it takes over, in order: the stand-in's socket, with a terminal that
-   * terminal's other side, then its own from 0 on (or from 3). Throws BootError when it cannot run.
+   * terminal's other side, else 0, 1 and 2; then those that are passed. Throws BootError when it cannot run.
    */
   exec(process: ProcessConfig, fds: HostFd[]): ThreadGroup | number {
     if (this.init.exiting) return -ESRCH
@@ -92,7 +92,8 @@ export class Container {
   #launch(task: Task, process: ProcessConfig, fds: HostFd[], standIn: StandIn): void {
     const { group } = task
     const terminal = process.terminal ? openTerminal(task, process, fds.shift()!) : null
-    openStreams(task, process, fds.splice(0), terminal === null ? 0 : 3)
+    if (terminal === null) openStreams(task, process, fds.splice(0, 3))
+    openPassed(task, process, fds.splice(0))
     const file = prepareProgram(task, process, this.#seccomp)
     startProgram(task, process, file)
     if (this.config.strace !== null) traceTask(task)

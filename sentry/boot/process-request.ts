@@ -6,6 +6,7 @@ const U32 = 2 ** 32 - 1
 const MAX_STRINGS = 1 << 17
 const MAX_GROUPS = 65536
 const MAX_LIMITS = 16
+const MAX_PASSED = 200
 
 type Fields = { [key: string]: unknown }
 
@@ -64,6 +65,9 @@ const CHECKS: { [K in keyof ProcessConfig]: (value: unknown) => boolean } = {
   terminal: value => typeof value === 'boolean',
   rows: value => isWhole(value, 0, 65535),
   columns: value => isWhole(value, 0, 65535),
+  passedFds: value =>
+    all(value, MAX_PASSED, fd => isWhole(fd, 3, 65535)) &&
+    new Set(value as number[]).size === (value as number[]).length,
 }
 
 /** The process, or the name of the first field that is wrong. */

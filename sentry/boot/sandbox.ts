@@ -25,7 +25,7 @@ export function startSandbox(
 ): RunningSandbox {
   if (config.idMaps !== null) adoptHostIds(config.idMaps.uids, config.idMaps.gids)
   const { gofer, standIn: link, terminal: outside } = SENTRY_FDS
-  const streams = config.process.terminal ? [outside] : [0, 1, 2]
+  const streams = [...(config.process.terminal ? [outside] : [0, 1, 2]), ...config.passed]
   const fds = { gofer, standIn: link, streams }
   const { container, standIn, terminal } = assemble(kernel, config, kernel.namespaces, fds)
   if (config.strace !== null) traceCalls(kernel, SENTRY_FDS.log, config.strace)

@@ -11,21 +11,29 @@ import { BootError } from './boot-error.ts'
 
 const MODES = [O_RDONLY, O_WRONLY, O_WRONLY]
 
-/** Host descriptors become `first` and those that follow. One that is closed on the host stays closed. */
-export function openStreams(
+/** Host descriptors become 0, 1 and 2. One that is closed on the host stays closed. */
+export function openStreams(task: Task, process: ProcessConfig, hostFds: readonly HostFd[]): null {
+  for (const [fd, hostFd] of hostFds.entries()) openHost(task, process, hostFd, fd, MODES[fd]!)
+  return null
+}
+
+/** Host descriptors become those of `process.passedFds`. */
+export function openPassed(task: Task, process: ProcessConfig, hostFds: readonly HostFd[]): void {
+  for (const [i, hostFd] of hostFds.entries())
+    openHost(task, process, hostFd, process.passedFds[i]!, O_RDWR)
+}
+
+function openHost(
   task: Task,
   process: ProcessConfig,
-  hostFds: readonly HostFd[],
-  first: number,
-): null {
-  hostFds.forEach((hostFd, i) => {
-    const fd = first + i
-    const file = hostFile(task.kernel, hostFd, MODES[fd] ?? O_RDWR)
-    if (typeof file === 'number') return
-    file.inode.uid = process.uid
-    task.files.replace(fd, file, false)
-  })
-  return null
+  hostFd: HostFd,
+  fd: number,
+  mode: number,
+): void {
+  const file = hostFile(task.kernel, hostFd, mode)
+  if (typeof file === 'number') return
+  file.inode.uid = process.uid
+  task.files.replace(fd, file, false)
 }
 
 /** A new terminal of the sandbox, whose other side is `hostFd`; it controls the session of the task. */

@@ -1,0 +1,82 @@
+// A container between create and start: runc is the oracle for what signals, start and delete do then.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Oracle, oracle, type Runtime } from './bundles.ts'
+
+let box: Oracle
+let bundle: string
+beforeAll(() => {
+  box = oracle('created')
+  bundle = box.bundle(['sh', '-c', 'sleep 1000'])
+})
+afterAll(() => box.clean())
+
+const status = (runtime: Runtime, id: string): string => {
+  const { stdout } = runtime.run('state', id)
+  return stdout === '' ? 'none' : JSON.parse(stdout).status
+}
+
+/** What a container is once it has had time to end. */
+async function settled(runtime: Runtime, id: string, expected: string): Promise<string> {
+  for (let i = 0; i < 50 && status(runtime, id) !== expected; i++) await sleep(20)
+  return status(runtime, id)
+}
+
+describe.each(['ours', 'runc'] as const)('%s', name => {
+  const created = (id: string): Runtime => {
+    const runtime = box[name]
+    expect(runtime.detached('create', '-b', bundle, id).status).toBe(0)
+    expect(status(runtime, id)).toBe('created')
+    return runtime
+  }
+
+  it.each(['TERM', 'INT', 'HUP', 'QUIT', 'ABRT', 'SEGV', 'KILL'])('%s ends it', async signal => {
+    const id = `${name}-${signal}`
+    const runtime = created(id)
+    expect(runtime.run('kill', id, signal).status).toBe(0)
+    expect(await settled(runtime, id, 'stopped')).toBe('stopped')
+    expect(runtime.run('start', id).status).not.toBe(0)
+    expect(runtime.run('kill', id, signal)).not.toMatchObject({ status: 0 })
+    expect(runtime.run('delete', id).status).toBe(0)
+    expect(status(runtime, id)).toBe('none')
+  })
+
+  it.each([
+    'USR1',
+    'USR2',
+    'WINCH',
+    'CHLD',
+    'ALRM',
+    'PIPE',
+    '0',
+  ])('%s does nothing', async signal => {
+    const id = `${name}-${signal}`
+    const runtime = created(id)
+    expect(runtime.run('kill', id, signal).status).toBe(0)
+    await sleep(100)
+    expect(status(runtime, id)).toBe('created')
+    expect(runtime.run('start', id).status).toBe(0)
+    expect(status(runtime, id)).toBe('running')
+    expect(runtime.run('delete', '--force', id).status).toBe(0)
+  })
+
+  it('starts once', () => {
+    const id = `${name}-twice`
+    const runtime = created(id)
+    expect(runtime.run('start', id).status).toBe(0)
+    expect(runtime.run('start', id).status).not.toBe(0)
+    expect(status(runtime, id)).toBe('running')
+    expect(runtime.run('delete', id).status).not.toBe(0)
+    expect(runtime.run('delete', '--force', id).status).toBe(0)
+  })
+
+  it('can be deleted', () => {
+    const id = `${name}-delete`
+    const runtime = created(id)
+    expect(runtime.run('delete', id).status).toBe(0)
+    expect(status(runtime, id)).toBe('none')
+    expect(runtime.run('delete', id).status).not.toBe(0)
+    expect(runtime.run('delete', '--force', id).status).toBe(0)
+  })
+})
