@@ -42,6 +42,21 @@ export async function execProcess(
   const store = new StateStore(options.root)
   const state = store.load(id)
   checkRuns(state, options.ignorePaused)
+  try {
+    return await execIn(store, state, options, args)
+  } catch (error) {
+    // Whatever it was that could not be done: the container has ended in between.
+    throw isAlive(state) ? error : new CliError('cannot exec in a stopped container')
+  }
+}
+
+async function execIn(
+  store: StateStore,
+  state: ContainerState,
+  options: ExecOptions,
+  args: string[],
+): Promise<number> {
+  const { id } = state
   const program = processOf(state, options, args)
   checkConsole(program.terminal, options.detach, options.consoleSocket)
   const passed = passedFds(options)
@@ -73,7 +88,7 @@ export async function execProcess(
     if (options.pidFile !== undefined) writePidFile(options.pidFile, standIn.pid)
   } catch (error) {
     standIn.kill()
-    throw isAlive(state) ? error : new CliError('cannot exec in a stopped container')
+    throw error
   } finally {
     close(sandboxLink)
     if (terminal !== null) close(terminal)
