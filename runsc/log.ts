@@ -2,9 +2,12 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type { Logger } from 'pino'
+import { dup } from '../native/index.ts'
 import { CliError } from './errors.ts'
 import type { GlobalOptions } from './options.ts'
 
+/** The first descriptor behind the standard streams. */
+const FIRST_OTHER = 3
 /** What wrong input can put into a message is without bounds. */
 const MAX_MESSAGE = 1000
 
@@ -67,7 +70,7 @@ export async function openDebugLog(
 export function openDebugFile(options: GlobalOptions, command: string, id: string): number | null {
   if (!logsCommand(options.debugCommand, command)) return null
   const path = debugPath(options, command, id)
-  if (path === null) return null
+  if (path === null) return options.alsologtostderr ? dup(2, FIRST_OTHER) : null
   try {
     return openSync(path, 'a', 0o644)
   } catch (cause) {
@@ -77,8 +80,8 @@ export function openDebugFile(options: GlobalOptions, command: string, id: strin
 
 /** A file, or one file per command in a directory ending in "/". */
 function debugPath(options: GlobalOptions, command: string, id: string): string | null {
-  const { debugLog, alsologtostderr } = options
-  if (debugLog === undefined) return alsologtostderr ? '/proc/self/fd/2' : null
+  const { debugLog } = options
+  if (debugLog === undefined) return null
   const stamp = new Date().toISOString().replace(/[:.]/g, '-')
   const values: Record<string, string> = { ID: id, COMMAND: command, TIMESTAMP: stamp }
   const path = debugLog.replace(/%(ID|COMMAND|TIMESTAMP)%/g, (_, name: string) => values[name]!)
