@@ -26,15 +26,17 @@ export function sys_pkey_mprotect(
   prot: number,
   key: number,
 ): number {
-  return key === -1 ? protect(task, task.mm, addr, length, prot) : -EINVAL
+  // Nothing to protect is no error, whatever the key.
+  return key === -1 || length === 0 ? protect(task, task.mm, addr, length, prot) : -EINVAL
 }
 
 /** mseal(2): the areas can be neither changed nor unmapped from now on. */
 export function sys_mseal(task: Task, addr: number, wanted: number, flags: number): number {
-  if (flags !== 0 || addr % PAGE_SIZE !== 0) return -EINVAL
+  // An address that is 2^64 as a double was less, and not aligned.
+  if (flags !== 0 || addr % PAGE_SIZE !== 0 || addr >= 2 ** 64) return -EINVAL
   const length = pageCeil(wanted)
-  if (addr + length > TASK_SIZE) return wanted > TASK_SIZE ? -EINVAL : -ENOMEM
   if (length === 0) return 0
+  if (addr + length > TASK_SIZE) return addr + length >= 2 ** 64 ? -EINVAL : -ENOMEM
   const { mm } = task
   const end = addr + length
   if (!mm.vmas.covers(addr, end)) return -ENOMEM
