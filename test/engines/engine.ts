@@ -138,6 +138,9 @@ export class Engine {
     }
     await this.#stopDaemon()
     if (this.#made === null) return
+    // Some runtimes leave containers that Docker cannot end.
+    run('kill', ['-KILL', ...this.#processes()])
+    await sleep(200)
     for (const parent of this.#cgroupParents()) rmdirSync(parent)
     this.#made.clean()
   }
@@ -167,6 +170,13 @@ export class Engine {
     const found = parent.map(folder => join(folder, id, name)).find(file => existsSync(file))
     assert.ok(found, `${name} of the container's cgroup`)
     return readFileSync(found, 'utf8')
+  }
+
+  /** Pids of what names the engine's own directory in its command line. */
+  #processes(): string[] {
+    const exec = this.path('exec/')
+    const lines = run('ps', ['-eo', 'pid,args']).stdout.split('\n')
+    return lines.filter(line => line.includes(exec)).map(line => line.trim().split(' ')[0]!)
   }
 
   /** What is still there of containers that have ended: processes, mounts, files, cgroups. */
