@@ -57,8 +57,8 @@ export function openNamespaces(state: ContainerState): { net: HostFd; mounts: Ho
     return { net: opened[0]!, mounts: opened[1]! }
   } catch (cause) {
     for (const fd of opened) closeSync(fd)
-    const { message } = cause as Error
-    throw new CliError(`cannot enter container "${state.id}": ${message}`, { cause })
+    const why = isAlive(state) ? (cause as Error).message : 'it has ended'
+    throw new CliError(`cannot enter container "${state.id}": ${why}`, { cause })
   }
 }
 
