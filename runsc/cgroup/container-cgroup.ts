@@ -194,9 +194,18 @@ export class ContainerCgroup {
 
   /** Descriptors through which a process enters by writing "0"; the caller closes them. */
   openEntrances(): number[] {
-    return [...new Set(Object.values(this.paths))].map(path =>
-      openSync(join(path, 'cgroup.procs'), constants.O_WRONLY),
-    )
+    const opened: number[] = []
+    for (const path of new Set(Object.values(this.paths))) {
+      try {
+        opened.push(openSync(join(path, 'cgroup.procs'), constants.O_WRONLY))
+      } catch (cause) {
+        closeAll(opened)
+        const gone = errorCode(cause) === 'ENOENT'
+        const why = gone ? 'it has been removed' : (cause as Error).message
+        throw new CliError(`cannot enter the cgroup ${path}: ${why}`, { cause })
+      }
+    }
+    return opened
   }
 
   get #freezer(): string | undefined {
