@@ -4,11 +4,10 @@
 import { chownSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { close } from '../../native/index.ts'
 import { withAnnotations } from '../../runsc/annotations.ts'
 import { deviceConfigs, sysctlConfigs } from '../../runsc/devices.ts'
 import { CliError } from '../../runsc/errors.ts'
-import { openTrees } from '../../runsc/mounts.ts'
+import { closeTrees, openTrees } from '../../runsc/mounts.ts'
 import type { GlobalOptions } from '../../runsc/options.ts'
 import { parseOverlay } from '../../runsc/overlay.ts'
 import { processConfig } from '../../runsc/process-config.ts'
@@ -163,7 +162,7 @@ function take(document: unknown): void {
   deviceConfigs(spec.linux.devices)
   sysctlConfigs(spec.linux.sysctl)
   seccompConfig(spec.linux.seccomp)
-  for (const { fd } of openTrees(spec, box.path, files).attach) close(fd)
+  closeTrees(openTrees(spec, box.path, files).attach)
 }
 
 /** Null when it was taken, or the one line. */
