@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ALREADY_RUNNING } from '../sentry/config.ts'
 import { withAnnotations } from './annotations.ts'
 import { build } from './build.ts'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
@@ -57,8 +58,7 @@ export async function startContainer(store: StateStore, id: string): Promise<voi
     await request(store.controlSocket(id), { command: 'start', container: id })
   } catch (error) {
     if (!isAlive(state)) throw new CliError('cannot start a container that has stopped')
-    // Another `start` was faster.
-    if (store.tryLoad(id)?.started) throw error
+    if ((error as Error).message === ALREADY_RUNNING) throw error
     // A program that cannot run will not run later either.
     signalSandbox(state, 'SIGKILL')
     throw error

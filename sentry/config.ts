@@ -162,6 +162,9 @@ export interface CgroupConfig {
   limits: SandboxLimits
 }
 
+/** The answer to a `start` that another one has come before: nothing is wrong with the container. */
+export const ALREADY_RUNNING = 'cannot start an already running container'
+
 /** What --strace shows. */
 export interface StraceConfig {
   /** Numbers of calls; null for all. */

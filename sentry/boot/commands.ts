@@ -17,6 +17,7 @@ import {
   SIGTERM,
   SIGTRAP,
 } from '../../syscall-table/flags.ts'
+import { ALREADY_RUNNING } from '../config.ts'
 import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from '../control.ts'
 import { groupCpu } from '../kernel/accounting.ts'
 import { groupExit } from '../kernel/exit.ts'
@@ -61,8 +62,7 @@ type Answer = ControlAnswer | null
 const COMMANDS: Readonly<Record<string, Command>> = {
   /** Answers when the program runs; its hooks come first. Without its program the sandbox is of no use. */
   start(container, _request, call) {
-    if (container.started)
-      return { error: 'cannot start an already running container', exitStatus: EXIT_FAILURE }
+    if (container.started) return { error: ALREADY_RUNNING, exitStatus: EXIT_FAILURE }
     const answer = call.later(() => {})
     container.start(error => {
       if (error === null) return answer({})
