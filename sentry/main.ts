@@ -35,7 +35,7 @@ import { enterCgroups, hostValue, OomScoreFile, openCgroupFiles } from './boot/h
 import { startSandbox } from './boot/sandbox.ts'
 import { loadDecoder } from './boot/trace.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
-import { sizeGoferSocket } from './fs/gofer/client.ts'
+import { sizeGoferSocket } from './fs/gofer/transport.ts'
 import { type CpuModel, describeCpu, parseCpuModel } from './fs/proc/cpuinfo.ts'
 import { CgroupSystem, type HostValue } from './kernel/cgroup.ts'
 import { Kernel } from './kernel/kernel.ts'

@@ -11,7 +11,7 @@ const python =
   ['/usr/bin/python3', '/usr/local/bin/python3'].find(path => existsSync(path)) ?? 'python3'
 
 /** Starts the command on a pty and carries out steps: ["send", text], ["expect", regex], ["resize", rows, columns], ["end", status]. */
-const DRIVER = String.raw`
+const DRIVER = `
 import fcntl, json, os, pty, re, select, signal, struct, sys, termios, time
 steps, command = json.loads(sys.argv[1]), sys.argv[2:]
 pid, fd = pty.fork()
