@@ -26,6 +26,8 @@ export function sys_pkey_mprotect(
   prot: number,
   key: number,
 ): number {
+  // As in mseal: it was not aligned.
+  if (addr >= 2 ** 64) return -EINVAL
   // Nothing to protect is no error, whatever the key.
   return key === -1 || length === 0 ? protect(task, task.mm, addr, length, prot) : -EINVAL
 }
