@@ -20,7 +20,7 @@ import { type FdOptions, passedFds } from './passed-fds.ts'
 import { writePidFile } from './pid-file.ts'
 import { checkForeignNamespaces, joinPod, neighbourOf, podOf } from './pod.ts'
 import { type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
-import { OCI_VERSION, readSpec, type Spec } from './spec.ts'
+import { readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
 import {
   type ContainerState,
@@ -31,6 +31,7 @@ import {
   statusOf,
 } from './state.ts'
 import { forwardSignals } from './terminal.ts'
+import { OCI_VERSION } from './version.ts'
 
 const SIGKILL = 9
 /** How long `delete --force` waits for a killed sandbox. */

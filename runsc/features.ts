@@ -9,8 +9,7 @@ import {
   SECCOMP_FLAGS,
   SECCOMP_OPERATORS,
 } from './seccomp.ts'
-import { OCI_VERSION } from './spec.ts'
-import { VERSION } from './version.ts'
+import { OCI_VERSION, VERSION } from './version.ts'
 
 /** Hooks in the order in which a container's life brings them. */
 export const HOOKS = [

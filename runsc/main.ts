@@ -2,69 +2,44 @@
 
 import { Command } from 'commander'
 import { closeOnExec } from '../native/index.ts'
-import { createCommand } from './commands/create.ts'
-import { deleteCommand } from './commands/delete.ts'
-import { doCommand } from './commands/do.ts'
-import { eventsCommand } from './commands/events.ts'
-import { execCommand } from './commands/exec.ts'
-import { featuresCommand } from './commands/features.ts'
-import { flagsCommand } from './commands/flags.ts'
-import { installCommand, uninstallCommand } from './commands/install.ts'
-import { killCommand } from './commands/kill.ts'
-import { listCommand } from './commands/list.ts'
-import { pauseCommand } from './commands/pause.ts'
-import { platformsCommand } from './commands/platforms.ts'
-import { portForwardCommand } from './commands/port-forward.ts'
-import { psCommand } from './commands/ps.ts'
-import { readCommand } from './commands/read.ts'
-import { resumeCommand } from './commands/resume.ts'
-import { runCommand } from './commands/run.ts'
-import { specCommand } from './commands/spec.ts'
-import { startCommand } from './commands/start.ts'
-import { stateCommand } from './commands/state.ts'
-import { syscallsCommand } from './commands/syscalls.ts'
-import { tarCommand } from './commands/tar.ts'
-import { updateCommand } from './commands/update.ts'
-import { usageCommand } from './commands/usage.ts'
-import { waitCommand } from './commands/wait.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
+import { beginForked, MAKERS } from './forked.ts'
 import { openDebugLog, reportFailure } from './log.ts'
 import { type GlobalOptions, globalOptions } from './options.ts'
-import { beginForked, MAKERS } from './processes.ts'
-import { OCI_VERSION } from './spec.ts'
 import { spellOut } from './spelling.ts'
-import { VERSION } from './version.ts'
+import { OCI_VERSION, VERSION } from './version.ts'
 
 /** The first descriptor behind the standard streams. */
 const FIRST_OTHER = 3
 
-const COMMANDS: Readonly<Record<string, () => Command>> = {
-  exec: execCommand,
-  ps: psCommand,
-  wait: waitCommand,
-  do: doCommand,
-  run: runCommand,
-  spec: specCommand,
-  features: featuresCommand,
-  install: installCommand,
-  uninstall: uninstallCommand,
-  create: createCommand,
-  start: startCommand,
-  state: stateCommand,
-  kill: killCommand,
-  delete: deleteCommand,
-  list: listCommand,
-  pause: pauseCommand,
-  resume: resumeCommand,
-  update: updateCommand,
-  events: eventsCommand,
-  read: readCommand,
-  tar: tarCommand,
-  'port-forward': portForwardCommand,
-  usage: usageCommand,
-  flags: flagsCommand,
-  syscalls: syscallsCommand,
-  platforms: platformsCommand,
+/** Each is loaded when it is named: loading all would take longer than most of them. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  exec: async () => (await import('./commands/exec.ts')).execCommand(),
+  ps: async () => (await import('./commands/ps.ts')).psCommand(),
+  wait: async () => (await import('./commands/wait.ts')).waitCommand(),
+  do: async () => (await import('./commands/do.ts')).doCommand(),
+  run: async () => (await import('./commands/run.ts')).runCommand(),
+  spec: async () => (await import('./commands/spec.ts')).specCommand(),
+  features: async () => (await import('./commands/features.ts')).featuresCommand(),
+  install: async () => (await import('./commands/install.ts')).installCommand(),
+  uninstall: async () => (await import('./commands/install.ts')).uninstallCommand(),
+  create: async () => (await import('./commands/create.ts')).createCommand(),
+  start: async () => (await import('./commands/start.ts')).startCommand(),
+  state: async () => (await import('./commands/state.ts')).stateCommand(),
+  kill: async () => (await import('./commands/kill.ts')).killCommand(),
+  delete: async () => (await import('./commands/delete.ts')).deleteCommand(),
+  list: async () => (await import('./commands/list.ts')).listCommand(),
+  pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
+  resume: async () => (await import('./commands/resume.ts')).resumeCommand(),
+  update: async () => (await import('./commands/update.ts')).updateCommand(),
+  events: async () => (await import('./commands/events.ts')).eventsCommand(),
+  read: async () => (await import('./commands/read.ts')).readCommand(),
+  tar: async () => (await import('./commands/tar.ts')).tarCommand(),
+  'port-forward': async () => (await import('./commands/port-forward.ts')).portForwardCommand(),
+  usage: async () => (await import('./commands/usage.ts')).usageCommand(),
+  flags: async () => (await import('./commands/flags.ts')).flagsCommand(),
+  syscalls: async () => (await import('./commands/syscalls.ts')).syscallsCommand(),
+  platforms: async () => (await import('./commands/platforms.ts')).platformsCommand(),
 }
 
 const HELP = ['help', '-h', '-help', '--help']
@@ -76,7 +51,7 @@ function candidates(words: readonly string[]): string[] {
   return named.length === 0 || HELP.some(word => words.includes(word)) ? all : named
 }
 
-function build(words: readonly string[]): Command {
+async function build(words: readonly string[]): Promise<Command> {
   const program = quiet(new Command('runsc'))
     .description(
       'Runs programs on a Linux kernel of their own, written in TypeScript, in user space.',
@@ -85,7 +60,7 @@ function build(words: readonly string[]): Command {
     .enablePositionalOptions()
     .showSuggestionAfterError()
   for (const option of globalOptions()) program.addOption(option)
-  for (const name of candidates(words)) program.addCommand(quiet(COMMANDS[name]!()))
+  for (const name of candidates(words)) program.addCommand(quiet(await COMMANDS[name]!()))
   return program
 }
 
@@ -99,7 +74,7 @@ async function main(): Promise<void> {
   // Whatever whoever called us has left open is none of the sandbox's business.
   closeOnExec(FIRST_OTHER)
   const argv = process.argv.slice(2)
-  const program = build(argv)
+  const program = await build(argv)
   try {
     const { words, notes } = spellOut(argv, program)
     program.hook('preAction', (_program, command) => {

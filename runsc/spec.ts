@@ -7,11 +7,10 @@ import * as v from 'valibot'
 import { CliError } from './errors.ts'
 import { checkSpec, type Warn } from './spec-check.ts'
 import { processSchema, type Spec, type SpecProcess, specSchema } from './spec-schema.ts'
+import { OCI_VERSION } from './version.ts'
 
 export type { Spec, SpecProcess } from './spec-schema.ts'
 
-/** The OCI runtime specification that we follow. */
-export const OCI_VERSION = '1.2.0'
 /** Larger configurations are refused unread. */
 const MAX_CONFIG_BYTES = 16 << 20
 /** Nothing in a config.json is nested nearly as deep. */

@@ -15,8 +15,8 @@ import { basename, dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { CliError } from './errors.ts'
 import { isStill, lockDirectory, openDirectory } from './lock.ts'
-import { OCI_VERSION } from './spec.ts'
 import { hookSchema } from './spec-schema.ts'
+import { OCI_VERSION } from './version.ts'
 import { writeWhole } from './whole-file.ts'
 
 const ID_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,1022}$/

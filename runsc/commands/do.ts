@@ -4,7 +4,8 @@ import { runOnce } from '../container.ts'
 import { type GlobalOptions, integer } from '../options.ts'
 import { terminalSize } from '../output.ts'
 import { type Overlay, parseOverlay } from '../overlay.ts'
-import { OCI_VERSION, type Spec, SYSTEM_MOUNTS, validateSpec } from '../spec.ts'
+import { type Spec, SYSTEM_MOUNTS, validateSpec } from '../spec.ts'
+import { OCI_VERSION } from '../version.ts'
 
 interface DoOptions {
   root: string
