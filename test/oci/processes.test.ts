@@ -17,10 +17,15 @@ perl -e '$0 = "a title of its own"; sleep 1002' &
 (exec -a other sleep 1003) &
 sh -c 'sleep 1004; true' &
 wait`
-const titles = (pids: number[]) =>
-  pids.map(pid =>
-    readFileSync(`/proc/${pid}/cmdline`, 'latin1').replace(/\0+$/, '').replaceAll('\0', ' '),
-  )
+const titles = (pids: number[]) => pids.map(titleOf)
+/** Empty when the process has just ended. */
+function titleOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replace(/\0+$/, '').replaceAll('\0', ' ')
+  } catch {
+    return ''
+  }
+}
 const names = (pids: number[]) =>
   pids.map(pid => readFileSync(`/proc/${pid}/comm`, 'latin1').trim())
 

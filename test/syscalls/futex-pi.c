@@ -71,6 +71,8 @@ TEST(errors) {
 struct locker {
   pthread_t thread;
   volatile pid_t tid;
+  // Keeps the thread from ending.
+  volatile int held;
   long result;
   int error;
 };
@@ -79,6 +81,7 @@ static void *lock_word(void *arg) {
   l->tid = gettid();
   l->result = futex(&word, FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0);
   l->error = errno;
+  while (l->held) sched_yield();
   return NULL;
 }
 static void start_locker(struct locker *l) {
@@ -90,7 +93,7 @@ static void start_locker(struct locker *l) {
 
 TEST(unlock_hands_over_in_order) {
   word = gettid();
-  struct locker a, b;
+  struct locker a = {.held = 1}, b = {0};
   start_locker(&a);
   EXPECT_EQ(word, gettid() | FUTEX_WAITERS);
   EXPECT_ERRNO(futex(&word, FUTEX_CMP_REQUEUE_PI, 1, NULL, &word, word), EINVAL);
@@ -98,6 +101,7 @@ TEST(unlock_hands_over_in_order) {
   EXPECT_OK(futex(&word, FUTEX_UNLOCK_PI | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0));
   EXPECT_EQ(word & FUTEX_TID_MASK, a.tid);
   EXPECT_TRUE(word & FUTEX_WAITERS);
+  a.held = 0;
   EXPECT_EQ(pthread_join(a.thread, NULL), 0);
   EXPECT_EQ(a.result, 0);
   // It ended with the lock: the next one gets it, marked.
@@ -133,7 +137,7 @@ TEST(a_signal_does_not_end_the_wait) {
   struct sigaction action = {.sa_handler = nothing};
   EXPECT_OK(sigaction(SIGUSR1, &action, NULL));
   word = gettid();
-  struct locker a;
+  struct locker a = {0};
   start_locker(&a);
   for (int i = 0; i < 5; i++) {
     EXPECT_EQ(pthread_kill(a.thread, SIGUSR1), 0);
@@ -247,7 +251,7 @@ TEST(requeue_to_a_lock) {
   for (int locked = 0; locked < 2; locked++) {
     word = 0;
     word2 = locked ? gettid() : 0;
-    struct locker l[3];
+    struct locker l[3] = {0};
     for (int i = 0; i < 3; i++) {
       l[i].tid = 0;
       EXPECT_EQ(pthread_create(&l[i].thread, NULL, wait_for_requeue, &l[i]), 0);
