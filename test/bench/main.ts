@@ -12,6 +12,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { cpus } from 'node:os'
@@ -29,6 +30,8 @@ const MODULES =
   unittest xml.etree.ElementTree zipfile`.split(/\s+/)
 
 // Inode numbers and times of status change differ between the systems: git would read all files again because of them.
+/** Seconds since 1970. */
+const LONG_AGO = 1e9
 const GIT =
   'git -c safe.directory=* -c core.checkStat=minimal -c core.trustctime=false -C /bench/repository'
 
@@ -167,8 +170,12 @@ function prepare(): void {
   rmSync(repository, { recursive: true, force: true })
   for (let i = 0; i < 50; i++) {
     mkdirSync(join(repository, `folder${i}`), { recursive: true })
-    for (let j = 0; j < 100; j++)
-      writeFileSync(join(repository, `folder${i}/file${j}`), `${i} ${j}\n`.repeat(20))
+    for (let j = 0; j < 100; j++) {
+      const file = join(repository, `folder${i}/file${j}`)
+      writeFileSync(file, `${i} ${j}\n`.repeat(20))
+      // Git compares the contents of files as young as its index: the first peer would pay for that alone.
+      utimesSync(file, LONG_AGO, LONG_AGO)
+    }
   }
   const git = (...args: string[]) =>
     run('git', ['-c', 'user.email=a@b.c', '-c', 'user.name=n', '-C', repository, ...args])
