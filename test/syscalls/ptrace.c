@@ -376,8 +376,8 @@ TEST(threads_are_followed_to_their_end) {
   EXPECT_OK(ptrace(PTRACE_GETEVENTMSG, pid, 0, &tid));
   EXPECT_EQ(stopped_by(wait_for(tid), SIGSTOP), 1);
   EXPECT_OK(ptrace(PTRACE_CONT, tid, 0, 0));
-  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
   expect_exit(tid, 0);
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
   expect_exit(pid, 2);
 }
 
