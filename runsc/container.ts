@@ -9,7 +9,7 @@ import { ALREADY_RUNNING } from '../sentry/config.ts'
 import { withAnnotations } from './annotations.ts'
 import { build } from './build.ts'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
-import { post, request } from './control.ts'
+import { NoAnswer, post, request } from './control.ts'
 import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
 import { openDebugLog, warner } from './log.ts'
@@ -58,7 +58,8 @@ export async function startContainer(store: StateStore, id: string): Promise<voi
   try {
     await request(store.controlSocket(id), { command: 'start', container: id })
   } catch (error) {
-    if (!isAlive(state)) throw new CliError('cannot start a container that has stopped')
+    if (error instanceof NoAnswer && !isAlive(state))
+      throw new CliError('cannot start a container that has stopped')
     if ((error as Error).message === ALREADY_RUNNING) throw error
     // A program that cannot run will not run later either.
     signalSandbox(state, 'SIGKILL')

@@ -15,6 +15,9 @@ export type Answer =
   | { error: string; exitStatus?: number }
   | { error?: undefined; [key: string]: unknown }
 
+/** The sandbox is gone, or will not be heard any more. */
+export class NoAnswer extends CliError {}
+
 export type Message = { command: string; [key: string]: unknown }
 
 /**
@@ -47,8 +50,9 @@ export function post(socket: string, message: Message): void {
 
 const encode = (message: Message): Buffer => Buffer.from(`${JSON.stringify(message)}\n`)
 
-const refused = (message: Message, why: string): CliError =>
-  new CliError(`the sandbox did not take "${message.command}": ${why}`)
+const refusal = (message: Message, why: string): string =>
+  `the sandbox did not take "${message.command}": ${why}`
+const refused = (message: Message, why: string): NoAnswer => new NoAnswer(refusal(message, why))
 
 function connect(socket: string, message: Message): HostFd {
   const connection = connectTo(socket)
@@ -61,8 +65,8 @@ function ask(connection: Socket, message: Message, rest: Buffer): Promise<Answer
     const chunks: Buffer[] = []
     let length = 0
     const failed = (why: string, exitStatus?: number) =>
-      reject(exitStatus === undefined ? refused(message, why) : new CliError(why, { exitStatus }))
-    connection.on('error', error => failed(error.message))
+      reject(new CliError(exitStatus === undefined ? refusal(message, why) : why, { exitStatus }))
+    connection.on('error', error => reject(refused(message, error.message)))
     connection.on('data', (chunk: Buffer) => {
       length += chunk.length
       if (length > MAX_ANSWER_BYTES) connection.destroy(new Error('its answer is too long'))
@@ -74,7 +78,7 @@ function ask(connection: Socket, message: Message, rest: Buffer): Promise<Answer
         if (answer.error === undefined) resolve(answer)
         else failed(String(answer.error), (answer as { exitStatus?: number }).exitStatus)
       } catch {
-        failed('it ended before it answered')
+        reject(refused(message, 'it ended before it answered'))
       }
     })
     if (rest.length > 0) connection.write(rest)
