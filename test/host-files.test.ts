@@ -47,7 +47,7 @@ function volume(name: string): string {
 const command = (path: string) => ['run', '--bundle', path, `host-files-${process.pid}-${bundles}`]
 
 it.each(
-  ['path', 'file', 'inotify'].flatMap(name => [
+  ['path', 'file', 'file-locks', 'inotify'].flatMap(name => [
     { name, where: 'a bind mount' },
     { name, where: 'a writable root' },
   ]),

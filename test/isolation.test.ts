@@ -24,6 +24,8 @@ import { descendants, type HostCall, SyscallTrace } from './tracing.ts'
 
 const PROGRAMS = [
   'file',
+  'file-locks',
+  'file-memory',
   'path',
   'mm',
   'process',

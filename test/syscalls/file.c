@@ -1,16 +1,10 @@
-// Open files: flags, offsets, vectors, duplicates, locks, sizes, copies, memory files, directories being read.
+// Open files: flags, offsets, vectors, duplicates, sizes, copies, directories being read.
 #include "test.h"
 #include <linux/falloc.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/statfs.h>
 
-static int open_new(const char *path) { return EXPECT_OK(open(path, O_RDWR | O_CREAT | O_TRUNC, 0644)); }
-static int open_with(const char *path, const char *text) {
-  make_file(path, text);
-  return EXPECT_OK(open(path, O_RDWR));
-}
 static off_t size_of(int fd) {
   struct stat st;
   EXPECT_OK(fstat(fd, &st));
@@ -206,102 +200,10 @@ TEST(lowest_descriptor_is_taken) {
   EXPECT_EQ(open("/dev/null", O_RDONLY), fd);
 }
 
-TEST(whole_file_locks) {
-  int a = open_new("f"), b = EXPECT_OK(open("f", O_RDWR));
-  EXPECT_OK(flock(a, LOCK_SH));
-  EXPECT_OK(flock(b, LOCK_SH | LOCK_NB));
-  EXPECT_ERRNO(flock(b, LOCK_EX | LOCK_NB), EWOULDBLOCK);
-  EXPECT_OK(flock(a, LOCK_UN));
-  EXPECT_OK(flock(b, LOCK_EX | LOCK_NB));
-  EXPECT_ERRNO(flock(a, LOCK_SH | LOCK_NB), EWOULDBLOCK);
-  EXPECT_ERRNO(flock(a, 77), EINVAL);
-  pid_t child = FORK({
-    int own = EXPECT_OK(open("f", O_RDWR));
-    EXPECT_OK(flock(own, LOCK_EX));
-  });
-  wait_asleep(child);
-  EXPECT_OK(close(b));
-  kill(child, 0);
-  EXPECT_EQ(waitpid(child, NULL, WNOHANG), 0);  // the child inherited b, which still holds the lock
-  kill(child, SIGKILL);
-  EXPECT_KILLED(child, SIGKILL);
-  EXPECT_OK(flock(a, LOCK_EX | LOCK_NB));
-}
-
-static int lock_range(int fd, int command, short type, off_t start, off_t length) {
-  struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
-  return fcntl(fd, command, &lock);
-}
-
-TEST(record_locks) {
-  int fd = open_with("f", "0123456789");
-  EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 0, 5));
-  IN_CHILD({
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2, .l_len = 10};
-    EXPECT_OK(fcntl(fd, F_GETLK, &lock));
-    EXPECT_EQ(lock.l_type, F_WRLCK);
-    EXPECT_EQ(lock.l_start, 0);
-    EXPECT_EQ(lock.l_len, 5);
-    EXPECT_EQ(lock.l_pid, getppid());
-    EXPECT_ERRNO(lock_range(fd, F_SETLK, F_RDLCK, 4, 1), EAGAIN);
-    EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 5, 0));
-  });
-  EXPECT_OK(lock_range(fd, F_SETLK, F_UNLCK, 2, 1));
-  IN_CHILD({
-    EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 2, 1));
-    EXPECT_ERRNO(lock_range(fd, F_SETLK, F_WRLCK, 3, 1), EAGAIN);
-  });
-  close(EXPECT_OK(open("f", O_RDONLY)));  // any close by the process drops its record locks
-  IN_CHILD(EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 0, 0)));
-  EXPECT_ERRNO(lock_range(fd, F_SETLK, 9, 0, 0), EINVAL);
-  EXPECT_ERRNO(lock_range(fd, F_SETLK, F_WRLCK, -1, 0), EINVAL);
-}
-
-TEST(record_locks_wait_and_find_deadlocks) {
-  int fd = open_with("f", "0123456789"), ready[2];
-  EXPECT_OK(pipe(ready));
-  EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 0, 1));
-  pid_t child = FORK({
-    EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 1, 1));
-    EXPECT_EQ(write(ready[1], "x", 1), 1);
-    EXPECT_OK(lock_range(fd, F_SETLKW, F_WRLCK, 0, 1));
-  });
-  char c;
-  EXPECT_EQ(read(ready[0], &c, 1), 1);
-  wait_asleep(child);
-  EXPECT_ERRNO(lock_range(fd, F_SETLKW, F_WRLCK, 1, 1), EDEADLK);
-  EXPECT_OK(lock_range(fd, F_SETLK, F_UNLCK, 0, 1));
-  EXPECT_EXIT(child, 0);
-}
-
-TEST(open_file_locks) {
-  int a = open_with("f", "0123"), b = EXPECT_OK(open("f", O_RDWR));
-  EXPECT_OK(lock_range(a, F_OFD_SETLK, F_WRLCK, 0, 0));
-  EXPECT_ERRNO(lock_range(b, F_OFD_SETLK, F_RDLCK, 0, 0), EAGAIN);
-  EXPECT_ERRNO(lock_range(b, F_SETLK, F_RDLCK, 0, 0), EAGAIN);
-  IN_CHILD(EXPECT_OK(lock_range(a, F_OFD_SETLK, F_WRLCK, 0, 1)));
-  close(a);
-  EXPECT_OK(lock_range(b, F_OFD_SETLK, F_WRLCK, 0, 0));
-}
-
-TEST(an_open_file_asks_for_its_own_locks) {
-  int a = open_with("f", "0123"), b = EXPECT_OK(open("f", O_RDWR));
-  EXPECT_OK(lock_range(a, F_OFD_SETLK, F_WRLCK, 2, 3));
-  struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-  if (fcntl(a, F_OFD_GETLK, &lock) == -1 && errno == EINVAL) SKIP("before Linux 6.9");
-  EXPECT_EQ(lock.l_type, F_WRLCK);
-  EXPECT_EQ(lock.l_start, 2);
-  EXPECT_EQ(lock.l_len, 3);
-  EXPECT_EQ(lock.l_pid, -1);
-  lock = (struct flock){.l_type = F_UNLCK, .l_whence = SEEK_SET};
-  EXPECT_OK(fcntl(b, F_OFD_GETLK, &lock));
-  EXPECT_EQ(lock.l_type, F_UNLCK);
-  EXPECT_ERRNO(fcntl(a, F_GETLK, &lock), EINVAL);
-}
-
 #ifndef F_CREATED_QUERY
 #define F_CREATED_QUERY 1028
 #endif
+
 TEST(a_descriptor_tells_whether_it_made_its_file) {
   int a = EXPECT_OK(open("f", O_RDWR | O_CREAT, 0644));
   int n = fcntl(a, F_CREATED_QUERY);
@@ -330,40 +232,6 @@ TEST(cached_pages) {
   EXPECT_ERRNO(cache_of(-1, 0, 0, stat, 0), EBADF);
   EXPECT_ERRNO(cache_of(fd, 0, 0, (void *)8, 0), EFAULT);
   EXPECT_ERRNO(syscall(451, fd, NULL, stat, 0), EFAULT);
-}
-
-TEST(seals_of_memory_files) {
-  int fd = EXPECT_OK(memfd_create("m", MFD_ALLOW_SEALING));
-  EXPECT_OK(ftruncate(fd, 4096));
-  char *shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
-  EXPECT_TRUE(shared != MAP_FAILED);
-  // It could be made writable.
-  EXPECT_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
-  EXPECT_OK(munmap(shared, 4096));
-  EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
-  shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
-  if (shared == MAP_FAILED && errno == EPERM) SKIP("before Linux 6.7");
-  EXPECT_ERRNO(mprotect(shared, 4096, PROT_READ | PROT_WRITE), EACCES);
-  EXPECT_TRUE(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
-  EXPECT_EQ(errno, EPERM);
-  EXPECT_TRUE(mmap(NULL, 4096, PROT_WRITE, MAP_PRIVATE, fd, 0) != MAP_FAILED);
-}
-
-#ifndef F_SEAL_EXEC
-#define F_SEAL_EXEC 0x20
-#endif
-TEST(a_seal_against_execution) {
-  int fd = EXPECT_OK(memfd_create("m", MFD_ALLOW_SEALING));
-  EXPECT_OK(fchmod(fd, 0644));
-  if (fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC) == -1 && errno == EINVAL) SKIP("before Linux 6.3");
-  EXPECT_ERRNO(fchmod(fd, 0744), EPERM);
-  EXPECT_OK(fchmod(fd, 0600));
-  EXPECT_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_EXEC);
-  fd = EXPECT_OK(memfd_create("m", MFD_ALLOW_SEALING));
-  EXPECT_OK(fchmod(fd, 0755));
-  EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC));
-  EXPECT_EQ(fcntl(fd, F_GET_SEALS) & (F_SEAL_EXEC | F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW),
-            F_SEAL_EXEC | F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
 }
 
 TEST(a_file_without_a_name_tells_so) {
@@ -455,35 +323,6 @@ TEST(copy_file_range_and_splice) {
   expect_content("out", "12pipe");
   EXPECT_ERRNO(splice(in, NULL, out, NULL, 4, 0), EINVAL);
   EXPECT_ERRNO(splice(fds[0], &from, out, NULL, 4, 0), ESPIPE);
-}
-
-TEST(memory_files_and_seals) {
-  int fd = EXPECT_OK(memfd_create("name", MFD_ALLOW_SEALING | MFD_CLOEXEC));
-  EXPECT_OK(ftruncate(fd, 4096));
-  char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  EXPECT_TRUE(map != MAP_FAILED);
-  map[0] = 'm';
-  char c;
-  EXPECT_EQ(pread(fd, &c, 1, 0), 1);
-  EXPECT_EQ(c, 'm');
-  EXPECT_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
-  fd = EXPECT_OK(memfd_create("sealed", MFD_ALLOW_SEALING));
-  EXPECT_OK(ftruncate(fd, 4096));
-  EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW));
-  EXPECT_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
-  EXPECT_ERRNO(write(fd, "x", 1), EPERM);
-  EXPECT_ERRNO(ftruncate(fd, 0), EPERM);
-  EXPECT_ERRNO(ftruncate(fd, 8192), EPERM);
-  EXPECT_ERRNO(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), EPERM);
-  EXPECT_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL));
-  EXPECT_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
-  int plain = EXPECT_OK(memfd_create("plain", 0));
-  EXPECT_EQ(fcntl(plain, F_GET_SEALS), F_SEAL_SEAL);
-  EXPECT_ERRNO(memfd_create("x", 0x8000), EINVAL);
-  char link[64], target[64] = {0};
-  snprintf(link, sizeof link, "/proc/self/fd/%d", plain);
-  EXPECT_OK(readlink(link, target, sizeof target - 1));
-  EXPECT_STR(target, "/memfd:plain (deleted)");
 }
 
 struct entry {

@@ -180,6 +180,17 @@ static inline void make_file(const char *path, const char *text) {
   EXPECT_OK(close(fd));
 }
 
+/** An empty file, open for reading and writing. */
+static inline int open_new(const char *path) {
+  return EXPECT_OK(open(path, O_RDWR | O_CREAT | O_TRUNC, 0644));
+}
+
+/** A file with this text, open for reading and writing. */
+static inline int open_with(const char *path, const char *text) {
+  make_file(path, text);
+  return EXPECT_OK(open(path, O_RDWR));
+}
+
 /** Reads a whole file into a terminated buffer; its length. */
 static inline size_t read_whole(const char *path, char *buffer, size_t size) {
   int fd = EXPECT_OK(open(path, O_RDONLY));
