@@ -14,9 +14,23 @@
 namespace portcullis::fork {
 namespace {
 
+FILE* OpenInfo(int fd) { return fopen(("/proc/self/fdinfo/" + std::to_string(fd)).c_str(), "re"); }
+
+/// A wake-up that has not been heeded yet: libuv sends no second one.
+unsigned CountOf(int fd) {
+  FILE* info = OpenInfo(fd);
+  if (info == nullptr) return 0;
+  unsigned count = 0;
+  char line[256];
+  while (fgets(line, sizeof line, info) != nullptr && sscanf(line, "eventfd-count: %x", &count) != 1) {
+  }
+  fclose(info);
+  return count;
+}
+
 std::vector<Own::Watched> WatchedBy(int fd) {
   std::vector<Own::Watched> found;
-  FILE* info = fopen(("/proc/self/fdinfo/" + std::to_string(fd)).c_str(), "re");
+  FILE* info = OpenInfo(fd);
   if (info == nullptr) return found;
   char line[256];
   while (fgets(line, sizeof line, info) != nullptr) {
@@ -45,7 +59,7 @@ bool ReplacePipe(const Own& own) {
   const int flags = fcntl(own.fd, F_GETFL) & O_NONBLOCK;
   if (pipe2(ends, O_CLOEXEC | flags) < 0) return false;
   const char zeros[16] = {};
-  const size_t waiting = static_cast<size_t>(own.waiting) < sizeof zeros ? own.waiting : sizeof zeros;
+  const size_t waiting = own.waiting < sizeof zeros ? own.waiting : sizeof zeros;
   if (write(ends[1], zeros, waiting) != static_cast<ssize_t>(waiting)) return false;
   return Replace(own.fd, ends[0]) && Replace(own.other, ends[1]);
 }
@@ -73,7 +87,10 @@ std::vector<Own> ListDescriptors(bool* usable) {
     // Its operations would pass no filter of ours: start.c has seen to it that there is none.
     if (name == "anon_inode:[io_uring]") *usable = false;
     Own own = {Own::kClosed, fd, -1, 0, {}};
-    if (name == "anon_inode:[eventfd]") own.kind = Own::kEvent;
+    if (name == "anon_inode:[eventfd]") {
+      own.kind = Own::kEvent;
+      own.waiting = CountOf(fd);
+    }
     if (name == "anon_inode:[eventpoll]") {
       own.kind = Own::kPoll;
       own.watched = WatchedBy(fd);
@@ -103,7 +120,7 @@ bool ReplaceDescriptors(const std::vector<Own>& list, const std::vector<int>& ke
     bool is_end = false;
     for (const Own& pipe : list) is_end |= pipe.kind == Own::kPipe && pipe.other == own.fd;
     if (own.kind == Own::kClosed && own.fd >= kAboveFixed && !stays && !is_end) close(own.fd);
-    if (own.kind == Own::kEvent && !Replace(own.fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) return false;
+    if (own.kind == Own::kEvent && !Replace(own.fd, eventfd(own.waiting, EFD_CLOEXEC | EFD_NONBLOCK))) return false;
     if (own.kind == Own::kPipe && !ReplacePipe(own)) return false;
   }
   // Last: they watch the others.

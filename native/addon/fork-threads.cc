@@ -64,14 +64,15 @@ long Futex(void* word, int operation, uint32_t value, const timespec* timeout) {
 }
 
 /// Whether the interrupted thread was in a call in which Node's threads wait for work. Such a call is either begun
-/// again (futex) or ends with EINTR (epoll_wait).
+/// again (futex) or ends with EINTR (epoll_wait). glibc waits for conditions and semaphores by FUTEX_WAIT_BITSET; who waits
+/// by FUTEX_WAIT waits for a lock, in the middle of something.
 bool WaitsForWork(const ucontext_t* context) {
   const auto* ip = reinterpret_cast<const uint8_t*>(context->uc_mcontext.gregs[REG_RIP]);
   const auto is_syscall = [](const uint8_t* p) { return p[0] == 0x0f && p[1] == 0x05; };
   const greg_t result = context->uc_mcontext.gregs[REG_RAX];
   const int operation = static_cast<int>(context->uc_mcontext.gregs[REG_RSI]) & FUTEX_CMD_MASK;
-  const bool waits = operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET;
-  return (is_syscall(ip) && result == SYS_futex && waits) || (is_syscall(ip - 2) && result == -EINTR);
+  const bool waits = result == SYS_futex && operation == FUTEX_WAIT_BITSET;
+  return (is_syscall(ip) && waits) || (is_syscall(ip - 2) && result == -EINTR);
 }
 
 void OnPark(int, siginfo_t*, void* context) {

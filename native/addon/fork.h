@@ -35,8 +35,8 @@ struct Own {
   int fd;
   /// The other end of a pipe, which is its writing end.
   int other = -1;
-  /// Bytes that wait in the pipe.
-  int waiting = 0;
+  /// Bytes that wait in the pipe, or the event's count.
+  unsigned waiting = 0;
   struct Watched {
     int fd;
     epoll_event event;
