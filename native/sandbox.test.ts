@@ -38,9 +38,9 @@ describe.runIf(root)('confinement', () => {
     PLATFORM_KINDS,
   )('leaves a sentry that can run programs by %s and do nothing else', kind => {
     const flags = ['--pid', '--mount', '--net', '--ipc', '--uts', '--die-with-parent']
-    const filter = ['--filter', path('../build/node-start.bpf')]
+    const start = [path('../build/start'), path('../build/node-start.bpf')]
     const program = [process.execPath, path('./test/confined.ts'), kind]
-    const run = launch([...flags, ...filter, '--', ...program])
+    const run = launch([...flags, '--', ...start, ...program])
     expect(run.stderr).toBe('')
     expect(run.status).toBe(0)
     const seen = JSON.parse(run.stdout) as Record<string, unknown>

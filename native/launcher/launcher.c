@@ -2,15 +2,14 @@
 // signals on and ends with its status. Namespaces must be made before Node starts, because Node has threads,
 // and a new pid namespace needs a process between its first process and whoever waits for it.
 //
-//   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--cgroup] [--join-net PATH] [--loopback]
-//            [--sysctl PATH=VALUE]... [--die-with-parent] [--report-pid FD] [--filter FILE] [--join-cgroup FD]...
+//   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--join-net PATH] [--loopback]
+//            [--sysctl PATH=VALUE]... [--die-with-parent] [--report-pid FD] [--join-cgroup FD]...
 //            [--oom-score-adj N] [--stand-in FD] [--terminal FD] [--title WORD]... [--tree FD PATH]... -- PROGRAM ARGUMENT...
 //   launcher --child PID [FLAG]... --
 //
 // With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
 // mounts do not propagate to the host any more, and with both, /proc shows the new pid namespace. --join-net enters a
-// network namespace that exists, --loopback brings up its lo, --sysctl sets what is below /proc/sys there. --filter
-// installs a seccomp filter (struct sock_filter[]) before the program starts. --join-cgroup is a cgroup.procs file through
+// network namespace that exists, --loopback brings up its lo, --sysctl sets what is below /proc/sys there. --join-cgroup is a cgroup.procs file through
 // which the launcher itself enters a cgroup; the sentry enters when it has loaded its own code, so that this does not count
 // for the container. With --stand-in, signals do not go to the program but to the first process
 // of the sandbox, as stand-in.h has it; --terminal is a terminal to hold for it, and --title what ps(1) is to show. The
@@ -22,8 +21,6 @@
 #include "stand-in.h"
 #include "view.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -49,7 +46,6 @@ struct Config {
   const char *join_net;
   char *sysctls[MAX_SYSCTLS];
   int sysctl_count;
-  const char *filter;
   const char *oom_score_adj;
   int cgroups[MAX_CGROUPS];
   int cgroup_count;
@@ -66,8 +62,10 @@ static const struct {
   const char *name;
   int flag;
 } NAMESPACES[] = {
-    {"--mount", CLONE_NEWNS}, {"--net", CLONE_NEWNET},       {"--ipc", CLONE_NEWIPC},
-    {"--uts", CLONE_NEWUTS},  {"--cgroup", CLONE_NEWCGROUP},
+    {"--mount", CLONE_NEWNS},
+    {"--net", CLONE_NEWNET},
+    {"--ipc", CLONE_NEWIPC},
+    {"--uts", CLONE_NEWUTS},
 };
 
 static volatile sig_atomic_t child;
@@ -134,8 +132,6 @@ static struct Config parse(char **argv) {
     } else if (!strcmp(*p, "--tree") && p[1] && p[2]) {
       if (config.tree_count < MAX_TREES) config.trees[config.tree_count++] = (struct Tree){descriptor(p[1]), p[2]};
       p += 2;
-    } else if (!strcmp(*p, "--filter") && p[1]) {
-      config.filter = *++p;
     } else {
       usage(*p);
     }
@@ -215,19 +211,6 @@ static void die_with_launcher(int pipe_end) {
   close(pipe_end);
 }
 
-static void install_filter(const char *path) {
-  static struct sock_filter filter[BPF_MAXINSNS];
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t length = fd < 0 ? -1 : read(fd, filter, sizeof filter);
-  if (length < 0) fail(path);
-  close(fd);
-  struct sock_fprog program = {(unsigned short)((size_t)length / sizeof *filter), filter};
-  // Without the capability, the kernel wants our word that no setuid program will run under the filter.
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0) return;
-  if (errno != EACCES || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("install the filter");
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) fail("install the filter");
-}
-
 __attribute__((noreturn)) static void run(const struct Config *config) {
   if (config->namespaces & CLONE_NEWNS) own_mounts();
   if (config->pid_namespace && (config->namespaces & CLONE_NEWNS)) {
@@ -236,7 +219,6 @@ __attribute__((noreturn)) static void run(const struct Config *config) {
   // Signals of a terminal are for who stands for the program.
   setsid();
   if (config->report_fd >= 0) fcntl(config->report_fd, F_SETFD, FD_CLOEXEC);
-  if (config->filter) install_filter(config->filter);
   execvp(config->program[0], config->program);
   fail(config->program[0]);
 }
