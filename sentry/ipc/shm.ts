@@ -6,6 +6,7 @@ import {
   CAP_IPC_LOCK,
   O_RDONLY,
   O_RDWR,
+  PAGE_SIZE,
   RLIMIT_MEMLOCK,
   SHM_DEST,
   SHM_LOCK,
@@ -14,7 +15,7 @@ import {
 import { unnamedFile } from '../fs/tmpfs/mount.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
-import { PAGE_SIZE, pageCeil } from '../mm/vma.ts'
+import { pageCeil } from '../mm/vma.ts'
 import { Dentry } from '../vfs/dentry.ts'
 import { File } from '../vfs/file.ts'
 import type { Inode } from '../vfs/inode.ts'

@@ -1,7 +1,7 @@
 // Argument and environment vectors of execve(2): copied once, with Linux's limits.
 
 import { E2BIG, EFAULT } from '../../syscall-table/errno.ts'
-import { RLIMIT_STACK } from '../../syscall-table/flags.ts'
+import { PAGE_SIZE, RLIMIT_STACK } from '../../syscall-table/flags.ts'
 import type { Task } from './task.ts'
 
 /** MAX_ARG_STRLEN: one string with its NUL. */
@@ -14,7 +14,6 @@ const ARG_MAX = 6 << 20
 const POINTERS = 256
 /** Bytes fetched at once: strings of a vector usually lie one after the other. */
 const WINDOW = 4096
-const PAGE_SIZE = 4096
 
 /** Bytes that strings and pointers may still take. */
 export interface ArgBudget {

@@ -4,6 +4,7 @@
 import { ENOMEM } from '../../syscall-table/errno.ts'
 import {
   ADDR_NO_RANDOMIZE,
+  PAGE_SIZE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
@@ -17,7 +18,7 @@ import {
 import { buildStack, type StackImage, stringBytes } from '../loader/auxv.ts'
 import { type ElfImage, mapElf, recordLayout, type ZeroFill } from '../loader/elf.ts'
 import { vdsoRange } from '../loader/vdso.ts'
-import { PAGE_SIZE, pageCeil, pageFloor } from '../mm/vma.ts'
+import { pageCeil, pageFloor } from '../mm/vma.ts'
 import { REG } from '../platform.ts'
 import { setReg } from './clone.ts'
 import type { Program } from './exec.ts'

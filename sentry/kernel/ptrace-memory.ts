@@ -3,8 +3,8 @@
 // without entering program code.
 
 import { EBLOCKED, EIO } from '../../syscall-table/errno.ts'
-import { PROT_WRITE } from '../../syscall-table/flags.ts'
-import { PAGE_SIZE, PROT_ALL, pageFloor, VMA_PRISTINE } from '../mm/vma.ts'
+import { PAGE_SIZE, PROT_WRITE } from '../../syscall-table/flags.ts'
+import { PROT_ALL, pageFloor, VMA_PRISTINE } from '../mm/vma.ts'
 import { stopAfterOps } from './ops-barrier.ts'
 import type { Tracee } from './ptrace.ts'
 import type { Task } from './task.ts'

@@ -29,10 +29,10 @@ import {
   AT_SECURE,
   AT_SYSINFO_EHDR,
   AT_UID,
+  PAGE_SIZE,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import { randomBits, randomBytes } from '../kernel/random.ts'
-import { PAGE_SIZE } from '../mm/vma.ts'
 
 const PLATFORM = 'x86_64'
 const PHDR_SIZE = 56

@@ -6,13 +6,14 @@ import {
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_PRIVATE,
+  PAGE_SIZE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { type Mm, TASK_SIZE } from '../mm/mm.ts'
-import { PAGE_SIZE, pageCeil, pageFloor } from '../mm/vma.ts'
+import { pageCeil, pageFloor } from '../mm/vma.ts'
 import type { File } from '../vfs/file.ts'
 import { readExactly } from './read-file.ts'
 

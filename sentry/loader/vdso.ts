@@ -1,6 +1,6 @@
 // The host's vDSO, which the platform maps into every program: clock_gettime without a system call.
 
-import { PAGE_SIZE } from '../mm/vma.ts'
+import { PAGE_SIZE } from '../../syscall-table/flags.ts'
 import type { Platform } from '../platform.ts'
 
 /** Linux's vdso64 image has always fitted in two pages; a reserved range tells the platform's own view. */

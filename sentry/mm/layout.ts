@@ -2,9 +2,10 @@
 // the ranges whose host calls are still under way, and the holes that the platform keeps for itself.
 
 import { ENOMEM } from '../../syscall-table/errno.ts'
+import { PAGE_SIZE } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Mm } from './mm.ts'
-import { PAGE_SIZE, VMA_GROWSDOWN } from './vma.ts'
+import { VMA_GROWSDOWN } from './vma.ts'
 
 /** Free space kept below a stack: stack_guard_gap. */
 export const STACK_GUARD = 256 * PAGE_SIZE

@@ -33,6 +33,7 @@ import {
   MAP_STACK,
   MAP_TYPE,
   MS_NOEXEC,
+  PAGE_SIZE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
@@ -47,7 +48,6 @@ import { findGap, forgetGapHint, MAX_MAP_COUNT, reservedIn, usable } from './lay
 import { type Mm, TASK_SIZE } from './mm.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import {
-  PAGE_SIZE,
   PROT_ALL,
   pageCeil,
   pageFloor,

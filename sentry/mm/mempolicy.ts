@@ -2,8 +2,8 @@
 // node they change nothing.
 
 import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
+import { PAGE_SIZE } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { PAGE_SIZE } from './vma.ts'
 
 const MPOL_DEFAULT = 0
 const MPOL_PREFERRED = 1

@@ -7,6 +7,7 @@ import {
   MAP_FIXED,
   MAP_NORESERVE,
   MAP_PRIVATE,
+  PAGE_SIZE,
   PROT_READ,
   RLIMIT_STACK,
 } from '../../syscall-table/flags.ts'
@@ -20,7 +21,6 @@ import { mapRegion, unmapRegion } from './map.ts'
 import { PendingRanges } from './pending-ranges.ts'
 import { growStack } from './stack.ts'
 import {
-  PAGE_SIZE,
   PROT_ALL,
   pageFloor,
   VMA_DONTFORK,

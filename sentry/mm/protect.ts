@@ -26,6 +26,7 @@ import {
   MADV_SOFT_OFFLINE,
   MADV_WILLNEED,
   MADV_WIPEONFORK,
+  PAGE_SIZE,
   PROT_GROWSDOWN,
   PROT_GROWSUP,
   PROT_SEM,
@@ -37,7 +38,6 @@ import { MAX_MAP_COUNT } from './layout.ts'
 import { fits, lockFits } from './map.ts'
 import { type Mm, TASK_SIZE } from './mm.ts'
 import {
-  PAGE_SIZE,
   PROT_ALL,
   pageCeil,
   pageFloor,

@@ -1,9 +1,15 @@
 // remap_file_pages(2), which Linux has made of mmap(2) since 4.0.
 
 import { EINVAL } from '../../syscall-table/errno.ts'
-import { MAP_FIXED, MAP_NONBLOCK, MAP_POPULATE, MAP_SHARED } from '../../syscall-table/flags.ts'
+import {
+  MAP_FIXED,
+  MAP_NONBLOCK,
+  MAP_POPULATE,
+  MAP_SHARED,
+  PAGE_SIZE,
+} from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { PAGE_SIZE, pageFloor, VMA_LOCKED } from './vma.ts'
+import { pageFloor, VMA_LOCKED } from './vma.ts'
 
 /** Show other pages of the file in [addr, addr + size), which must lie in one shared mapping of it. */
 export function remapFilePages(

@@ -9,6 +9,7 @@ import {
   MREMAP_DONTUNMAP,
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
+  PAGE_SIZE,
   PROT_READ,
   PROT_WRITE,
   RLIMIT_DATA,
@@ -17,15 +18,7 @@ import type { OpsFailure, Task } from '../kernel/task.ts'
 import { findGap, forgetGapHint, MAX_MAP_COUNT, STACK_GUARD, usable } from './layout.ts'
 import { fits, lockFits, orderUnmap, unmapRegion } from './map.ts'
 import { type Mm, TASK_SIZE } from './mm.ts'
-import {
-  PAGE_SIZE,
-  PROT_ALL,
-  pageCeil,
-  VMA_GROWSDOWN,
-  VMA_LOCKED,
-  VMA_SPECIAL,
-  Vma,
-} from './vma.ts'
+import { PROT_ALL, pageCeil, VMA_GROWSDOWN, VMA_LOCKED, VMA_SPECIAL, Vma } from './vma.ts'
 
 const FLAGS = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP
 

@@ -5,13 +5,14 @@ import {
   MAP_FIXED,
   MAP_NORESERVE,
   MAP_PRIVATE,
+  PAGE_SIZE,
   RLIMIT_STACK,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { STACK_GUARD, usable } from './layout.ts'
 import { fits } from './map.ts'
 import type { Mm } from './mm.ts'
-import { PAGE_SIZE, pageFloor, VMA_GROWSDOWN } from './vma.ts'
+import { pageFloor, VMA_GROWSDOWN } from './vma.ts'
 
 /** Growth goes by this much where there is room, to save faults. */
 const STEP = 256 << 10

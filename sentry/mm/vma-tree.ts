@@ -1,9 +1,8 @@
 // The areas of an address space in address order. A sorted array: lookups are binary searches over memory
 // that is contiguous, and even at the limit of 65530 areas an insertion moves only half a megabyte.
 
-import { PROT_EXEC, PROT_WRITE } from '../../syscall-table/flags.ts'
+import { PAGE_SIZE, PROT_EXEC, PROT_WRITE } from '../../syscall-table/flags.ts'
 import {
-  PAGE_SIZE,
   VMA_GROWSDOWN,
   VMA_LOCKED,
   VMA_PRISTINE,

@@ -1,9 +1,7 @@
 // Virtual memory areas: struct vm_area_struct.
 
-import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../syscall-table/flags.ts'
+import { PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../syscall-table/flags.ts'
 import type { File } from '../vfs/file.ts'
-
-export const PAGE_SIZE = 4096
 
 // Vma.flags.
 export const VMA_SHARED = 1

@@ -29,6 +29,7 @@ import {
   O_LARGEFILE,
   O_PATH,
   O_RDWR,
+  PAGE_SIZE,
   POSIX_FADV_NOREUSE,
   RLIMIT_FSIZE,
   S_IFIFO,
@@ -44,7 +45,6 @@ import {
 } from '../../syscall-table/structs.gen.ts'
 import { unnamedFile } from '../fs/tmpfs/mount.ts'
 import type { Task } from '../kernel/task.ts'
-import { PAGE_SIZE } from '../mm/vma.ts'
 import { removePrivileges } from '../vfs/attributes.ts'
 import { Dentry } from '../vfs/dentry.ts'
 import { File } from '../vfs/file.ts'

@@ -9,6 +9,7 @@ import {
   MAP_FIXED,
   MAP_FIXED_NOREPLACE,
   MAP_SHARED,
+  PAGE_SIZE,
   PROT_EXEC,
   PROT_READ,
   PROT_WRITE,
@@ -39,7 +40,7 @@ import {
 import { ipcOf } from '../ipc/namespace.ts'
 import { actForProcess, detach, Segment } from '../ipc/shm.ts'
 import type { Task } from '../kernel/task.ts'
-import { PAGE_SIZE, pageCeil, pageFloor } from '../mm/vma.ts'
+import { pageCeil, pageFloor } from '../mm/vma.ts'
 
 /** Files of the host cannot be larger. */
 const LARGEST = 2 ** 47

@@ -1,11 +1,11 @@
 // mseal(2), and protection keys: pkeys(7).
 
 import { EINVAL, ENOMEM } from '../../syscall-table/errno.ts'
-import { PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE } from '../../syscall-table/flags.ts'
+import { PAGE_SIZE, PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { TASK_SIZE } from '../mm/mm.ts'
 import { protect } from '../mm/protect.ts'
-import { PAGE_SIZE, pageCeil, VMA_SEALED } from '../mm/vma.ts'
+import { pageCeil, VMA_SEALED } from '../mm/vma.ts'
 
 /** pkey_alloc(2): there are none, as on a CPU without them: arch_set_user_pkey_access. */
 export function sys_pkey_alloc(_task: Task, flags: number, rights: number): number {

@@ -7,13 +7,14 @@ import {
   MADV_COLLAPSE,
   MADV_PAGEOUT,
   MADV_WILLNEED,
+  PAGE_SIZE,
 } from '../../syscall-table/flags.ts'
 import { pidfdGroup } from '../kernel/pidfd.ts'
 import { BY_FSCREDS, ptraceAccess } from '../kernel/ptrace-access.ts'
 import type { Task } from '../kernel/task.ts'
 import { UIO_MAXIOV } from '../mm/io.ts'
 import { advise } from '../mm/protect.ts'
-import { PAGE_SIZE, pageCeil } from '../mm/vma.ts'
+import { pageCeil } from '../mm/vma.ts'
 
 /** What may be said of another's memory: it changes no contents. */
 const REMOTE_ADVICE: readonly number[] = [MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, MADV_COLLAPSE]

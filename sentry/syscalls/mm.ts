@@ -11,6 +11,7 @@ import {
   MS_ASYNC,
   MS_INVALIDATE,
   MS_SYNC,
+  PAGE_SIZE,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { mayLock } from '../mm/map.ts'
@@ -19,7 +20,7 @@ import { TASK_SIZE } from '../mm/mm.ts'
 import { advise, lock, lockAll, protect } from '../mm/protect.ts'
 import { remap, setBrk } from '../mm/remap.ts'
 import { remapFilePages } from '../mm/remap-pages.ts'
-import { PAGE_SIZE, pageCeil, VMA_LOCKED } from '../mm/vma.ts'
+import { pageCeil, VMA_LOCKED } from '../mm/vma.ts'
 
 export { sys_mseal, sys_pkey_alloc, sys_pkey_free, sys_pkey_mprotect } from './mm-keys.ts'
 export { sys_membarrier } from './mm-membarrier.ts'

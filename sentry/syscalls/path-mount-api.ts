@@ -39,6 +39,7 @@ import {
   O_RDWR,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
+  PAGE_SIZE,
 } from '../../syscall-table/flags.ts'
 import { newMountAttr, readMountAttr, SIZEOF_MOUNT_ATTR } from '../../syscall-table/structs.gen.ts'
 import { FsContextOps, treeFile } from '../fs/mount-files.ts'
@@ -62,7 +63,6 @@ import { walkUser } from './path-stat.ts'
 
 /** Longest key, and longest value of a string. */
 const STRING_MAX = 256
-const PAGE_SIZE = 4096
 const pathOnlyOps = new PathOnlyOps()
 
 function place(task: Task, dfd: number, path: number, flags: number): Path | number {

@@ -8,6 +8,7 @@ import {
   GRND_INSECURE,
   GRND_NONBLOCK,
   GRND_RANDOM,
+  PAGE_SIZE,
 } from '../../syscall-table/flags.ts'
 import {
   SIZEOF_SYSINFO,
@@ -22,7 +23,6 @@ import type { Task } from '../kernel/task.ts'
 
 /** __NEW_UTS_LEN. */
 const NAME_MAX = 64
-const PAGE_SIZE = 4096
 /** 1 << SI_LOAD_SHIFT. */
 const LOAD_SCALE = 65536
 

@@ -1,6 +1,7 @@
 // What the files of cgroup directories have in common: moving processes, numbers, settings that are read back.
 
 import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
+import { PAGE_SIZE } from '../../../syscall-table/flags.ts'
 import { groupCpu } from '../../kernel/accounting.ts'
 import { type Cgroup, cgroupOf, moveGroup } from '../../kernel/cgroup.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -17,8 +18,6 @@ export interface CgroupFile {
   /** `text` is trimmed. Returns 0 or -errno. */
   readonly write: ((cgroup: Cgroup, text: string, kernel: Kernel, task: Task) => number) | null
 }
-
-const PAGE_SIZE = 4096
 
 export const readOnly = (
   name: string,

@@ -4,6 +4,7 @@ import { EINVAL, EMFILE, ENOMEM, ENOSPC, EOVERFLOW, EPERM } from '../../../sysca
 import {
   CAP_SYS_RESOURCE,
   MQUEUE_MAGIC,
+  PAGE_SIZE,
   S_IFDIR,
   S_IFMT,
   S_IFREG,
@@ -19,7 +20,7 @@ import { rootDentry } from '../../vfs/mounting.ts'
 import { initOwner } from '../../vfs/permission.ts'
 import { registerFileSystem, touchCreated } from '../../vfs/super.ts'
 import { MemoryDir } from '../tmpfs/directory.ts'
-import { MemorySuperBlock, PAGE_SIZE } from '../tmpfs/tmpfs.ts'
+import { MemorySuperBlock } from '../tmpfs/tmpfs.ts'
 import { QueueInode } from './queue.ts'
 
 /** What a privileged user may ask for. */

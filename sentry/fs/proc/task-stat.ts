@@ -2,6 +2,7 @@
 
 import { ESRCH } from '../../../syscall-table/errno.ts'
 import {
+  PAGE_SIZE,
   RLIMIT_AS,
   RLIMIT_CORE,
   RLIMIT_CPU,
@@ -32,7 +33,6 @@ import type { TaskDirectory } from './task-node.ts'
 
 /** USER_HZ: times are shown in hundredths of a second. */
 const NS_PER_TICK = 1e7
-const PAGE_SIZE = 4096
 const PF_FORKNOEXEC = 0x40
 const PF_RANDOMIZE = 0x400000
 /** RLIM_INFINITY as the kernel prints it. */

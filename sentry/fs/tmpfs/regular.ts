@@ -37,6 +37,7 @@ import {
   FALLOC_FL_ZERO_RANGE,
   O_ACCMODE,
   O_RDONLY,
+  PAGE_SIZE,
   SEEK_CUR,
   SEEK_DATA,
   SEEK_END,
@@ -48,7 +49,7 @@ import type { Io } from '../../mm/io.ts'
 import { type File, FileOps, type MapSource } from '../../vfs/file.ts'
 import type { SetAttr } from '../../vfs/inode.ts'
 import { touchModified } from '../../vfs/super.ts'
-import { MemoryInode, type MemorySuperBlock, PAGE_SIZE } from './tmpfs.ts'
+import { MemoryInode, type MemorySuperBlock } from './tmpfs.ts'
 
 /** A file above this size lives in a memfd. */
 export const SMALL_FILE_MAX = 64 * 1024

@@ -3,14 +3,19 @@
 
 import { type HostFd, memfdCreate } from '../../../native/index.ts'
 import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
-import { S_IFMT, TMPFS_MAGIC, XATTR_CREATE, XATTR_REPLACE } from '../../../syscall-table/flags.ts'
+import {
+  PAGE_SIZE,
+  S_IFMT,
+  TMPFS_MAGIC,
+  XATTR_CREATE,
+  XATTR_REPLACE,
+} from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { INODE_WEIGHT, kernelMemory } from '../../kernel/memory.ts'
 import { Inode, type SetAttr, type StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { touchChanged } from '../../vfs/super.ts'
 import { anonymousDev } from '../dev/registry.ts'
 
-export const PAGE_SIZE = 4096
 const MFD_CLOEXEC = 1
 /** Inodes of an instance without nr_inodes: each costs the kernel some hundred bytes. */
 const DEFAULT_INODES = 1 << 20
