@@ -12,7 +12,8 @@ import { oomScores } from './cgroup/oom-score.ts'
 import { request } from './control.ts'
 import { CliError } from './errors.ts'
 import { closeTrees, openTrees } from './mounts.ts'
-import { dismissSentry, startGofer } from './processes.ts'
+import { networkOf } from './network.ts'
+import { dismissSentry, type Placement, startGofer } from './processes.ts'
 import {
   containerConfig,
   joinTerminal,
@@ -26,6 +27,7 @@ import {
   sandboxLimits,
   viewOf,
 } from './sandbox.ts'
+import { type SocketServer, startSocketServer } from './socket-server.ts'
 import type { Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
 import { openNamespaces, startStandIn } from './stand-in.ts'
@@ -39,6 +41,9 @@ const ANNOTATIONS = [
 
 /** Namespaces of the sandbox's own kernel that two containers of it can share. */
 const SHARED: readonly string[] = ['pid', 'ipc', 'uts']
+
+const inPod = (annotations: Spec['annotations']): boolean =>
+  ANNOTATIONS.some(([type]) => annotations[type] === 'container')
 
 /** The container in whose sandbox a container is to be made, or null when it gets a sandbox of its own. */
 export function podOf({ annotations }: Spec, id: string): string | null {
@@ -54,7 +59,7 @@ export function podOf({ annotations }: Spec, id: string): string | null {
 
 /**
  * The container whose namespaces config.json names (docker run --pid=container:X), if the new one can be in its sandbox:
- * it must be the first there, and the network the same, because a sandbox has one.
+ * it must be the first there.
  */
 export function neighbourOf({ linux }: Spec, store: StateStore): string | null {
   const paths = linux.namespaces.filter(({ type, path }) => path && SHARED.includes(type))
@@ -64,9 +69,7 @@ export function neighbourOf({ linux }: Spec, store: StateStore): string | null {
   for (const id of store.ids()) {
     const state = tryLoad(store, id)
     if (state === null || String(state.pid) !== pid || statusOf(state) === 'stopped') continue
-    return store.sandboxOf(id) === id && networkIn(linux) === namespaceLink(`/proc/${pid}/ns/net`)
-      ? id
-      : null
+    return store.sandboxOf(id) === id ? id : null
   }
   return null
 }
@@ -80,23 +83,6 @@ function tryLoad(store: StateStore, id: string): ContainerState | null {
   }
 }
 
-/** What identifies the network namespace that config.json asks for; nothing does for a new one. */
-function networkIn({ namespaces }: Spec['linux']): string | null {
-  const entry = namespaces.find(({ type }) => type === 'network')
-  if (entry === undefined) return namespaceLink('/proc/self/ns/net')
-  return entry.path ? namespaceLink(entry.path) : null
-}
-
-/** Null for what is no namespace. */
-function namespaceLink(path: string): string | null {
-  try {
-    const { dev, ino } = statSync(path)
-    return `${dev}:${ino}`
-  } catch {
-    return null
-  }
-}
-
 /** In a sandbox of its own, a container shares no processes with others; that it has IPC and a host name of its own is no reason to fail. */
 export function checkForeignNamespaces({ linux }: Spec, warn: Warn): void {
   for (const { type, path } of linux.namespaces) {
@@ -104,7 +90,7 @@ export function checkForeignNamespaces({ linux }: Spec, warn: Warn): void {
     const what = `config.json: linux.namespaces: the ${type} namespace ${path}`
     if (type === 'pid')
       throw new CliError(
-        `${what} belongs to another sandbox, which this container is not in: give it that container's network as well (--network=container:X), or put both into one pod`,
+        `${what} belongs to no sandbox that this container can be in: it takes that of a running container that is the first in its own, under the same --root`,
       )
     if (type === 'ipc' || type === 'uts')
       warn(`${what} belongs to another sandbox: the container gets one of its own`)
@@ -135,11 +121,13 @@ export async function joinPod(
   const values = openCgroupFiles(options.cgroup?.paths ?? {})
   const held = terminal !== null && options.consoleSocket !== undefined ? terminal : null
   const namespaces = openNamespaces(podState)
+  const shares = sharesOf(spec, podState)
+  const server = shares.network ? null : await ownNetwork(options, config, podPlacement)
   const standIn = await startStandIn({
     args: spec.process.args,
     link: link[0],
     terminal: held,
-    namespaces: { net: namespaces.net, mounts: null },
+    namespaces: { net: server?.namespace ?? namespaces.net, mounts: null },
     entrances,
     view: viewOf(attach),
     detached: options.detached,
@@ -149,15 +137,17 @@ export async function joinPod(
     await options.namespacesMade?.(standIn.pid)
     // With the pod: the sentry waits for it, and must not when only this container is paused.
     startGofer(options.detached, goferPair[0], attach, podPlacement)
-    const shares = sharesOf(spec)
     options.spawned?.(standIn.pid)
     const files = [...values.keys()]
-    const message = { command: 'create', config, shares, entrances: entrances.length, files }
+    const network = server?.request ?? null
+    const places = { entrances: entrances.length, files, network }
+    const message = { command: 'create', config, shares, ...places }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
     streams.push(...options.passed.map(({ host }) => host))
     await request(options.controlSocket, message, [
       ...[link[1], goferPair[1], ...streams],
       ...[...entrances, ...values.values()],
+      ...(server?.fds ?? []),
     ])
     const limits = sandboxLimits(options.cgroup?.resources ?? {})
     await request(options.controlSocket, { command: 'limits', container: id, ...limits })
@@ -168,6 +158,7 @@ export async function joinPod(
     throw error
   } finally {
     closeTrees(attach)
+    server?.close()
     for (const fd of [...goferPair, ...link]) closeSync(fd)
     if (terminal !== null) closeSync(terminal)
     closeAll([...entrances, ...podPlacement.entrances, ...values.values()])
@@ -196,8 +187,44 @@ function checkPod(store: StateStore, pod: string, id: string): ContainerState {
   return state
 }
 
-/** An entry with a path is another container's namespace, which can only be the pod's; without an entry it is, too. */
-function sharesOf({ linux }: Spec): Shares {
+/** The container's own network, if it can have one of the host's; the sentry has loopbacks itself. */
+async function ownNetwork(
+  { spec, globals }: LaunchOptions,
+  config: ContainerConfig,
+  { entrances }: Placement,
+): Promise<SocketServer | null> {
+  const network = networkOf(spec, globals)
+  if (network.kind === 'none') return null
+  config.network = network.kind
+  return startSocketServer(network, config.process.capabilities.bounding[0], entrances)
+}
+
+/**
+ * An entry with a path is another container's namespace, which can only be the pod's; without an entry it is, too. Of networks
+ * there may be others.
+ */
+function sharesOf({ linux, annotations }: Spec, pod: ContainerState): Shares {
   const own = (type: string) => linux.namespaces.some(entry => entry.type === type && !entry.path)
-  return { pid: !own('pid'), ipc: !own('ipc'), uts: !own('uts'), network: !own('network') }
+  const network = inPod(annotations) ? !own('network') : networkIn(linux) === networkOfState(pod)
+  return { pid: !own('pid'), ipc: !own('ipc'), uts: !own('uts'), network }
+}
+
+const networkOfState = ({ pid }: ContainerState): string | null =>
+  namespaceLink(`/proc/${pid}/ns/net`)
+
+/** What identifies the network namespace that config.json asks for; nothing does for a new one. */
+function networkIn({ namespaces }: Spec['linux']): string | null {
+  const entry = namespaces.find(({ type }) => type === 'network')
+  if (entry === undefined) return namespaceLink('/proc/self/ns/net')
+  return entry.path ? namespaceLink(entry.path) : null
+}
+
+/** Null for what is no namespace. */
+function namespaceLink(path: string): string | null {
+  try {
+    const { dev, ino } = statSync(path)
+    return `${dev}:${ino}`
+  } catch {
+    return null
+  }
 }

@@ -27,11 +27,12 @@ import {
   cpuFeatures,
   descriptorCeiling,
   hostClock,
-  hostNetworkFacts,
+  hostSocketsMax,
   readFilter,
   systemName,
 } from './boot/host.ts'
 import { enterCgroups, hostValue, OomScoreFile, openCgroupFiles } from './boot/host-cgroup.ts'
+import { hostNetworkFacts } from './boot/host-network.ts'
 import { startSandbox } from './boot/sandbox.ts'
 import { loadDecoder } from './boot/trace.ts'
 import { type BootReport, type SandboxConfig, SENTRY_FDS } from './config.ts'
@@ -42,6 +43,7 @@ import { Kernel } from './kernel/kernel.ts'
 import { applyLimits } from './kernel/limits.ts'
 import { run } from './kernel/run-loop.ts'
 import { HostNetwork, type HostNetworkFacts } from './net/host/network.ts'
+import { ownSockets } from './net/host/opener.ts'
 import type { Platform } from './platform.ts'
 
 const EXIT_FAILURE = 128
@@ -59,6 +61,7 @@ interface HostFacts {
   cgroup: HostValue
   /** With --network=host. */
   network: HostNetworkFacts | null
+  socketsMax: number
 }
 
 main()
@@ -105,6 +108,7 @@ function hostFacts(config: SandboxConfig): HostFacts {
       `sentry${config.platform === 'ptrace' ? '-ptrace' : ''}${config.network === 'host' ? '-host-network' : ''}`,
     ),
     network: config.network === 'host' ? hostNetworkFacts() : null,
+    socketsMax: hostSocketsMax(),
     oomScore: new OomScoreFile(),
     cgroup: hostValue(openCgroupFiles(config.cgroup?.paths ?? {})),
   }
@@ -126,7 +130,10 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   applyLimits(kernel, config.cgroup?.limits ?? NO_LIMITS, config.host)
   Object.assign(kernel.cpuFeatures, facts.features)
   describeCpu(kernel, facts.cpu)
-  if (facts.network !== null) kernel.hostNetwork = new HostNetwork(facts.network)
+  if (facts.network !== null) {
+    const budget = { used: 0, max: facts.socketsMax }
+    kernel.namespaces.net.host = new HostNetwork(facts.network, ownSockets, budget)
+  }
   return kernel
 }
 

@@ -18,10 +18,10 @@
 // With --child there is a child already, the sentry (native/addon/fork.cc), which lives in our namespaces but for that of the
 // network. Descriptor 3 is its socket: one message lets it go on, with a network namespace if it shall enter one.
 #define _GNU_SOURCE
+#include "network.h"
 #include "stand-in.h"
 #include "view.h"
 
-#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,6 @@
 #define EXIT_SETUP 128
 // Version 1 has a dozen controllers.
 #define MAX_CGROUPS 32
-#define MAX_SYSCTLS 64
 #define MAX_TITLE 64
 
 // The child's socket, and later the descriptor by which a program learns that we died.
@@ -141,41 +140,15 @@ static struct Config parse(char **argv) {
   return config;
 }
 
-static void join_network(const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || setns(fd, CLONE_NEWNET) < 0) fail(path);
-  close(fd);
-}
-
-static void loopback_up(void) {
-  struct ifreq request = {.ifr_name = "lo"};
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0) fail("find the loopback interface");
-  request.ifr_flags |= IFF_UP | IFF_RUNNING;
-  if (ioctl(fd, SIOCSIFFLAGS, &request) < 0) fail("bring the loopback interface up");
-  close(fd);
-}
-
-// NAME=VALUE, where the name is a path below /proc/sys.
-static void set_sysctl(char *setting) {
-  char path[512];
-  char *value = strchr(setting, '=');
-  if (!value) usage(setting);
-  *value++ = 0;
-  if (snprintf(path, sizeof path, "/proc/sys/%s", setting) >= (int)sizeof path) usage(setting);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  size_t length = strlen(value);
-  if (fd < 0 || write(fd, value, length) != (ssize_t)length) fail(path);
-  close(fd);
-}
-
 static void set_up_network(const struct Config *config) {
-  if (config->loopback) loopback_up();
-  for (int i = 0; i < config->sysctl_count; i++) set_sysctl(config->sysctls[i]);
+  const char *failed = config->loopback ? loopback_up() : NULL;
+  for (int i = 0; i < config->sysctl_count && !failed; i++) failed = set_sysctl(config->sysctls[i]);
+  if (failed) fail(failed);
 }
 
 static void enter_namespaces(const struct Config *config) {
-  if (config->join_net) join_network(config->join_net);
+  const char *failed = config->join_net ? join_network(config->join_net) : NULL;
+  if (failed) fail(failed);
   int flags = (config->namespaces & ~CLONE_NEWNS) | (config->pid_namespace ? CLONE_NEWPID : 0);
   if (flags && unshare(flags) < 0) fail("unshare");
 }

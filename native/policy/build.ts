@@ -8,6 +8,7 @@ import { compile, type Policy, toBytes } from 'seccomp-bpf-compiler'
 import { goferPolicy } from './gofer.ts'
 import { nodeStartPolicy } from './node-start.ts'
 import { sentryPolicy } from './sentry.ts'
+import { socketServerPolicy } from './socket-server.ts'
 
 const POLICIES: Readonly<Record<string, () => Policy>> = {
   'node-start': nodeStartPolicy,
@@ -16,6 +17,7 @@ const POLICIES: Readonly<Record<string, () => Policy>> = {
   'sentry-ptrace': () => sentryPolicy({ ptrace: true }),
   'sentry-ptrace-host-network': () => sentryPolicy({ hostNetwork: true, ptrace: true }),
   gofer: goferPolicy,
+  'socket-server': socketServerPolicy,
   'gofer-unix-connect': () => goferPolicy({ unixConnect: true }),
 }
 

@@ -17,6 +17,7 @@ import { nodeStartPolicy } from './node-start.ts'
 import { namedCalls, numberOf } from './numbers.ts'
 import { ptracePolicy } from './ptrace.ts'
 import { sentryPolicy } from './sentry.ts'
+import { socketServerPolicy } from './socket-server.ts'
 import { NATIVE_CALLS, type StubOptions, stubPolicy } from './stub.ts'
 
 type Args = readonly (number | bigint)[]
@@ -203,6 +204,42 @@ describe('ptrace', () => {
   test('rings from the text of the stub only', () => {
     expect(answer(400, [], START + 2)).toBe('user-notif')
     expect(answer(400, [], START + 0x10000)).toBe('trace')
+  })
+})
+
+describe('socket server', () => {
+  const decide = decider(socketServerPolicy())
+
+  test('foreign architectures and x32 kill', () => {
+    expect(foreign(socketServerPolicy())).toEqual(['kill-process', 'kill-process'])
+  })
+
+  test('opens sockets of the network stack, and does nothing else', () => {
+    const sockets: [number, number, number][] = [
+      [2, 0x80801, 6],
+      [10, 0x80803, 58],
+      [16, 0x80803, 0],
+    ]
+    for (const socket of sockets) expect(decide('socket', socket)).toBe('allow')
+    // AF_UNIX, AF_PACKET, NETLINK_SOCK_DIAG.
+    const others: [number, number, number][] = [
+      [1, 0x80801, 0],
+      [17, 0x80803, 0],
+      [16, 0x80803, 4],
+    ]
+    for (const socket of others) expect(decide('socket', socket)).toBe('errno(1)')
+    for (const name of [
+      'open',
+      'openat',
+      'connect',
+      'bind',
+      'setns',
+      'execve',
+      'clone',
+      'mmap',
+      'kill',
+    ])
+      expect(decide(name)).toBe('errno(1)')
   })
 })
 

@@ -3,7 +3,7 @@
 // connect to nothing. It is pid 1 of its own pid namespace, so the processes it may signal, wait for and
 // copy from are its stubs.
 
-import { compare, eq32, KILL_PROCESS, onlyBits, type Policy, policy } from 'seccomp-bpf-compiler'
+import { compare, eq32, KILL_PROCESS, type Policy, policy } from 'seccomp-bpf-compiler'
 import { HOST_SOCKET_IOCTLS, HOST_SOCKET_OPTIONS } from '../socket-options.ts'
 import {
   allowed,
@@ -17,6 +17,7 @@ import {
   REFUSED,
   type Rules,
 } from './base.ts'
+import { networkSockets } from './socket-server.ts'
 
 export interface SentryOptions {
   /** Sockets of the sandbox's own network namespace (--network=host). */
@@ -40,23 +41,9 @@ const stubs: Rules = {
   accept4: allowed,
 }
 
-const AF_INET = 2
-const AF_INET6 = 10
-const AF_NETLINK = 16
-/** NETLINK_ROUTE. */
-const ROUTE = 0
-/** SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, each with SOCK_CLOEXEC and SOCK_NONBLOCK. */
-const SOCKET_TYPES = [0x80801, 0x80802, 0x80803]
-const IP_PROTOCOLS = 0xff
-
 /** Sockets of the host's TCP/IP, and those that ask for its interfaces and routes. Unix sockets stay out of reach. */
 const hostSockets: Rules = {
-  socket: SOCKET_TYPES.flatMap(type => [
-    ...[AF_INET, AF_INET6].flatMap(family =>
-      allowedIf(eq32(0, family), eq32(1, type), onlyBits(2, IP_PROTOCOLS)),
-    ),
-    ...allowedIf(eq32(0, AF_NETLINK), eq32(1, type), eq32(2, ROUTE)),
-  ]),
+  socket: networkSockets,
   ...each('bind connect listen accept4 getsockopt getsockname getpeername shutdown', allowed),
   ...each('sendto recvfrom', allowed),
   setsockopt: [...HOST_SOCKET_OPTIONS].flatMap(([level, names]) =>

@@ -1,7 +1,7 @@
 // The commands of the control socket. Each may name its container by `container`, and a process by `pid`, which is
 // the sandbox's own number; without one it means the first process.
 
-import { close } from '../../native/index.ts'
+import { close, type HostFd } from '../../native/index.ts'
 import { ESRCH, errnoMessage } from '../../syscall-table/errno.ts'
 import {
   NSIG,
@@ -29,8 +29,9 @@ import type { Container } from './container.ts'
 import { parseContainer } from './container-request.ts'
 import { DATA_COMMANDS } from './data-commands.ts'
 import { areCgroupFiles } from './host-cgroup.ts'
+import { areNetTables } from './host-network.ts'
 import { ENTRANCES_MAX } from './placement.ts'
-import type { Pod } from './pod.ts'
+import type { HostPlace, Pod } from './pod.ts'
 import { isWhole, parseProcess } from './process-request.ts'
 
 const MAX_SIZE = 65535
@@ -49,6 +50,7 @@ const FATAL_BEFORE_START = [
 ]
 const PID_MAX = 2 ** 22
 const EXIT_FAILURE = 128
+const PORTS = 65536
 const NS_PER_S = 1e9
 
 export type Command = (
@@ -164,30 +166,63 @@ export function containerCommands(pod: Pod): Record<string, ControlCommand> {
 
 /**
  * A further container of a pod. Descriptors: the stand-in's socket, the gofer's, the terminal or the streams, those
- * that are passed, and the files of its cgroup: to enter by, and to read.
+ * that are passed, the files of its cgroup (to enter by, and to read), and those of its network.
  */
 function createContainer(pod: Pod, request: ControlRequest, call: ControlCall): ControlAnswer {
   const wanted = parseContainer(request)
   if (typeof wanted === 'string') return { error: `create: ${wanted} is missing or wrong` }
   const { terminal, passedFds } = wanted.config.process
-  const needed = (terminal ? 3 : 5) + passedFds.length
-  const { entrances, files } = request
-  if (!isWhole(entrances, 0, ENTRANCES_MAX) || !areCgroupFiles(files))
-    return { error: 'create: entrances or files is wrong' }
-  if (call.fds.length !== needed + entrances + files.length)
-    return { error: 'create: descriptors are missing' }
-  const opened = call.fds.splice(needed + entrances)
-  const cgroups = call.fds.splice(needed)
-  const values = new Map(files.map((name, i) => [name, opened[i]!]))
+  const place = hostPlace(request, call.fds, (terminal ? 3 : 5) + passedFds.length)
+  if (typeof place === 'string') return { error: `create: ${place}` }
   return attempt(() => {
     try {
-      pod.create(wanted.config, wanted.shares, call.fds, cgroups, values)
+      pod.create(wanted.config, wanted.shares, call.fds, place)
     } finally {
       // Those that it did not come to take.
-      for (const fd of [...cgroups, ...values.values()]) close(fd)
+      const { entrances, files, network } = place
+      for (const fd of [...entrances, ...files.values()]) close(fd)
+      if (network !== null)
+        for (const fd of [network.server, ...network.facts.tables.values()]) close(fd)
     }
     return {}
   })
+}
+
+/** Takes the descriptors from number `at` on, or tells what is wrong. */
+function hostPlace(request: ControlRequest, fds: HostFd[], at: number): HostPlace | string {
+  const { entrances, files, network } = request
+  if (!isWhole(entrances, 0, ENTRANCES_MAX) || !areCgroupFiles(files))
+    return 'entrances or files is wrong'
+  if (network !== null && !isNetwork(network)) return 'network is wrong'
+  const ofNetwork = network === null ? 0 : 1 + network.tables.length
+  if (fds.length !== at + entrances + files.length + ofNetwork) return 'descriptors are missing'
+  const [server, ...tables] = fds.splice(at + entrances + files.length)
+  const opened = fds.splice(at + entrances)
+  return {
+    entrances: fds.splice(at),
+    files: byName(files, opened),
+    network: network && {
+      server: server!,
+      facts: {
+        tables: byName(network.tables, tables),
+        unprivilegedPorts: network.unprivilegedPorts,
+      },
+    },
+  }
+}
+
+const byName = (names: readonly string[], fds: readonly HostFd[]): Map<string, HostFd> =>
+  new Map(names.map((name, i) => [name, fds[i]!]))
+
+interface NetworkRequest {
+  tables: string[]
+  unprivilegedPorts: number
+}
+
+function isNetwork(value: unknown): value is NetworkRequest {
+  if (typeof value !== 'object' || value === null) return false
+  const { tables, unprivilegedPorts } = value as Partial<NetworkRequest>
+  return areNetTables(tables) && isWhole(unprivilegedPorts, 0, PORTS)
 }
 
 function processOf({ init, config }: Container, pid: unknown): ThreadGroup | string {

@@ -1,9 +1,9 @@
 // What the kernel learns of the host while it still sees the host's file system: clocks, CPU, filters.
 
-import { openSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { clockNs, clockParts, type HostFd } from '../../native/index.ts'
+import { clockNs, clockParts } from '../../native/index.ts'
 import {
   AT_HWCAP,
   AT_HWCAP2,
@@ -13,7 +13,6 @@ import {
 } from '../../syscall-table/flags.ts'
 import type { SandboxConfig } from '../config.ts'
 import type { Clock, HostNames, SystemName } from '../kernel/kernel.ts'
-import type { HostNetworkFacts } from '../net/host/network.ts'
 
 const CLOCK_REALTIME = 0
 const CLOCK_MONOTONIC = 1
@@ -82,35 +81,14 @@ export function cpuFeatures(): CpuFeatures {
   return features
 }
 
-/** Tables of /proc/net that tell of addresses, routes, sockets and counters, and of no other part of the host. */
-const NET_TABLES =
-  `arp dev dev_mcast fib_trie fib_triestat icmp icmp6 if_inet6 igmp igmp6 ipv6_route mcfilter mcfilter6
-  netstat raw raw6 route snmp snmp6 sockstat sockstat6 tcp tcp6 udp udp6 udplite udplite6`.split(
-    /\s+/,
-  )
-const UNPRIVILEGED_PORTS = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
-const DEFAULT_UNPRIVILEGED_PORTS = 1024
 const DEFAULT_DESCRIPTORS = 1024
 /** Each of runsc's connections is one, and may bring a process's three streams. */
 const RESERVED_DESCRIPTORS = 512
 /** Of the sentry's descriptors, sockets of the host may take so many. */
 const SOCKET_SHARE = 0.75
 
-/** What sockets of the host need to know, with the tables of this process's network namespace. */
-export function hostNetworkFacts(): HostNetworkFacts {
-  const tables = new Map<string, HostFd>()
-  for (const name of NET_TABLES) {
-    const fd = tryTo(() => openSync(`/proc/self/net/${name}`, 'r'))
-    // The host may be without IPv6.
-    if (fd !== undefined) tables.set(name, fd)
-  }
-  const ports = tryTo(() => Number(readFileSync(UNPRIVILEGED_PORTS, 'latin1')))
-  return {
-    tables,
-    unprivilegedPorts: ports ?? DEFAULT_UNPRIVILEGED_PORTS,
-    maxSockets: Math.floor(descriptorLimit() * SOCKET_SHARE),
-  }
-}
+/** Most sockets of the host: the sentry needs descriptors for the program's files, too. */
+export const hostSocketsMax = (): number => Math.floor(descriptorLimit() * SOCKET_SHARE)
 
 function descriptorLimit(): number {
   const limits = readFileSync('/proc/self/limits', 'latin1')
@@ -125,14 +103,6 @@ function descriptorLimit(): number {
 export function descriptorCeiling(): number {
   const limit = descriptorLimit()
   return limit - Math.min(RESERVED_DESCRIPTORS, Math.floor(limit / 4))
-}
-
-function tryTo<T>(step: () => T): T | undefined {
-  try {
-    return step()
-  } catch {
-    return undefined
-  }
 }
 
 /** A compiled seccomp filter; it lies beside the bundle, or in build/ when the sources are run. */

@@ -2,14 +2,17 @@
 // each with a gofer, a mount tree and (mostly) a pid namespace of its own.
 
 import { close, type HostFd } from '../../native/index.ts'
-import { SIGKILL } from '../../syscall-table/flags.ts'
+import { POLLRDHUP, SIGKILL } from '../../syscall-table/flags.ts'
 import type { ContainerConfig, SandboxConfig } from '../config.ts'
 import { IpcNamespace } from '../ipc/namespace.ts'
 import { CgroupSystem } from '../kernel/cgroup.ts'
 import { groupExit } from '../kernel/exit.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import { type Namespaces, NetNamespace, UtsNamespace } from '../kernel/nsproxy.ts'
 import { PidNamespace } from '../kernel/pid-namespace.ts'
 import { INITIAL_USER_NAMESPACE } from '../kernel/user-namespace.ts'
+import { HostNetwork, type HostNetworkFacts } from '../net/host/network.ts'
+import { SocketServer } from '../net/host/opener.ts'
 import { MountNamespace } from '../vfs/mount.ts'
 import { assemble, releaseGofer } from './assemble.ts'
 import { BootError } from './boot-error.ts'
@@ -26,6 +29,16 @@ export interface Shares {
   ipc: boolean
   uts: boolean
   network: boolean
+}
+
+/** Where a container is on the host. The descriptors are taken out as somebody takes them over. */
+export interface HostPlace {
+  /** Files of its cgroup by which processes enter it. */
+  entrances: HostFd[]
+  /** Those to read, by name. */
+  files: Map<string, HostFd>
+  /** A network namespace of its own, with the socket to who opens sockets there. */
+  network: { facts: HostNetworkFacts; server: HostFd } | null
 }
 
 export class Pod {
@@ -49,17 +62,11 @@ export class Pod {
 
   /**
    * Make a further container. `fds` are taken over: the stand-in's socket, the gofer's, then the other side of the
-   * terminal or the streams. `entrances` are the files of its cgroup on the host by which processes enter it, `files` those
-   * to read, all taken over. Throws with one line for people.
+   * terminal or the streams; so is what `place` has. Throws with one line for people.
    */
-  create(
-    config: ContainerConfig,
-    shares: Shares,
-    fds: HostFd[],
-    entrances: HostFd[],
-    files: Map<string, HostFd>,
-  ): void {
+  create(config: ContainerConfig, shares: Shares, fds: HostFd[], place: HostPlace): void {
     const { kernel, init } = this.root
+    this.#checkNetwork(place)
     if (this.#containers.has(config.id))
       throw new BootError(`container "${config.id}" exists already`)
     if (this.#containers.size >= CONTAINERS_MAX)
@@ -67,27 +74,33 @@ export class Pod {
     if (init.exiting) throw new BootError('the pod is at its end')
     this.#checkSeccomp(config)
     const [link, gofer, ...streams] = fds.splice(0)
-    this.#placement.add(config.id, entrances.splice(0))
-    const release = this.#allot(config.id, files)
+    this.#placement.add(config.id, place.entrances.splice(0))
+    const release = this.#allot(config.id, place.files)
+    // As long as the container is there, so are its namespaces: `exec` goes into them.
+    const namespaces = this.#namespaces(config, shares, place).ref()
     try {
-      const made = assemble(kernel, config, this.#namespaces(config, shares), {
+      const made = assemble(kernel, config, namespaces, {
         gofer: gofer!,
         standIn: link!,
         streams,
       })
       this.#containers.set(config.id, made.container)
+      const forget = shares.network ? () => {} : watchNetwork(kernel, made.container)
       made.container.init.onExit = () => {
         this.#containers.delete(config.id)
         this.#placement.remove(config.id)
         release()
+        forget()
         releaseGofer(kernel, gofer!)
         // In the pod's pid namespace nobody else ends them.
         for (const group of made.container.processes) groupExit(group, SIGKILL)
         if (made.terminal === null) made.standIn.end()
         else made.terminal.whenFlushed(() => made.standIn.end())
+        namespaces.unref()
       }
     } catch (error) {
       for (const fd of [gofer!, ...streams]) close(fd)
+      namespaces.unref()
       this.#placement.remove(config.id)
       release()
       throw error
@@ -119,14 +132,42 @@ export class Pod {
       )
   }
 
-  #namespaces(config: ContainerConfig, shares: Shares) {
-    const { kernel, namespaces } = this.root
+  /** The sentry's filter lets it use sockets of the host, or not. */
+  #checkNetwork({ network }: HostPlace): void {
+    if (network !== null && this.config.network !== 'host')
+      throw new BootError(
+        'the sandbox reaches no network of the host (--network=none): a container in it cannot either',
+      )
+  }
+
+  #namespaces(config: ContainerConfig, shares: Shares, place: HostPlace) {
+    const { namespaces } = this.root
     const owner = INITIAL_USER_NAMESPACE
     const own: Partial<Namespaces> = { mnt: new MountNamespace(owner) }
     if (!shares.pid) own.pidForChildren = new PidNamespace(null, owner)
     if (!shares.ipc) own.ipc = new IpcNamespace(owner)
     if (!shares.uts) own.uts = new UtsNamespace(owner, config.hostname, config.domainname)
-    if (!shares.network) own.net = new NetNamespace(kernel, owner)
+    if (!shares.network) own.net = this.#network(place)
     return namespaces.with(own)
   }
+
+  #network(place: HostPlace): NetNamespace {
+    const { kernel, namespaces } = this.root
+    const net = new NetNamespace(kernel, INITIAL_USER_NAMESPACE)
+    const { network } = place
+    if (network === null) return net
+    place.network = null
+    const { budget } = namespaces.net.host!
+    net.host = new HostNetwork(network.facts, new SocketServer(network.server), budget)
+    return net
+  }
+}
+
+/** Without its socket server a container can make no more sockets, and must not stay behind as a ruin. Returns what ends the watch. */
+function watchNetwork(kernel: Kernel, { init, namespaces }: Container): () => void {
+  const opener = namespaces.net.host?.opener
+  if (!(opener instanceof SocketServer)) return () => {}
+  const { socket } = opener
+  kernel.hostEvents.watch(socket, POLLRDHUP, { onHostEvent: () => groupExit(init, SIGKILL) })
+  return () => kernel.hostEvents.unwatch(socket)
 }

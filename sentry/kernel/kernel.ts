@@ -2,7 +2,6 @@
 
 import type { HostFd } from '../../native/index.ts'
 import { InotifyLimits } from '../fs/inotify-limits.ts'
-import type { HostNetwork } from '../net/host/network.ts'
 import type { Platform } from '../platform.ts'
 import { MountNamespace } from '../vfs/mount.ts'
 import { AioLimits } from './aio-limits.ts'
@@ -89,8 +88,6 @@ export class Kernel {
   /** Host fds that the kernel watches: stdio, terminals, the control socket. */
   readonly hostEvents: HostEvents
   readonly load: LoadAverages
-  /** --network=host; null where sockets reach no further than the sandbox. */
-  hostNetwork: HostNetwork | null = null
   /** Called at the entry of a call for tasks whose `entryWork` is set; a result other than 0 replaces the call. */
   syscallEntry: (task: Task, nr: number) => number = () => 0
   /** Called with the final result for tasks whose `exitWork` is set. */

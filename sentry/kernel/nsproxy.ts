@@ -2,6 +2,7 @@
 // replaces it. The user namespace is part of the credentials instead.
 
 import { IpcNamespace } from '../ipc/namespace.ts'
+import type { HostNetwork } from '../net/host/network.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
 import type { Kernel } from './kernel.ts'
 import { INITIAL_INO, Namespace, newNamespaceIno } from './namespace.ts'
@@ -23,6 +24,8 @@ export class UtsNamespace extends Namespace {
 /** Sockets, ports and interfaces: what they keep is found by this object. */
 export class NetNamespace extends Namespace {
   readonly kernel: Kernel
+  /** The namespace of the host that it is; null for one of this kernel's own. */
+  host: HostNetwork | null = null
   /** Somebody has given lo its address; in the sandbox's own it has one from the start. */
   loopbackNamed: boolean
 
@@ -30,6 +33,10 @@ export class NetNamespace extends Namespace {
     super('net', ino, owner)
     this.kernel = kernel
     this.loopbackNamed = ino === INITIAL_INO.net
+  }
+
+  protected override released(): void {
+    this.host?.release()
   }
 }
 

@@ -1,7 +1,7 @@
 // Pods: several containers in one sandbox, as containerd's and CRI-O's annotations ask for them.
 
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { POD_OVERHEAD_MIB } from '../../runsc/install.ts'
@@ -69,6 +69,21 @@ try:
 except OSError: pass
 call('delete', 'console')
 `
+
+const networkOf = (pid: number): string => readlinkSync(`/proc/${pid}/ns/net`)
+
+/** Those that open sockets for a sandbox in a network namespace. */
+const serversIn = (network: string): number[] =>
+  run('pgrep', ['-f', 'socket-server.bpf'])
+    .stdout.split('\n')
+    .map(Number)
+    .filter(pid => {
+      try {
+        return pid > 0 && networkOf(pid) === network
+      } catch {
+        return false
+      }
+    })
 
 const status = (id: string): string => JSON.parse(command('state', id).stdout).status
 
@@ -233,7 +248,7 @@ it('shares no processes outside of a pod', () => {
   })
   const { status, stderr } = command('run', '--bundle', path, 'alone')
   expect(status).toBe(128)
-  expect(stderr).toContain('put both into one pod')
+  expect(stderr).toContain('belongs to no sandbox that this container can be in')
 })
 
 it('takes a container into the sandbox of one whose pids and network it names', async () => {
@@ -252,8 +267,6 @@ it('takes a container into the sandbox of one whose pids and network it names', 
   const seen = command('run', '--bundle', beside, 'beside')
   expect(seen).toMatchObject({ status: 0, stderr: '' })
   expect(seen.stdout).toContain('sleep 601')
-  const elsewhere = shop.bundle(['sh', '-c', script], shares(['pid']))
-  expect(command('run', '--bundle', elsewhere, 'elsewhere').stderr).toContain('network as well')
   const apart = shop.bundle(['sh', '-c', script], shares(['network']))
   expect(command('run', '--bundle', apart, 'apart').stdout).not.toContain('sleep 601')
   const last = shop.bundle(['sleep', '602'], shares(['pid', 'network']))
@@ -263,4 +276,58 @@ it('takes a container into the sandbox of one whose pids and network it names', 
   // With its first process, the pid namespace ends.
   await expect.poll(() => status('last'), { timeout: 20_000 }).toBe('stopped')
   command('delete', '--force', 'last')
+})
+
+it('gives a container that shares only processes a network of its own', async () => {
+  const listens = 'echo served | nc -l -p 7000 & sleep 601'
+  const first = shop.bundle(['sh', '-c', listens])
+  detached('run', '--detach', '--bundle', first, 'first')
+  const { pid } = JSON.parse(command('state', 'first').stdout)
+  const beside = (script: string, network?: string) =>
+    shop.bundle(['sh', '-c', script], (config: Config) => {
+      const own = network === undefined ? { type: 'network' } : { type: 'network', path: network }
+      config.linux.namespaces = [
+        { type: 'mount' },
+        { type: 'pid', path: `/proc/${pid}/ns/pid` },
+        { type: 'ipc' },
+        { type: 'uts' },
+        ...(network === '' ? [] : [own]),
+      ]
+      config.linux.sysctl = { 'net.core.somaxconn': '77' }
+      config.mounts.push({ destination: '/sys', type: 'sysfs', source: 'sysfs' })
+      const rights = ['CAP_NET_RAW', 'CAP_SYS_ADMIN']
+      for (const set of ['bounding', 'effective', 'permitted'])
+        config.process.capabilities[set].push(...rights)
+    })
+  // Programs see one another, and not one another's ports: both may listen on one.
+  const script = `
+    cat /proc/[0-9]*/cmdline | tr "\\0" " "
+    nc 127.0.0.1 7000 </dev/null || echo nobody
+    echo mine | nc -l -p 7000 &
+    until grep -q ":1B58 " /proc/net/tcp*; do sleep 0.1; done
+    nc 127.0.0.1 7000 </dev/null
+    ls /sys/class/net; ip -o link | wc -l
+    ping -c 1 -w 9 127.0.0.1 | grep -c 'bytes from'
+    nsenter -t 1 -n nc 127.0.0.1 7000 </dev/null`
+  const { status: ended, stdout, stderr } = command('run', '--bundle', beside(script), 'beside')
+  expect({ ended, stderr: stderr.replace(/^nc: .*\n/m, '') }).toEqual({ ended: 0, stderr: '' })
+  expect(stdout).toMatch(/sleep 601.*nobody\nmine\nlo\n1\n1\nserved\n$/s)
+  const last = beside('exec sleep 602')
+  detached('run', '--detach', '--bundle', last, 'last')
+  const own = JSON.parse(command('state', 'last').stdout).pid
+  expect(networkOf(own)).not.toBe(networkOf(pid))
+  const somaxconn = ['-t', `${own}`, '-n', 'cat', '/proc/sys/net/core/somaxconn']
+  expect(run('nsenter', somaxconn).stdout).toBe('77\n')
+  expect(command('exec', 'last', 'cat', '/sys/class/net/lo/operstate').stdout).toBe('unknown\n')
+  const [server] = serversIn(networkOf(own))
+  expect(server).toBeDefined()
+  expect(command('delete', '--force', 'last').status).toBe(0)
+  await expect.poll(() => existsSync(`/proc/${server}`), { timeout: 20_000 }).toBe(false)
+  // Without who opens its sockets, it is of no use.
+  detached('run', '--detach', '--bundle', last, 'last')
+  const again = networkOf(JSON.parse(command('state', 'last').stdout).pid)
+  process.kill(serversIn(again)[0]!, 'SIGKILL')
+  await expect.poll(() => status('last'), { timeout: 20_000 }).toBe('stopped')
+  expect(status('first')).toBe('running')
+  for (const id of ['last', 'first']) command('delete', '--force', id)
 })

@@ -108,7 +108,7 @@ export function addNetFiles(net: StaticDirectory): void {
   }
   for (const [name, text] of Object.entries(WHOLE))
     own.set(name, of => rows.get(name)?.(of) ?? text)
-  const ofHost = sb.kernel.hostNetwork?.facts.tables.keys() ?? []
+  const ofHost = sb.kernel.namespaces.net.host?.facts.tables.keys() ?? []
   for (const name of new Set([...ofHost, ...own.keys()])) {
     const content = (reader: Task) => {
       const host = hostNetworkOf(reader)

@@ -4,6 +4,7 @@
 import { SYSFS_MAGIC } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
+import type { HostNetwork } from '../../net/host/network.ts'
 import { registerFileSystem } from '../../vfs/super.ts'
 import { cpuList, cpuMask } from '../proc/task-stat.ts'
 import { GeneratedFile, PseudoFs, PseudoLink, StaticDirectory } from '../pseudo.ts'
@@ -97,10 +98,8 @@ function addKernel(root: StaticDirectory): void {
 }
 
 /** /sys/class/net/lo: the loopback interface as ip(8) and ethtool(8) find it. */
-function addNetwork(root: StaticDirectory): void {
-  const { hostNetwork } = root.sb.kernel
-  if (hostNetwork !== null)
-    return addHostNetwork(hostNetwork, at(root, 'devices/virtual'), at(root, 'class'))
+function addNetwork(root: StaticDirectory, host: HostNetwork | null): void {
+  if (host !== null) return addHostNetwork(host, at(root, 'devices/virtual'), at(root, 'class'))
   const lo = at(root, 'devices/virtual/net/lo')
   const values: Record<string, string> = {
     addr_assign_type: '0',
@@ -133,12 +132,14 @@ function addNetwork(root: StaticDirectory): void {
 /** A new sysfs over the kernel's state. */
 export function mountSysfs(
   kernel: Kernel,
-  _task: Task | null,
+  task: Task | null,
   _source: string,
   _data: string,
 ): PseudoFs {
+  // As in Linux, it is of the network namespace of whoever mounts it.
+  const { host } = task?.nsproxy.net ?? kernel.namespaces.net
   // Interfaces of the host come and go.
-  const fs = new PseudoFs(kernel, 'sysfs', SYSFS_MAGIC, kernel.hostNetwork === null)
+  const fs = new PseudoFs(kernel, 'sysfs', SYSFS_MAGIC, host === null)
   const root = new StaticDirectory(fs)
   fs.root = root
   for (const name of [
@@ -160,7 +161,7 @@ export function mountSysfs(
   addCpus(root)
   addNodes(root)
   addKernel(root)
-  addNetwork(root)
+  addNetwork(root, host)
   return fs
 }
 

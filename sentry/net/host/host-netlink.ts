@@ -2,7 +2,7 @@
 // asked of it: the sentry has no right to change anything there. Port numbers are the sandbox's own, since the host's
 // belong to whatever else lives in the namespace.
 
-import { type HostFd, socketBind, socketName, socketOpen } from '../../../native/index.ts'
+import { type HostFd, socketBind, socketName } from '../../../native/index.ts'
 import { EAGAIN, EFAULT, EINVAL, ENFILE, ENODATA, EPERM } from '../../../syscall-table/errno.ts'
 import {
   AF_NETLINK,
@@ -38,7 +38,7 @@ export function makeHostNetlink(
   protocol: number,
 ): Socket | number {
   if (network.full) return -ENFILE
-  const fd = socketOpen(AF_NETLINK, type, protocol)
+  const fd = network.opener.open(AF_NETLINK, type, protocol)
   if (fd < 0) return hostError(fd)
   return new HostNetlinkSocket(network, task, type, protocol, fd)
 }

@@ -92,7 +92,7 @@ export class HostSocket extends Socket implements HostEventSource {
     this.network = network
     this.hostFd = hostFd
     this.uid = kind.uid
-    network?.sockets.add(this)
+    network?.add(this)
   }
 
   /** Have the queue woken when something changes; call this before the last look. */
@@ -246,7 +246,7 @@ export class HostSocket extends Socket implements HostEventSource {
 
   override close(): void {
     if (this.#watching) this.kernel.hostEvents.unwatch(this.hostFd)
-    this.network?.sockets.delete(this)
+    this.network?.remove(this)
     close(this.hostFd)
   }
 }

@@ -3,7 +3,7 @@
 import type { Task } from '../../kernel/task.ts'
 import type { HostNetwork } from './network.ts'
 
-/** The host's network for a task, null where it has none: in another namespace than the container's own, too. */
+/** The host's network for a task, null where it has none: in a namespace that a program has made. */
 export function hostNetworkOf(task: Task): HostNetwork | null {
-  return task.nsproxy.net === task.kernel.namespaces.net ? task.kernel.hostNetwork : null
+  return task.nsproxy.net.host
 }

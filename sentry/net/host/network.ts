@@ -1,14 +1,14 @@
 // --network=host: sockets of AF_INET and AF_INET6 are sockets of the host's kernel, in the network namespace that the
-// container was given. The Sentry opens and moves them; what they mean is the host's business.
+// container was given. The Sentry has them opened and moves them; what they mean is the host's business.
 
 import type { HostFd } from '../../../native/index.ts'
 import {
+  close,
   HOST_SOCKET_IOCTLS,
   interfaceList,
   interfaceRequest,
   latin1,
   pread,
-  socketOpen,
 } from '../../../native/index.ts'
 import { EFAULT, EINVAL, ENFILE, ENOTTY, EPERM } from '../../../syscall-table/errno.ts'
 import {
@@ -29,6 +29,7 @@ import {
 import type { Task } from '../../kernel/task.ts'
 import { NO_PROTOCOL, NO_TYPE, type Socket } from '../socket.ts'
 import { HostSocket, hostError } from './host-socket.ts'
+import type { SocketOpener } from './opener.ts'
 
 const IFREQ_SIZE = 40
 const NAME_SIZE = 16
@@ -44,31 +45,59 @@ const REQUESTS = new Set(HOST_SOCKET_IOCTLS)
 const ifreq = new Uint8Array(IFREQ_SIZE)
 const ifreqView = new DataView(ifreq.buffer)
 
-/** What the sentry has found out, and opened, before it gave up the host's files. */
+/** What is found out, and opened, where the host's files can be seen. */
 export interface HostNetworkFacts {
   /** net.ipv4.ip_unprivileged_port_start. */
   unprivilegedPorts: number
-  /** Most sockets: the sentry needs descriptors for the program's files, too. */
-  maxSockets: number
   /** Open files of /proc/net, by name: each is read anew from its start. */
   tables: ReadonlyMap<string, HostFd>
 }
 
-/** The network namespace of the container, as the kernel reaches it. */
+/** All sockets of the host that a sandbox has, in whatever namespace. */
+export interface SocketBudget {
+  used: number
+  readonly max: number
+}
+
+/** A network namespace of the host, as the kernel reaches it. */
 export class HostNetwork {
   readonly facts: HostNetworkFacts
-  /** All open sockets. */
+  readonly opener: SocketOpener
+  readonly budget: SocketBudget
+  /** All open sockets of this namespace. */
   readonly sockets = new Set<HostSocket>()
   /** A socket that is good for questions only. */
-  readonly #control: HostFd
+  #control: HostFd
+  #released = false
 
-  constructor(facts: HostNetworkFacts) {
+  /** Takes over the descriptors of both. */
+  constructor(facts: HostNetworkFacts, opener: SocketOpener, budget: SocketBudget) {
     this.facts = facts
-    this.#control = socketOpen(AF_INET, SOCK_DGRAM, 0)
+    this.opener = opener
+    this.budget = budget
+    this.#control = opener.open(AF_INET, SOCK_DGRAM, 0)
   }
 
   get full(): boolean {
-    return this.sockets.size >= this.facts.maxSockets
+    return this.budget.used >= this.budget.max
+  }
+
+  add(socket: HostSocket): void {
+    this.sockets.add(socket)
+    this.budget.used++
+  }
+
+  remove(socket: HostSocket): void {
+    if (this.sockets.delete(socket)) this.budget.used--
+  }
+
+  /** Nobody lives in the namespace any more; sockets of it may be open still. */
+  release(): void {
+    this.#released = true
+    this.opener.release()
+    if (this.#control >= 0) close(this.#control)
+    this.#control = -1
+    for (const fd of this.facts.tables.values()) close(fd)
   }
 
   /** The requests of netdevice(7) that any socket takes; -ENOTTY for others. */
@@ -122,7 +151,7 @@ export class HostNetwork {
   /** The present text of a table of /proc/net; undefined when the host has none. */
   table(name: string): string | undefined {
     const fd = this.facts.tables.get(name)
-    if (fd === undefined) return undefined
+    if (fd === undefined || this.#released) return undefined
     const piece = new Uint8Array(TABLE_PIECE)
     let text = ''
     while (text.length < MAX_TABLE) {
@@ -147,7 +176,7 @@ export function makeHostSocket(
   if (protocol > MAX_PROTOCOL) return NO_PROTOCOL
   if (type === SOCK_RAW && !task.creds.capable(CAP_NET_RAW)) return -EPERM
   if (network.full) return -ENFILE
-  const fd = socketOpen(family, type, protocol)
+  const fd = network.opener.open(family, type, protocol)
   if (fd < 0) return hostError(fd)
   return new HostSocket(
     network,
