@@ -82,6 +82,7 @@ export interface EventSink {
 }
 
 export class Epoll extends FileOps {
+  override spliceable = false
   override readonly queue = new WaitQueue()
   /** Items by descriptor; a descriptor may stand for several files, after closes that left a duplicate. */
   readonly #items = new Map<number, EpollItem[]>()

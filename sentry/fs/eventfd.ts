@@ -21,6 +21,7 @@ const bytes = new Uint8Array(8)
 const words = new Uint32Array(bytes.buffer)
 
 class EventFd extends FileOps {
+  override spliceable = false
   override readonly queue = new WaitQueue()
   readonly #semaphore: boolean
   #low: number
@@ -49,7 +50,7 @@ class EventFd extends FileOps {
   }
 
   override write(_file: File, io: Io): number {
-    if (io.remaining < 8) return -EINVAL
+    if (io.remaining !== 8) return -EINVAL
     if (io.take(bytes, 0, 8) < 8) return -EFAULT
     const low = words[0]!
     const high = words[1]!

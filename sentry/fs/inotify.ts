@@ -78,6 +78,7 @@ function nameLength(name: string): number {
 }
 
 export class InotifyOps extends FileOps {
+  override spliceable = false
   override readonly queue = new WaitQueue()
   readonly #limits: InotifyLimits
   readonly #use: InotifyUse

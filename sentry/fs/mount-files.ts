@@ -56,6 +56,7 @@ const GENERIC = new Set([
 
 /** struct fs_context. */
 export class FsContextOps extends FileOps {
+  override spliceable = false
   readonly type: string
   #source = ''
   #options: string[] = []

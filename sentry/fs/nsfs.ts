@@ -100,6 +100,7 @@ export function namespaceOfFile(file: File): Namespace | null {
 }
 
 class NamespaceOps extends FileOps {
+  override spliceable = false
   readonly namespace: Namespace
 
   constructor(namespace: Namespace) {

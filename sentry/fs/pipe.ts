@@ -84,7 +84,7 @@ export class Pipe {
 
   /** fcntl(F_SETPIPE_SZ): the new capacity, or -errno. */
   resize(wanted: number): number {
-    if (wanted <= 0 || wanted > 2 ** 31) return -EINVAL
+    if (wanted > 2 ** 31) return -EINVAL
     let size = PAGE
     while (size < wanted) size *= 2
     // LIMIT: Linux lets CAP_SYS_RESOURCE exceed fs.pipe-max-size; the memory is the kernel's own here.

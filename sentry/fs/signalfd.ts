@@ -20,6 +20,7 @@ const record = new Uint8Array(RECORD_SIZE)
 const view = new DataView(record.buffer)
 
 export class SignalfdOps extends FileOps {
+  override spliceable = false
   /** The signals that are not read: what `dequeueSignal` calls the mask. */
   readonly #others = new SigSet()
   /** Whose signals poll and epoll report: the task that made the file. */

@@ -24,6 +24,7 @@ class FileTimer extends Timer {
 }
 
 export class TimerfdOps extends FileOps {
+  override spliceable = false
   readonly clock: number
   readonly #kernel: Kernel
   readonly #timer: FileTimer

@@ -17,6 +17,7 @@ import type { ThreadGroup } from './thread-group.ts'
 
 /** Readable once the process has ended, hung up once it has been reaped. */
 class PidfdOps extends FileOps {
+  override spliceable = false
   readonly group: ThreadGroup
 
   constructor(group: ThreadGroup) {

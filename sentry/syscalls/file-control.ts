@@ -17,6 +17,7 @@ import {
   F_DUPFD,
   F_DUPFD_CLOEXEC,
   F_DUPFD_QUERY,
+  F_GET_RW_HINT,
   F_GET_SEALS,
   F_GETFD,
   F_GETFL,
@@ -34,6 +35,7 @@ import {
   F_OWNER_PID,
   F_OWNER_TID,
   F_RDLCK,
+  F_SET_RW_HINT,
   F_SETFD,
   F_SETFL,
   F_SETLEASE,
@@ -61,6 +63,9 @@ import {
   O_PATH,
   PROT_WRITE,
   RLIMIT_NOFILE,
+  RWH_WRITE_LIFE_EXTREME,
+  S_IFIFO,
+  S_IFMT,
   SEEK_CUR,
   SEEK_END,
   SEEK_SET,
@@ -83,6 +88,7 @@ import {
   stopWaitingForLock,
   waitForRecordLock,
 } from '../vfs/locks.ts'
+import { hasDirectIo } from '../vfs/open.ts'
 import { mountWritable, ownerOrCapable } from '../vfs/permission.ts'
 import { installDup } from './file-table.ts'
 
@@ -148,7 +154,13 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
     case F_SETLEASE:
       return setLease(task, file, fd, arg | 0)
     case F_NOTIFY:
+      // Nothing to watch for, whatever the file is.
+      if (arg >>> 0 === 0 && !file.inode.isDir) return 0
       return notifyOwner(task, file, fd, arg >>> 0)
+    case F_GET_RW_HINT:
+      return copyOutWords(task, arg, file.inode.writeLifetime, 0, 8)
+    case F_SET_RW_HINT:
+      return setWriteHint(task, file, arg)
     case F_ADD_SEALS:
       return addSeals(task, file, arg)
     case F_GET_SEALS:
@@ -158,10 +170,16 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
   }
 }
 
+/** Whether O_DIRECT means something: of a pipe, that its writes stay apart. */
+function mayBeDirect(inode: Inode): boolean {
+  return hasDirectIo(inode) || (inode.mode & S_IFMT) === S_IFIFO
+}
+
 function setFlags(task: Task, file: File, fd: number, flags: number): number {
   let wanted = (file.flags & ~SETTABLE) | (flags & SETTABLE)
   // Files that are always ready have no signal to give.
   if (file.inode.isRegular || file.inode.isDir) wanted &= ~FASYNC
+  if ((wanted & O_DIRECT & ~file.flags) !== 0 && !mayBeDirect(file.inode)) return -EINVAL
   if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(task.creds, file.inode))
     return -EPERM
   return changeFlags(file, fd, wanted)
@@ -182,6 +200,17 @@ function notifyOwner(task: Task, file: File, fd: number, mask: number): number {
   file.ownerType = F_OWNER_PID
   file.owner = task.group.pid
   file.ownerCreds = task.creds
+  return 0
+}
+
+/** How long data of a file is expected to live: only who may change the file may say so. */
+function setWriteHint(task: Task, file: File, addr: number): number {
+  if (!ownerOrCapable(task.creds, file.inode)) return -EPERM
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, addr, scratch, 0, 8) < 0) return -EFAULT
+  const hint = scratchView.getUint32(0, true)
+  if (scratchView.getUint32(4, true) !== 0 || hint > RWH_WRITE_LIFE_EXTREME) return -EINVAL
+  file.inode.writeLifetime = hint
   return 0
 }
 
@@ -248,7 +277,6 @@ function readLock(task: Task, file: File, ofd: boolean, addr: number): RecordLoc
   if (error < 0) return error
   readFlock(task.kernel.scratchView, 0, flock)
   const { whence, len } = flock
-  if (ofd && flock.pid !== 0) return -EINVAL
   if (!isLockType(flock.type)) return -EINVAL
   let start = flock.start
   if (whence === SEEK_CUR) start += file.pos
@@ -275,6 +303,7 @@ function readLock(task: Task, file: File, ofd: boolean, addr: number): RecordLoc
 function getLock(task: Task, file: File, ofd: boolean, addr: number): number {
   const wanted = readLock(task, file, ofd, addr)
   if (typeof wanted === 'number') return wanted
+  if (ofd && flock.pid !== 0) return -EINVAL
   // F_UNLCK asks for the open file's own locks.
   if (wanted.type === F_UNLCK && !ofd) return -EINVAL
   const held =
@@ -299,6 +328,7 @@ function setLock(task: Task, file: File, ofd: boolean, waits: boolean, addr: num
   if (typeof wanted === 'number') return wanted
   if (wanted.type === F_RDLCK && !file.readable) return -EBADF
   if (wanted.type === F_WRLCK && !file.writable) return -EBADF
+  if (ofd && flock.pid !== 0) return -EINVAL
   const n = setRecordLock(file.inode, wanted)
   return n === -EAGAIN && waits ? waitForRecordLock(task, file.inode, wanted) : n
 }

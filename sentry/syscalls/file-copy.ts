@@ -2,7 +2,16 @@
 // position or peeked from a pipe, and taken only when it has been written: a call that blocks can be run
 // again from its start.
 
-import { EAGAIN, EBADF, EINVAL, EISDIR, EPIPE, ESPIPE } from '../../syscall-table/errno.ts'
+import {
+  EAGAIN,
+  EBADF,
+  EINVAL,
+  EISDIR,
+  EOVERFLOW,
+  EPIPE,
+  ESPIPE,
+  EXDEV,
+} from '../../syscall-table/errno.ts'
 import {
   IN_ACCESS,
   IN_MODIFY,
@@ -87,26 +96,37 @@ export function sys_copy_file_range(
   len: number,
   flags: number,
 ): number {
-  if (flags !== 0) return -EINVAL
-  const input = task.files.get(inFd)
-  const output = task.files.get(outFd)
-  if (input === undefined || !input.readable || output === undefined || !output.writable)
-    return -EBADF
-  if ((output.flags & O_APPEND) !== 0) return -EBADF
-  if (input.inode.isDir || output.inode.isDir) return -EISDIR
-  if (!input.inode.isRegular || !output.inode.isRegular) return -EINVAL
+  const input = task.files.getReal(inFd)
+  const output = task.files.getReal(outFd)
+  if (input === undefined || output === undefined) return -EBADF
   const startIn = readOffset(task, offIn)
   if (startIn < -1) return startIn
   const startOut = readOffset(task, offOut)
   if (startOut < -1) return startOut
+  if (flags !== 0) return -EINVAL
   const from = startIn < 0 ? input.pos : startIn
   const to = startOut < 0 ? output.pos : startOut
-  if (input.inode === output.inode && from < to + len && to < from + len) return -EINVAL
-  const n = copyRange(task, input, from, output, to, len)
+  const length = copyLength(input, from, output, to, len)
+  if (length <= 0) return length
+  const n = copyRange(task, input, from, output, to, length)
   if (n <= 0) return n
   const error =
     storeOffset(task, input, offIn, from + n) || storeOffset(task, output, offOut, to + n)
   return error < 0 ? error : n
+}
+
+/** How much there is to copy, or why nothing may be: generic_copy_file_checks. */
+function copyLength(input: File, from: number, output: File, to: number, len: number): number {
+  if (input.inode.isDir || output.inode.isDir) return -EISDIR
+  if (!input.inode.isRegular || !output.inode.isRegular) return -EINVAL
+  if (!input.readable || !output.writable || output.append) return -EBADF
+  // Linux leaves it to the program to copy from one file system to another.
+  if (input.inode.sb !== output.inode.sb) return -EXDEV
+  if ((from > 0 && from + len >= 2 ** 64) || (to > 0 && to + len >= 2 ** 64)) return -EOVERFLOW
+  if (!input.inode.sb.cacheable) input.inode.refresh()
+  const length = Math.min(len, Math.max(0, input.inode.size - from))
+  const overlaps = input.inode === output.inode && from < to + length && to < from + length
+  return overlaps ? -EINVAL : length
 }
 
 /** Copy from a position of `input` to a position of `output`, or to a stream (`to` < 0). */
@@ -166,6 +186,7 @@ export function sys_splice(
   const pipeOut = pipeOf(output)
   if ((pipeIn !== null && offIn !== 0) || (pipeOut !== null && offOut !== 0)) return -ESPIPE
   const waits = (flags & SPLICE_F_NONBLOCK) === 0
+  if (!input.ops.spliceable || !output.ops.spliceable) return -EINVAL
   if (pipeIn !== null) {
     if (pipeIn === pipeOut) return -EINVAL
     return pipeOut !== null

@@ -58,7 +58,7 @@ export function sys_inotify_init1(task: Task, flags: number): number {
 }
 
 function inotifyOf(task: Task, fd: number): InotifyOps | number {
-  const file = task.files.get(fd)
+  const file = task.files.getReal(fd)
   if (file === undefined) return -EBADF
   return file.ops instanceof InotifyOps ? file.ops : -EINVAL
 }
@@ -70,7 +70,7 @@ export function sys_inotify_add_watch(
   mask: number,
 ): number {
   if ((mask & ~KNOWN) !== 0 || mask === 0) return -EINVAL
-  if (task.files.get(fd) === undefined) return -EBADF
+  if (task.files.getReal(fd) === undefined) return -EBADF
   if ((mask & IN_MASK_ADD) !== 0 && (mask & IN_MASK_CREATE) !== 0) return -EINVAL
   const ops = inotifyOf(task, fd)
   if (typeof ops === 'number') return ops

@@ -57,10 +57,11 @@ export function sys_pread64(
   count: number,
   offset: number,
 ): number {
-  const file = task.files.get(fd)
   if (offset < 0) return -EINVAL
-  if (file === undefined || !file.readable) return -EBADF
+  const file = task.files.getReal(fd)
+  if (file === undefined) return -EBADF
   if (!file.ops.seekable) return -ESPIPE
+  if (!file.readable) return -EBADF
   if (buf + count > TASK_SIZE) return -EFAULT
   if (offset + count >= 2 ** 63) return -EINVAL
   return readFile(task, file, task.io.single(buf, count), offset)
@@ -74,10 +75,11 @@ export function sys_pwrite64(
   count: number,
   offset: number,
 ): number {
-  const file = task.files.get(fd)
   if (offset < 0) return -EINVAL
-  if (file === undefined || !file.writable) return -EBADF
+  const file = task.files.getReal(fd)
+  if (file === undefined) return -EBADF
   if (!file.ops.seekable) return -ESPIPE
+  if (!file.writable) return -EBADF
   if (buf + count > TASK_SIZE) return -EFAULT
   if (offset + count >= 2 ** 63) return -EINVAL
   return writeFile(task, file, task.io.single(buf, count), file.append ? endOfFile(file) : offset)
@@ -153,9 +155,10 @@ function vectorRead(
   offset: number,
   flags: number,
 ): number {
-  const file = task.files.get(fd)
-  if (file === undefined || !file.readable) return -EBADF
+  const file = task.files.getReal(fd)
+  if (file === undefined) return -EBADF
   if (offset >= 0 && !file.ops.seekable) return -ESPIPE
+  if (!file.readable) return -EBADF
   // Those of writing mean nothing, and are allowed.
   const known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND
   if ((flags & ~known) !== 0) return -EOPNOTSUPP
@@ -182,9 +185,10 @@ function vectorWrite(
   offset: number,
   flags: number,
 ): number {
-  const file = task.files.get(fd)
-  if (file === undefined || !file.writable) return -EBADF
+  const file = task.files.getReal(fd)
+  if (file === undefined) return -EBADF
   if (offset >= 0 && !file.ops.seekable) return -ESPIPE
+  if (!file.writable) return -EBADF
   const known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND | RWF_NOAPPEND
   if ((flags & ~known) !== 0) return -EOPNOTSUPP
   if ((flags & (RWF_APPEND | RWF_NOAPPEND)) === (RWF_APPEND | RWF_NOAPPEND)) return -EINVAL
@@ -250,9 +254,9 @@ export function writeFile(task: Task, file: File, io: Io, pos: number): number {
 /** As `writeFile`, for who tells the watchers by itself. */
 export function writeUnwatched(task: Task, file: File, io: Io, pos: number): number {
   const { inode } = file
-  if (inode.isRegular) {
+  if (inode.isRegular && io.remaining > 0) {
     const limit = task.group.rlimits[RLIMIT_FSIZE]!.cur
-    if (io.remaining > 0 && pos + io.remaining > limit) {
+    if (pos + io.remaining > limit) {
       if (pos >= limit) return fileTooBig(task)
       io.remaining = limit - pos
     }

@@ -87,12 +87,13 @@ export function sys_fallocate(
   offset: number,
   len: number,
 ): number {
-  const file = task.files.get(fd)
-  if (file === undefined || !file.writable) return -EBADF
+  const file = task.files.getReal(fd)
+  if (file === undefined) return -EBADF
   if (offset < 0 || len <= 0) return -EINVAL
   if ((mode & ~FALLOC_KNOWN) !== 0) return -EOPNOTSUPP
   const punching = (mode & FALLOC_FL_PUNCH_HOLE) !== 0
   if (punching && mode !== (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) return -EOPNOTSUPP
+  if (!file.writable) return -EBADF
   const { inode } = file
   if ((inode.mode & S_IFMT) === S_IFIFO) return -ESPIPE
   if (inode.isDir) return -EISDIR

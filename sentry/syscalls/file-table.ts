@@ -162,8 +162,8 @@ export function sys_getdents(task: Task, fd: number, dirp: number, count: number
 }
 
 function listDirectory(task: Task, fd: number, dirp: number, count: number, old: boolean): number {
-  const file = task.files.get(fd)
-  if (file === undefined || !file.readable) return -EBADF
+  const file = task.files.getReal(fd)
+  if (file === undefined) return -EBADF
   const { inode } = file
   if (!inode.isDir) return -ENOTDIR
   if (file.dentry.deleted) return -ENOENT
@@ -216,10 +216,10 @@ export function sys_sync_file_range(
   nbytes: number,
   flags: number,
 ): number {
+  const file = task.files.getReal(fd)
+  if (file === undefined) return -EBADF
   const known = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER
   if ((flags & ~known) !== 0 || offset < 0 || nbytes < 0) return -EINVAL
-  const file = task.files.get(fd)
-  if (file === undefined) return -EBADF
   if (!file.inode.isRegular && !file.inode.isDir) return -ESPIPE
   return (flags & SYNC_FILE_RANGE_WAIT_AFTER) !== 0 ? file.ops.fsync(file, true) : 0
 }

@@ -19,12 +19,13 @@ import {
   changeMode,
   changeOwner,
   changeTimes,
+  mayTruncate,
   setSize,
   type TimeChange,
-  truncateInode,
 } from '../vfs/attributes.ts'
 import type { Dentry } from '../vfs/dentry.ts'
 import type { File } from '../vfs/file.ts'
+import type { Inode } from '../vfs/inode.ts'
 import type { Mount } from '../vfs/mount.ts'
 import { notifyChanged } from '../vfs/notify.ts'
 import { walk } from '../vfs/path-walk.ts'
@@ -140,11 +141,8 @@ export function sys_truncate(task: Task, path: number, length: number): number {
   if (n < 0) return n
   const { mount, dentry } = walk
   const inode = dentry.inode!
-  if (inode.isRegular && length > inode.size) {
-    const error = checkSize(task, length)
-    if (error < 0) return error
-  }
-  return notifyChanged(dentry, IN_MODIFY, truncateInode(task, mount, inode, length))
+  const error = mayTruncate(task, mount, inode) || checkSize(task, inode, length)
+  return error < 0 ? error : notifyChanged(dentry, IN_MODIFY, setSize(task, inode, length))
 }
 
 export function sys_ftruncate(task: Task, fd: number, length: number): number {
@@ -152,15 +150,14 @@ export function sys_ftruncate(task: Task, fd: number, length: number): number {
   const file = realFile(task, fd)
   if (file === undefined) return -EBADF
   if (!file.inode.isRegular || !file.writable) return -EINVAL
-  if (length > file.inode.size) {
-    const error = checkSize(task, length)
-    if (error < 0) return error
-  }
+  const error = checkSize(task, file.inode, length)
+  if (error < 0) return error
   return notifyChanged(file.dentry, IN_MODIFY, setSize(task, file.inode, length))
 }
 
 /** RLIMIT_FSIZE, and what offsets can express. */
-function checkSize(task: Task, size: number): number {
+function checkSize(task: Task, inode: Inode, size: number): number {
+  if (size <= inode.size) return 0
   if (size > task.group.rlimits[RLIMIT_FSIZE]!.cur) return fileTooBig(task)
   return size > Number.MAX_SAFE_INTEGER ? -EFBIG : 0
 }
@@ -190,10 +187,15 @@ function readTimes(task: Task, addr: number, unit: number): number {
     const sec = v.getInt32(at + 4, true) * 2 ** 32 + v.getUint32(at, true)
     const part = unit === 0 ? 0 : v.getInt32(at + 12, true) * 2 ** 32 + v.getUint32(at + 8, true)
     const special = unit === 1 && (part === UTIME_NOW || part === UTIME_OMIT)
-    if (!special && (part < 0 || part * unit > 999_999_999)) return -EINVAL
+    // utimensat(2) looks for the file before it minds the nanoseconds.
+    if (unit !== 1 && (part < 0 || part * unit > 999_999_999)) return -EINVAL
     setTime(i === 0 ? atime : mtime, sec, special ? part : part * unit)
   }
   return 0
+}
+
+function isValid(time: TimeChange): boolean {
+  return time.now || time.omit || (time.nsec >= 0 && time.nsec <= 999_999_999)
 }
 
 function setTimesOfPath(task: Task, dfd: number, path: number, flags: number): number {
@@ -202,6 +204,7 @@ function setTimesOfPath(task: Task, dfd: number, path: number, flags: number): n
 }
 
 function changeTimesOf(task: Task, mount: Mount, dentry: Dentry): number {
+  if (!isValid(atime) || !isValid(mtime)) return -EINVAL
   // One time alone counts as what would have changed it.
   const event = atime.omit ? IN_MODIFY : mtime.omit ? IN_ACCESS : IN_ATTRIB
   const changed = !atime.omit || !mtime.omit

@@ -156,7 +156,7 @@ export function sys_fspick(task: Task, dfd: number, path: number, flags: number)
 }
 
 function contextOf(task: Task, fd: number): FsContextOps | number {
-  const ops = task.files.get(fd)?.ops
+  const ops = task.files.getReal(fd)?.ops
   if (ops === undefined) return -EBADF
   return ops instanceof FsContextOps ? ops : -EINVAL
 }

@@ -1,6 +1,7 @@
 // mount(2), umount2(2) and pivot_root(2).
 
-import { EFAULT, EINVAL, ENAMETOOLONG, EPERM } from '../../syscall-table/errno.ts'
+import { latin1 } from '../../native/index.ts'
+import { EINVAL, ENAMETOOLONG, EPERM } from '../../syscall-table/errno.ts'
 import {
   AT_FDCWD,
   CAP_SYS_ADMIN,
@@ -59,7 +60,7 @@ export function sys_mount(
   if (typeof type === 'number') return type
   const source = optionalString(task, sourceAddr)
   if (typeof source === 'number') return source
-  const data = optionalString(task, dataAddr)
+  const data = readOptions(task, dataAddr)
   if (typeof data === 'number') return data
   const place = findPath(task, targetAddr, WALK_FOLLOW)
   if (typeof place === 'number') return place
@@ -87,7 +88,16 @@ export function sys_mount(
 function optionalString(task: Task, addr: number): string | number {
   if (addr === 0) return ''
   const text = task.mm.readString(task, addr, OPTIONS_MAX)
-  return text === -ENAMETOOLONG ? -EFAULT : text
+  return text === -ENAMETOOLONG ? -EINVAL : text
+}
+
+/** Options are a page, of which the last byte is not used. */
+function readOptions(task: Task, addr: number): string | number {
+  const text = optionalString(task, addr)
+  if (text !== -EINVAL) return text
+  const { scratch } = task.kernel
+  const n = task.mm.copyIn(task, addr, scratch, 0, OPTIONS_MAX - 1)
+  return n < 0 ? n : latin1(scratch, 0, OPTIONS_MAX - 1)
 }
 
 function findPath(task: Task, addr: number, how: number): Path | number {

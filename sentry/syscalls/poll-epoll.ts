@@ -58,7 +58,7 @@ export function sys_epoll_ctl(
   const { scratch, scratchView } = task.kernel
   const needsEvent = op !== EPOLL_CTL_DEL
   if (needsEvent && task.mm.copyIn(task, event, scratch, 0, EVENT_SIZE) < 0) return -EFAULT
-  const epollFile = task.files.get(epfd)
+  const epollFile = task.files.getReal(epfd)
   const file = task.files.getReal(fd)
   if (epollFile === undefined || file === undefined) return -EBADF
   const epoll = epollOf(epollFile)
@@ -131,7 +131,7 @@ const LAST_ERRNO = 511
 function wait(task: Task, epfd: number, addr: number, max: number, timeoutNs: number): number {
   if (max <= 0 || max > EP_MAX_EVENTS) return -EINVAL
   if (addr + max * EVENT_SIZE > TASK_SIZE) return -EFAULT
-  const epoll = epollOf(task.files.get(epfd))
+  const epoll = epollOf(task.files.getReal(epfd))
   if (typeof epoll === 'number') return epoll
   let { scratch, scratchView } = task.kernel
   const room = Math.min(max, epoll.readyCount) * EVENT_SIZE

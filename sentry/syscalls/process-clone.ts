@@ -250,7 +250,7 @@ export function sys_unshare(task: Task, flagsArg: number): number {
 
 /** setns(2): of one namespace's file, or of some of a process. */
 export function sys_setns(task: Task, fd: number, type: number): number {
-  const file = task.files.get(fd)
+  const file = task.files.getReal(fd)
   if (file === undefined) return -EBADF
   const namespace = namespaceOfFile(file)
   if (namespace !== null) {

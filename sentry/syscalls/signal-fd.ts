@@ -34,7 +34,7 @@ export function sys_signalfd4(
   const lo = scratchView.getUint32(0, true) & ~UNBLOCKABLE
   const hi = scratchView.getUint32(4, true)
   if (fd !== -1) {
-    const file = task.files.get(fd)
+    const file = task.files.getReal(fd)
     if (file === undefined) return -EBADF
     if (!(file.ops instanceof SignalfdOps)) return -EINVAL
     file.ops.setMask(lo, hi)

@@ -10,7 +10,7 @@ import type { File } from '../vfs/file.ts'
 
 /** The socket behind a descriptor: -EBADF, -ENOTSOCK. */
 export function socketOf(task: Task, fd: number): Socket | number {
-  const file = task.files.get(fd)
+  const file = task.files.getReal(fd)
   if (file === undefined) return -EBADF
   return file.ops instanceof Socket ? file.ops : -ENOTSOCK
 }

@@ -51,7 +51,7 @@ export function sys_timerfd_create(task: Task, clock: number, flags: number): nu
 }
 
 function timerfd(task: Task, fd: number): TimerfdOps | number {
-  const file = task.files.get(fd)
+  const file = task.files.getReal(fd)
   if (file === undefined) return -EBADF
   return file.ops instanceof TimerfdOps ? file.ops : -EINVAL
 }

@@ -1,8 +1,13 @@
 // Files without a place in the tree: anon_inodefs (eventfd, epoll, signalfd …), pipefs and sockfs. Each has
 // a mount of its own that no path leads to, so that an open file always has an inode, a dentry and a mount.
 
-import { EINVAL } from '../../syscall-table/errno.ts'
-import { ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, SOCKFS_MAGIC } from '../../syscall-table/flags.ts'
+import { EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
+import {
+  ANON_INODE_FS_MAGIC,
+  PIPEFS_MAGIC,
+  S_IFMT,
+  SOCKFS_MAGIC,
+} from '../../syscall-table/flags.ts'
 import { openSpecial } from '../fs/special.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
@@ -24,7 +29,9 @@ class PseudoInode extends Inode {
   }
   override setattr(attr: SetAttr): number {
     if (attr.size !== undefined) return -EINVAL
-    if (attr.mode !== undefined) this.mode = attr.mode
+    // The inode of the anonymous files is everybody's.
+    if (this === anonInode) return -EOPNOTSUPP
+    if (attr.mode !== undefined) this.mode = (this.mode & S_IFMT) | attr.mode
     if (attr.uid !== undefined) this.uid = attr.uid
     if (attr.gid !== undefined) this.gid = attr.gid
     return 0

@@ -109,15 +109,15 @@ export function changeTimes(
   return inode.setattr(attr)
 }
 
-/** truncate(2), with the checks of a path; ftruncate's are those of the open. */
-export function truncateInode(task: Task, mount: Mount, inode: Inode, size: number): number {
+/** What truncate(2) asks of a path; ftruncate's checks are those of the open. */
+export function mayTruncate(task: Task, mount: Mount, inode: Inode): number {
   if (inode.isDir) return -EISDIR
   if (!inode.isRegular) return -EINVAL
-  const error =
+  return (
     mountWritable(mount) ||
     permission(task.creds, inode, MAY_WRITE) ||
     breakLeases(task, inode, true, true)
-  return error < 0 ? error : setSize(task, inode, size)
+  )
 }
 
 /** Change the size of a file that may be written. RLIMIT_FSIZE is the caller's business. */

@@ -52,6 +52,8 @@ export abstract class FileOps {
   queue: WaitQueue | null = null
   /** read(2) and write(2) use and advance `file.pos` by themselves; false for pipes and sockets. */
   seekable = false
+  /** Has splice_read and splice_write. */
+  spliceable = true
 
   /** Read at `pos` (ignored when not seekable). */
   read(_file: File, _io: Io, _pos: number, _task: Task): number {
@@ -127,6 +129,7 @@ export class PathOnlyOps extends FileOps {
 /** Operations of an open directory. */
 export class DirectoryOps extends FileOps {
   override seekable = true
+  override spliceable = false
   override read(): number {
     return -EISDIR
   }

@@ -133,6 +133,8 @@ export abstract class Inode {
   /** Open files that may only read. */
   readers = 0
   executions = 0
+  /** F_SET_RW_HINT: RWH_WRITE_LIFE_*. */
+  writeLifetime = 0
   /** The bound AF_UNIX socket of a socket inode, the pipe of a FIFO; made on first use by their owners. */
   endpoint: unknown = null
 

@@ -80,6 +80,7 @@ let newDentry: Dentry
 const NEW_FILE = 0
 const NEW_DIRECTORY = 1
 const NEW_DEVICE = 2
+const NEW_LINK = 3
 
 /** Find the (negative or unseen) dentry of a name to be created. Returns 0 or -errno. */
 function lookupNew(task: Task, dfd: number, path: string, what: number): number {
@@ -98,7 +99,8 @@ function lookupNew(task: Task, dfd: number, path: string, what: number): number 
   if (error < 0) return error
   newMount = mount
   newDentry = dentry
-  return mayCreate(task.creds, dir.inode!)
+  // Whether the file may get one more name at all comes before.
+  return what === NEW_LINK ? 0 : mayCreate(task.creds, dir.inode!)
 }
 
 /** The file system will tell whether the name exists, and no other error comes before. */
@@ -190,7 +192,7 @@ export function makeLink(
   if (n < 0) return n
   const { mount, dentry } = walk
   const inode = dentry.inode!
-  const m = lookupNew(task, newDfd, newPath, NEW_FILE)
+  const m = lookupNew(task, newDfd, newPath, NEW_LINK)
   if (m < 0) return m
   const refused = mayLink(task.creds, mount, dentry)
   if (refused < 0) return newExists(task) ? -EEXIST : refused
@@ -205,7 +207,10 @@ export function makeLink(
 function mayLink(creds: Creds, mount: Mount, dentry: Dentry): number {
   const inode = dentry.inode!
   if (mount !== newMount || inode.sb !== newDentry.parent!.inode!.sb) return -EXDEV
-  if (inode.isDir || !mayHardlink(creds, inode)) return -EPERM
+  if (!mayHardlink(creds, inode)) return -EPERM
+  const denied = mayCreate(creds, newDentry.parent!.inode!)
+  if (denied < 0) return denied
+  if (inode.isDir) return -EPERM
   return inode.nlink === 0 && !dentry.linkable ? -ENOENT : 0
 }
 

@@ -22,6 +22,7 @@ import {
   O_ACCMODE,
   O_CLOEXEC,
   O_CREAT,
+  O_DIRECT,
   O_DIRECTORY,
   O_EXCL,
   O_LARGEFILE,
@@ -229,8 +230,14 @@ function accessOf(flags: number): number {
   return mode === O_RDWR || mode === O_ACCMODE ? MAY_READ | MAY_WRITE : MAY_WRITE
 }
 
+/** Whether the file takes O_DIRECT. */
+export function hasDirectIo(inode: Inode): boolean {
+  return inode.isRegular && inode.sb.type !== 'proc' && inode.sb.type !== 'sysfs'
+}
+
 function openInode(task: Task, mount: Mount, dentry: Dentry, flags: number): File | number {
   const inode = dentry.inode!
+  if ((flags & O_DIRECT) !== 0 && !hasDirectIo(inode)) return -EINVAL
   const ops = inode.open(task, flags)
   if (typeof ops === 'number') return ops
   return notifyOpened(new File(ops, inode, dentry, mount, (flags & ~CREATION_FLAGS) | O_LARGEFILE))

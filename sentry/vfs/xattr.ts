@@ -21,7 +21,8 @@ function xattrPermission(task: Task, inode: Inode, name: string, mask: number): 
     if (creds.capable(CAP_SYS_ADMIN)) return 0
     return mask === MAY_READ ? -ENODATA : -EPERM
   }
-  if (!name.startsWith('user.')) return -EOPNOTSUPP
+  if (name.startsWith('system.')) return -EOPNOTSUPP
+  if (!name.startsWith('user.')) return permission(creds, inode, mask) || -EOPNOTSUPP
   // Else devices and symlinks of others, which everyone may "write", could be filled without quota.
   if (!inode.isRegular && !inode.isDir) return mask === MAY_READ ? -ENODATA : -EPERM
   const foreign = inode.isDir && (inode.mode & S_ISVTX) !== 0 && !ownerOrCapable(creds, inode)

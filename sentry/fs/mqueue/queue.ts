@@ -193,6 +193,7 @@ export class QueueInode extends MemoryInode {
 }
 
 export class QueueOps extends FileOps {
+  override spliceable = false
   override readonly queue = new WaitQueue()
   override readonly seekable = true
   readonly inode: QueueInode
