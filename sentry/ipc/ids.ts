@@ -90,6 +90,8 @@ export class IpcIds<T extends IpcObject> {
   readonly #byKey = new Map<number, T>()
   #last = -1
   #seq = 0
+  /** The identifier that the next object gets if its index is free: kernel.*_next_id; -1 for the usual. */
+  nextId = -1
 
   get size(): number {
     return this.#byIndex.size
@@ -148,17 +150,24 @@ export class IpcIds<T extends IpcObject> {
 
   /** Indexes go up and round, so that a stale identifier does not soon mean another object. */
   #add(object: T, key: number): number {
+    const wanted = this.nextId
+    this.nextId = -1
+    if (wanted >= 0 && !this.#byIndex.has(wanted % IPCMNI)) return this.#put(object, key, wanted)
     let index = this.#last
     do {
       index = index + 1 === IPCMNI ? 0 : index + 1
       if (index === 0 && this.#last >= 0) this.#seq = this.#seq === SEQ_MAX ? 0 : this.#seq + 1
     } while (this.#byIndex.has(index))
     this.#last = index
-    object.id = this.#seq * IPCMNI + index
+    return this.#put(object, key, this.#seq * IPCMNI + index)
+  }
+
+  #put(object: T, key: number, id: number): number {
+    object.id = id
     object.key = key
-    this.#byIndex.set(index, object)
+    this.#byIndex.set(id % IPCMNI, object)
     if (key !== IPC_PRIVATE) this.#byKey.set(key, object)
-    return object.id
+    return id
   }
 
   /** The key is free for another object; the identifier stays. */

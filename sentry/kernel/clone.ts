@@ -24,6 +24,7 @@ import {
   CLONE_VM,
   RLIMIT_CPU,
   RLIMIT_NPROC,
+  SCHED_DEADLINE,
   SIG_DFL,
   SIG_IGN,
   SS_DISABLE,
@@ -113,6 +114,8 @@ export function checkClone(task: Task, args: CloneArgs): number {
 function checkLimits(task: Task): number {
   const { kernel } = task
   if (kernel.tasks.size >= THREADS_MAX) return -EAGAIN
+  // Its time is its own.
+  if (task.sched.policy === SCHED_DEADLINE && !task.sched.resetOnFork) return -EAGAIN
   const limit = task.group.rlimits[RLIMIT_NPROC]!.cur
   return overUserLimit(task, limit) ? -EAGAIN : checkPids(task)
 }
@@ -195,6 +198,7 @@ function inherit(task: Task, child: Task, flags: number): void {
   child.comm = task.comm
   child.fsBase = task.fsBase
   child.personality = task.personality
+  child.memoryErrorPolicy = task.memoryErrorPolicy
   child.gsBase = task.gsBase
   child.timerSlackNs = task.timerSlackNs
   child.sched.copyFrom(task.sched)

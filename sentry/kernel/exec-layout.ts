@@ -52,7 +52,8 @@ export function layOutProgram(task: Task, program: Program): ProgramLayout | num
   const { mm, kernel } = task
   const { platform } = kernel
   const { image, interpreterImage } = program
-  const randomize = (task.personality & ADDR_NO_RANDOMIZE) === 0
+  const randomize =
+    (task.personality & ADDR_NO_RANDOMIZE) === 0 && kernel.tunables.randomizeVaSpace !== 0
   const zero: ZeroFill[] = []
   const top = placeStack(task, randomize)
   const stackProt = PROT_READ | PROT_WRITE | (image.executableStack ? PROT_EXEC : 0)

@@ -76,7 +76,6 @@ function moveTo(task: Task, creds: Creds, nsproxy: NsProxy): void {
     creds.userNs.ref()
     task.creds = creds
     oldCreds.userNs.unref()
-    task.group.dumpable = 1
   }
   if (nsproxy === old) return
   task.nsproxy = nsproxy.ref()

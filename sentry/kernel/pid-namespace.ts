@@ -11,6 +11,8 @@ import type { UserNamespace } from './user-namespace.ts'
 export const PID_MAX = 4194304
 /** Where allocation goes on after a wrap-around: RESERVED_PIDS. */
 const RESERVED_PIDS = 300
+/** The least that kernel.pid_max can be. */
+export const PID_MAX_MIN = RESERVED_PIDS + 1
 /** Deepest nesting of pid namespaces: MAX_PID_NS_LEVEL. */
 export const PID_LEVEL_MAX = 32
 
@@ -64,6 +66,8 @@ export class PidNamespace extends Namespace {
   dead = false
   /** Most recently given number, for /proc/loadavg. */
   lastPid = 0
+  /** Largest number + 1: kernel.pid_max. */
+  max = PID_MAX
 
   /** Without a parent it is a first one: each container begins with one of those. */
   constructor(parent: PidNamespace | null, owner: UserNamespace, ino = newNamespaceIno()) {
@@ -134,8 +138,8 @@ export class PidNamespace extends Namespace {
 
   /** A free number, in rising order with wrap-around as Linux gives them; 0 when none is left. */
   #freeNumber(): number {
-    for (let i = 0; i < PID_MAX; i++) {
-      this.lastPid = this.lastPid + 1 >= PID_MAX ? RESERVED_PIDS : this.lastPid + 1
+    for (let i = 0; i < this.max; i++) {
+      this.lastPid = this.lastPid + 1 >= this.max ? RESERVED_PIDS : this.lastPid + 1
       if (!this.pids.has(this.lastPid)) return this.lastPid
     }
     return 0

@@ -1,6 +1,6 @@
 // What a task has asked of the scheduler: sched(7). The host schedules; these values are stored and reported.
 
-import { SCHED_NORMAL } from '../../syscall-table/flags.ts'
+import { SCHED_DEADLINE, SCHED_NORMAL } from '../../syscall-table/flags.ts'
 
 export class SchedState {
   policy = SCHED_NORMAL
@@ -12,7 +12,10 @@ export class SchedState {
   affinity: Uint8Array | null = null
   /** ioprio_set(2): class and data as the caller gave them. */
   ioprio = 0
-  /** SCHED_DEADLINE-less attributes of sched_setattr(2). */
+  /** SCHED_DEADLINE, in ns: time to run in each period, and when it has to be over. */
+  runtime = 0
+  deadline = 0
+  period = 0
   utilMin = 0
   utilMax = 1024
 
@@ -25,7 +28,7 @@ export class SchedState {
     this.nice = other.nice
     if (!other.resetOnFork) return
     // SCHED_RESET_ON_FORK: children start with ordinary scheduling.
-    if (other.priority > 0) this.policy = SCHED_NORMAL
+    if (other.priority > 0 || other.policy === SCHED_DEADLINE) this.policy = SCHED_NORMAL
     this.priority = 0
     if (this.nice < 0 || other.priority > 0) this.nice = 0
   }

@@ -169,6 +169,8 @@ export class Task {
   gsBase = 0
   /** The result of a call whose end waits for `Platform.frame`; null for none. */
   unframed: number | null = null
+  /** PR_MCE_KILL: late, early or (2) as the system has it. */
+  memoryErrorPolicy = 2
   /** personality(2). */
   personality = 0
   /** prctl(PR_SET_TIMERSLACK). */

@@ -1,5 +1,8 @@
 // Values of /proc/sys that can be changed and have an effect. fs/proc/sysctl.ts shows and stores them.
 
+/** RR_TIMESLICE. */
+export const DEFAULT_RR_SLICE_MS = 100
+
 export class Tunables {
   /** net.ipv4.ip_unprivileged_port_start: ports below need CAP_NET_BIND_SERVICE. */
   unprivilegedPortStart = 1024
@@ -10,4 +13,23 @@ export class Tunables {
   somaxconn = 4096
   /** fs.lease-break-time: seconds that the holder of a lease has. */
   leaseBreakTime = 45
+  /** kernel.auto_msgmni. */
+  autoMsgmni = 0
+  /** kernel.dmesg_restrict: only CAP_SYSLOG may read the kernel's log. */
+  dmesgRestrict = 1
+  /** kernel.printk: the level of the console, of messages without one, the lowest and the first. */
+  readonly printk = [4, 4, 1, 7]
+  /** The console's level before SYSLOG_ACTION_CONSOLE_OFF; -1 while it is on. */
+  savedLevel = -1
+  /** kernel.randomize_va_space: 0 loads programs at fixed addresses. */
+  randomizeVaSpace = 2
+  /** kernel.sched_rr_timeslice_ms: what sched_rr_get_interval(2) tells of SCHED_RR. */
+  rrSliceMs = DEFAULT_RR_SLICE_MS
+  /** kernel.sched_rt_period_us and kernel.sched_rt_runtime_us. */
+  rtPeriodUs = 1_000_000
+  rtRuntimeUs = 950_000
+  /** vm.max_map_count: areas that one address space may have. */
+  maxMapCount = 65530
+  /** vm.swappiness. */
+  swappiness = 60
 }

@@ -9,8 +9,6 @@ import { VMA_GROWSDOWN } from './vma.ts'
 
 /** Free space kept below a stack: stack_guard_gap. */
 export const STACK_GUARD = 256 * PAGE_SIZE
-/** vm.max_map_count. */
-export const MAX_MAP_COUNT = 65530
 /** Below mmapBase there is no free range of `length` bytes or more that starts above `below`. */
 export interface GapHint {
   below: number

@@ -44,7 +44,7 @@ import {
 import { AREA_WEIGHT, kernelMemory } from '../kernel/memory.ts'
 import type { OpsFailure, Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
-import { findGap, forgetGapHint, MAX_MAP_COUNT, reservedIn, usable } from './layout.ts'
+import { findGap, forgetGapHint, reservedIn, usable } from './layout.ts'
 import { type Mm, TASK_SIZE } from './mm.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import {
@@ -139,7 +139,8 @@ export function mapRegion(
   const length = pageCeil(wanted)
   if (length > TASK_SIZE) return -ENOMEM
   if (offset < 0 || offset + length > 2 ** 63) return -EOVERFLOW
-  if (mm.vmas.count >= MAX_MAP_COUNT || !kernelMemory.take(AREA_WEIGHT)) return -ENOMEM
+  if (mm.vmas.count >= task.kernel.tunables.maxMapCount || !kernelMemory.take(AREA_WEIGHT))
+    return -ENOMEM
   const place = placeFor(task, mm, hint, length, flags, file === null)
   if (place < 0) return place
   const locked = (flags & MAP_LOCKED) !== 0 || mm.lockFuture
@@ -174,7 +175,7 @@ export function unmapRegion(task: Task, mm: Mm, addr: number, wanted: number): n
   const busy = mm.pending.settle(task, addr, end)
   if (busy < 0) return busy
   if (first.start < addr && first.end > end) {
-    if (mm.vmas.count >= MAX_MAP_COUNT) return -ENOMEM
+    if (mm.vmas.count >= task.kernel.tunables.maxMapCount) return -ENOMEM
     const hole = new Vma(
       addr,
       end,

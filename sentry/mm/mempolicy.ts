@@ -7,8 +7,9 @@ import type { Task } from '../kernel/task.ts'
 
 const MPOL_DEFAULT = 0
 const MPOL_PREFERRED = 1
+const MPOL_INTERLEAVE = 3
 const MPOL_LOCAL = 4
-/** One more than the last policy, MPOL_WEIGHTED_INTERLEAVE. */
+const MPOL_WEIGHTED_INTERLEAVE = 6
 const MPOL_MAX = 7
 const MPOL_F_STATIC_NODES = 1 << 15
 const MPOL_F_RELATIVE_NODES = 1 << 14
@@ -30,8 +31,11 @@ export function checkPolicy(task: Task, mode: number, mask: number, maxNode: num
   return nodes
 }
 
+const interleaves = (policy: number): boolean =>
+  policy === MPOL_INTERLEAVE || policy === MPOL_WEIGHTED_INTERLEAVE
+
 /** get_nodes: bits above the first node must be clear. */
-function readNodes(task: Task, mask: number, maxNode: number): number {
+export function readNodes(task: Task, mask: number, maxNode: number): number {
   if (maxNode <= 1 || mask === 0) return 0
   const bits = maxNode - 1
   if (bits > PAGE_SIZE * 8) return -EINVAL
@@ -58,9 +62,10 @@ export function getPolicy(
   const byAddr = (flags & MPOL_F_ADDR) !== 0
   if (!allowed && !byAddr && addr !== 0) return -EINVAL
   if (byAddr && task.mm.vmas.find(addr) === undefined) return -EFAULT
-  // A node is told only for an address, or for the next page of an interleaving policy.
-  if ((flags & MPOL_F_NODE) !== 0 && !byAddr) return -EINVAL
-  const mode = allowed || byAddr ? MPOL_DEFAULT : task.memPolicy.mode
+  // A node is told only for an address, or for the next page of an interleaving policy: that is node 0.
+  const node = (flags & MPOL_F_NODE) !== 0
+  if (node && !byAddr && !interleaves(task.memPolicy.mode & ~MODE_FLAGS)) return -EINVAL
+  const mode = allowed || byAddr || node ? 0 : task.memPolicy.mode
   const nodes = allowed ? 1 : byAddr ? 0 : task.memPolicy.nodes
   const { scratch, scratchView } = task.kernel
   if (modeAt !== 0) {

@@ -14,6 +14,7 @@ import {
   PROT_WRITE,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { Tunables } from '../kernel/tunables.ts'
 import type { Platform } from '../platform.ts'
 import { Mm } from './mm.ts'
 import { protect } from './protect.ts'
@@ -51,7 +52,7 @@ function setUp() {
       thread: id,
       opsFailure: null,
       mm,
-      kernel: { platform },
+      kernel: { platform, tunables: new Tunables() },
       creds: { capable: () => true },
       group: {
         rlimits: Array.from({ length: 16 }, () => ({ cur: Number.POSITIVE_INFINITY, max: 0 })),

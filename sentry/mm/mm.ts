@@ -66,6 +66,8 @@ export class Mm {
   exeFile: File | null = null
   /** mlockall(MCL_FUTURE). */
   lockFuture = false
+  /** PR_SET_THP_DISABLE. */
+  hugeDisabled = false
   /** Contexts of io_setup(2) by their identifiers; null for nearly all. */
   aio: Map<number, AioContext> | null = null
   /** Most pages there were: VmPeak. */
@@ -94,6 +96,7 @@ export class Mm {
       part.flags &= ~VMA_LOCKED
       copy.vmas.insert(part)
     }
+    copy.hugeDisabled = this.hugeDisabled
     copy.mmapBase = this.mmapBase
     copy.brkStart = this.brkStart
     copy.brk = this.brk

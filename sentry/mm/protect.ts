@@ -34,7 +34,6 @@ import {
 } from '../../syscall-table/flags.ts'
 import { AREA_WEIGHT, kernelMemory } from '../kernel/memory.ts'
 import type { OpsFailure, Task } from '../kernel/task.ts'
-import { MAX_MAP_COUNT } from './layout.ts'
 import { fits, lockFits } from './map.ts'
 import { type Mm, TASK_SIZE } from './mm.ts'
 import {
@@ -120,7 +119,8 @@ function change(task: Task, mm: Mm, start: number, end: number, prot: number): n
     to = upTo
   }
   if (to === start) return error
-  if (mm.vmas.count + 2 > MAX_MAP_COUNT || !kernelMemory.take(AREA_WEIGHT)) return -ENOMEM
+  if (mm.vmas.count + 2 > task.kernel.tunables.maxMapCount || !kernelMemory.take(AREA_WEIGHT))
+    return -ENOMEM
   if (newData > 0 && !fits(task, mm, 0, false)) return -ENOMEM
   if (newData > 0 && !dataFits(task, mm, newData)) return -ENOMEM
   mm.vmas.change(start, to, vma => {
@@ -266,8 +266,9 @@ function knownAdvice(advice: number): boolean {
 export function lock(task: Task, mm: Mm, addr: number, wanted: number, locked: boolean): number {
   const start = pageFloor(addr)
   const length = pageCeil(wanted + (addr - start))
+  // A length that wraps around when it is rounded up is none: PAGE_ALIGN.
+  if (length === 0 || wanted > 2 ** 64 - PAGE_SIZE) return 0
   if (wanted > TASK_SIZE || start + length > TASK_SIZE) return -ENOMEM
-  if (length === 0) return 0
   const end = start + length
   if (locked) {
     const pages = length / PAGE_SIZE - lockedIn(mm, start, end)

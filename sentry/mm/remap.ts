@@ -15,7 +15,7 @@ import {
   RLIMIT_DATA,
 } from '../../syscall-table/flags.ts'
 import type { OpsFailure, Task } from '../kernel/task.ts'
-import { findGap, forgetGapHint, MAX_MAP_COUNT, STACK_GUARD, usable } from './layout.ts'
+import { findGap, forgetGapHint, STACK_GUARD, usable } from './layout.ts'
 import { fits, lockFits, orderUnmap, unmapRegion } from './map.ts'
 import { type Mm, TASK_SIZE } from './mm.ts'
 import { PROT_ALL, pageCeil, VMA_GROWSDOWN, VMA_LOCKED, VMA_SPECIAL, Vma } from './vma.ts'
@@ -85,7 +85,8 @@ export function remap(
   if (addr % PAGE_SIZE !== 0) return -EINVAL
   const oldLength = pageCeil(oldWanted)
   const length = pageCeil(newWanted)
-  if (length === 0) return -EINVAL
+  // So is one that wraps around when it is rounded up: PAGE_ALIGN.
+  if (length === 0 || newWanted > 2 ** 64 - PAGE_SIZE) return -EINVAL
   if ((flags & MREMAP_DONTUNMAP) !== 0 && oldLength !== length) return -EINVAL
   const vma = mm.vmas.find(addr)
   if (vma === undefined) return -EFAULT
@@ -102,7 +103,7 @@ export function remap(
   if ((flags & MREMAP_FIXED) !== 0 && mm.vmas.isSealed(newAddr, newAddr + length)) return -EPERM
   const busy = mm.pending.settle(task, addr, addr + oldLength)
   if (busy < 0) return busy
-  if (mm.vmas.count + 3 > MAX_MAP_COUNT) return -ENOMEM
+  if (mm.vmas.count + 3 > task.kernel.tunables.maxMapCount) return -ENOMEM
   const moving = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0
   if (!moving && oldLength >= length) {
     // Shrinking may reach over several areas, as munmap does.
@@ -269,7 +270,7 @@ function growHeap(task: Task, mm: Mm, oldEnd: number, end: number, old: number):
     if (above.start - guard < end) return old
   }
   const length = end - oldEnd
-  if (!usable(mm, oldEnd, end) || mm.vmas.count >= MAX_MAP_COUNT) return old
+  if (!usable(mm, oldEnd, end) || mm.vmas.count >= task.kernel.tunables.maxMapCount) return old
   if (!fits(task, mm, length / PAGE_SIZE, true)) return old
   if (mm.lockFuture && !lockFits(task, mm, length / PAGE_SIZE)) return old
   const busy = mm.pending.settle(task, oldEnd, end)

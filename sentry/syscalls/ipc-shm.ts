@@ -41,6 +41,7 @@ import { ipcOf } from '../ipc/namespace.ts'
 import { actForProcess, detach, Segment } from '../ipc/shm.ts'
 import type { Task } from '../kernel/task.ts'
 import { pageCeil, pageFloor } from '../mm/vma.ts'
+import { hugeSize } from './mm.ts'
 
 /** Files of the host cannot be larger. */
 const LARGEST = 2 ** 47
@@ -55,7 +56,7 @@ export function sys_shmget(task: Task, key: number, size: number, flags: number)
   const { shm } = namespace
   const create = (): Segment | number => {
     if (size < SHMMIN || size > namespace.limits.shmmax) return -EINVAL
-    if ((flags & SHM_HUGETLB) !== 0) return -ENOMEM
+    if ((flags & SHM_HUGETLB) !== 0) return hugeSize(flags) ? -ENOMEM : -EINVAL
     if (size > LARGEST) return -ENOMEM
     if (namespace.shmPages + pageCeil(size) / PAGE_SIZE > namespace.limits.shmall) return -ENOSPC
     return Segment.create(task, namespace, key, size, flags)

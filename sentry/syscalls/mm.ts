@@ -3,6 +3,7 @@
 import { EBADF, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM } from '../../syscall-table/errno.ts'
 import {
   MAP_ANONYMOUS,
+  MAP_HUGE_SHIFT,
   MAP_HUGETLB,
   MCL_CURRENT,
   MCL_FUTURE,
@@ -24,8 +25,17 @@ import { pageCeil, VMA_LOCKED } from '../mm/vma.ts'
 
 export { sys_mseal, sys_pkey_alloc, sys_pkey_free, sys_pkey_mprotect } from './mm-keys.ts'
 export { sys_membarrier } from './mm-membarrier.ts'
+export { sys_migrate_pages, sys_move_pages } from './mm-nodes.ts'
 export { sys_process_madvise, sys_process_mrelease } from './mm-process-advise.ts'
 export { sys_process_vm_readv, sys_process_vm_writev } from './mm-process-vm.ts'
+
+/** Logarithms of the sizes that huge pages have: 2 MiB and 1 GiB. 0 stands for the usual. */
+const HUGE_SHIFTS: readonly number[] = [0, 21, 30]
+
+/** Whether flags of mmap(2) or shmget(2) ask for huge pages of a size that there is. */
+export function hugeSize(flags: number): boolean {
+  return HUGE_SHIFTS.includes(flags >>> MAP_HUGE_SHIFT)
+}
 
 /** mmap(2). The sandbox has no huge pages of its own to give. */
 export function sys_mmap(
@@ -39,7 +49,7 @@ export function sys_mmap(
 ): number {
   if (offset % PAGE_SIZE !== 0) return -EINVAL
   if ((flags & MAP_ANONYMOUS) !== 0) {
-    if ((flags & MAP_HUGETLB) !== 0) return -ENOMEM
+    if ((flags & MAP_HUGETLB) !== 0) return hugeSize(flags) ? -ENOMEM : -EINVAL
     return task.mm.map(task, addr, length, prot, flags, null, 0)
   }
   const file = task.files.get(fd)
@@ -97,7 +107,8 @@ export function sys_msync(task: Task, addr: number, length: number, flags: numbe
   if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0) return -EINVAL
   if (addr % PAGE_SIZE !== 0 || (flags & (MS_ASYNC | MS_SYNC)) === (MS_ASYNC | MS_SYNC))
     return -EINVAL
-  const end = addr + pageCeil(length)
+  // A length that wraps around when it is rounded up is none: PAGE_ALIGN.
+  const end = addr + (length > 2 ** 64 - PAGE_SIZE ? 0 : pageCeil(length))
   if (end > 2 ** 63) return -ENOMEM
   const { vmas } = task.mm
   let next = addr
@@ -206,5 +217,9 @@ export function sys_mbind(
   if (nodes < 0) return nodes
   const end = addr + pageCeil(length)
   if (end > TASK_SIZE) return -EINVAL
-  return end === addr || task.mm.vmas.covers(addr, end) ? 0 : -EFAULT
+  if (end === addr) return 0
+  const { vmas } = task.mm
+  // Holes do not matter where the policy only goes.
+  const mapped = mode === 0 ? vmas.firstIn(addr, end) !== undefined : vmas.covers(addr, end)
+  return mapped ? 0 : -EFAULT
 }

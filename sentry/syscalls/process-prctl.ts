@@ -73,6 +73,7 @@ const SECBITS_LOCKS = 0xaa
 const SECBITS_BASE = 0x55
 /** ANON_VMA_NAME_MAX_LEN with its NUL. */
 const VMA_NAME_MAX = 80
+const MCE_KILL_DEFAULT = 2
 const PERSONALITY_QUERY = 0xffffffff
 
 /** prctl(2). Options that are absent here are -EINVAL, as in a kernel built without them. */
@@ -136,13 +137,16 @@ export function sys_prctl(
     case PR_GET_TID_ADDRESS:
       return copyOutWord(task, arg2, task.clearChildTid)
     case PR_SET_THP_DISABLE:
-      return none ? 0 : -EINVAL
+      if (!none) return -EINVAL
+      task.mm.hugeDisabled = arg2 !== 0
+      return 0
     case PR_GET_THP_DISABLE:
-      return arg2 === 0 && none ? 0 : -EINVAL
+      if (arg2 !== 0 || !none) return -EINVAL
+      return task.mm.hugeDisabled ? 1 : 0
     case PR_MCE_KILL:
-      return arg4 === 0 && arg5 === 0 && (arg2 === 0 || arg2 === 1) ? 0 : -EINVAL
+      return arg4 === 0 && arg5 === 0 ? setMemoryErrorPolicy(task, arg2, arg3) : -EINVAL
     case PR_MCE_KILL_GET:
-      return arg2 === 0 && none ? 2 : -EINVAL
+      return arg2 === 0 && none ? task.memoryErrorPolicy : -EINVAL
     case PR_SET_VMA:
       return arg2 === PR_SET_VMA_ANON_NAME ? setVmaName(task, arg3, arg4, arg5) : -EINVAL
     case PR_SET_PTRACER:
@@ -247,6 +251,18 @@ function setSecureBits(task: Task, bits: number): number {
   const changed = creds.copy()
   changed.securebits = bits
   task.creds = changed
+  return 0
+}
+
+/** PR_MCE_KILL: when a task hears of broken memory. PR_MCE_KILL_CLEAR is 0, PR_MCE_KILL_SET is 1. */
+function setMemoryErrorPolicy(task: Task, operation: number, policy: number): number {
+  if (operation === 0) {
+    if (policy !== 0) return -EINVAL
+    task.memoryErrorPolicy = MCE_KILL_DEFAULT
+    return 0
+  }
+  if (operation !== 1 || policy < 0 || policy > MCE_KILL_DEFAULT) return -EINVAL
+  task.memoryErrorPolicy = policy
   return 0
 }
 
@@ -355,7 +371,7 @@ export function sys_arch_prctl(task: Task, option: number, addr: number): number
   }
 }
 
-/** personality(2). Only ADDR_NO_RANDOMIZE has an effect. */
+/** personality(2). ADDR_NO_RANDOMIZE has an effect, and what changes the answers of uname(2). */
 export function sys_personality(task: Task, persona: number): number {
   const old = task.personality
   if (persona !== PERSONALITY_QUERY) task.personality = persona | 0

@@ -17,6 +17,8 @@ import {
   RLIMIT_RTPRIO,
   SCHED_ATTR_SIZE_VER0,
   SCHED_BATCH,
+  SCHED_DEADLINE,
+  SCHED_EXT,
   SCHED_FIFO,
   SCHED_FLAG_KEEP_PARAMS,
   SCHED_FLAG_KEEP_POLICY,
@@ -33,17 +35,23 @@ import {
   writeSchedAttr,
 } from '../../syscall-table/structs.gen.ts'
 import { allotmentOf, allowedCpus, bindToCpus } from '../kernel/limits.ts'
+import type { SchedState } from '../kernel/sched-state.ts'
 import type { Task } from '../kernel/task.ts'
 import { writeTimespec } from './time-values.ts'
 
 const MIN_NICE = -20
 const MAX_NICE = 19
 const MAX_RT_PRIORITY = 99
-/** sched_rr_timeslice at its default. */
-const RR_SLICE_NS = 100_000_000
 /** A time slice of the fair class. */
 const FAIR_SLICE_NS = 4_000_000
 const IOPRIO_LEVELS = 8
+
+/** Times of SCHED_DEADLINE are whole units of 2^10 ns, and less than 2^63 ns. */
+const DEADLINE_LEAST = 1024
+const DEADLINE_MOST = 2 ** 63
+/** kernel.sched_deadline_period_min_us and its max. */
+const PERIOD_LEAST = 100_000
+const PERIOD_MOST = 4_194_304_000
 
 const isRealtimePolicy = (policy: number): boolean => policy === SCHED_FIFO || policy === SCHED_RR
 const isFairPolicy = (policy: number): boolean =>
@@ -121,6 +129,22 @@ function niceAllowed(task: Task, nice: number): boolean {
   return 20 - nice <= task.group.rlimits[RLIMIT_NICE]!.cur
 }
 
+/** The times of SCHED_DEADLINE that sched_setattr(2) brings: __checkparam_dl. */
+function deadlineFits({ runtime, deadline, period }: DeadlineTimes): boolean {
+  if (deadline === 0 || runtime < DEADLINE_LEAST) return false
+  if (runtime >= DEADLINE_MOST || deadline >= DEADLINE_MOST || period >= DEADLINE_MOST) return false
+  const length = period === 0 ? deadline : period
+  if (length < deadline || deadline < runtime) return false
+  return length >= PERIOD_LEAST && length <= PERIOD_MOST
+}
+
+interface DeadlineTimes {
+  runtime: number
+  deadline: number
+  period: number
+}
+const NO_TIMES: DeadlineTimes = { runtime: 0, deadline: 0, period: 0 }
+
 /** A policy change as sched_setscheduler(2) and sched_setattr(2) check it. */
 function setPolicy(
   task: Task,
@@ -129,10 +153,13 @@ function setPolicy(
   priority: number,
   nice: number,
   resetOnFork: boolean,
+  times = NO_TIMES,
 ): number {
-  if (!isRealtimePolicy(policy) && !isFairPolicy(policy)) return -EINVAL
+  const byDeadline = policy === SCHED_DEADLINE
+  if (!isRealtimePolicy(policy) && !isFairPolicy(policy) && !byDeadline) return -EINVAL
   if (priority < 0 || priority > MAX_RT_PRIORITY || isRealtimePolicy(policy) !== priority > 0)
     return -EINVAL
+  if (byDeadline && !deadlineFits(times)) return -EINVAL
   const { sched } = target
   if (!task.creds.capable(CAP_SYS_NICE)) {
     const denied = unprivilegedPolicy(task, target, policy, priority, nice, resetOnFork)
@@ -141,6 +168,9 @@ function setPolicy(
   sched.policy = policy
   sched.priority = priority
   sched.resetOnFork = resetOnFork
+  sched.runtime = byDeadline ? times.runtime : 0
+  sched.deadline = byDeadline ? times.deadline : 0
+  sched.period = byDeadline ? times.period || times.deadline : 0
   if (isFairPolicy(policy)) sched.nice = Math.min(Math.max(nice, MIN_NICE), MAX_NICE)
   return 0
 }
@@ -160,6 +190,7 @@ function unprivilegedPolicy(
     if (policy !== sched.policy && limit === 0) return -EPERM
     if (priority > sched.priority && priority > limit) return -EPERM
   }
+  if (policy === SCHED_DEADLINE) return -EPERM
   if (sched.policy === SCHED_IDLE && policy !== SCHED_IDLE && !niceAllowed(target, sched.nice))
     return -EPERM
   const { euid } = task.creds
@@ -216,16 +247,20 @@ export function sys_sched_getparam(task: Task, pid: number, param: number): numb
   return task.mm.copyResult(task, param, scratch, 0, 4)
 }
 
+/** Policies without priorities, whether or not they are offered. */
+const isUnprioritized = (policy: number): boolean =>
+  isFairPolicy(policy) || policy === SCHED_DEADLINE || policy === SCHED_EXT
+
 /** sched_get_priority_max(2). */
 export function sys_sched_get_priority_max(_task: Task, policy: number): number {
   if (isRealtimePolicy(policy)) return MAX_RT_PRIORITY
-  return isFairPolicy(policy) ? 0 : -EINVAL
+  return isUnprioritized(policy) ? 0 : -EINVAL
 }
 
 /** sched_get_priority_min(2). */
 export function sys_sched_get_priority_min(_task: Task, policy: number): number {
   if (isRealtimePolicy(policy)) return 1
-  return isFairPolicy(policy) ? 0 : -EINVAL
+  return isUnprioritized(policy) ? 0 : -EINVAL
 }
 
 /** sched_rr_get_interval(2). */
@@ -233,8 +268,11 @@ export function sys_sched_rr_get_interval(task: Task, pid: number, addr: number)
   const target = findTask(task, pid)
   if (typeof target === 'number') return target
   const { policy } = target.sched
-  const ns = policy === SCHED_RR ? RR_SLICE_NS : policy === SCHED_FIFO ? 0 : FAIR_SLICE_NS
-  return writeTimespec(task, addr, 0, ns)
+  if (policy === SCHED_RR) {
+    const ms = task.kernel.tunables.rrSliceMs
+    return writeTimespec(task, addr, Math.floor(ms / 1000), (ms % 1000) * 1e6)
+  }
+  return writeTimespec(task, addr, 0, policy === SCHED_FIFO ? 0 : FAIR_SLICE_NS)
 }
 
 /** sched_setaffinity(2). At least one CPU that exists must be left. */
@@ -316,7 +354,7 @@ function tooBig(task: Task, addr: number): number {
   return task.mm.copyResult(task, addr, scratch, 0, 4) < 0 ? -EFAULT : -E2BIG
 }
 
-/** sched_setattr(2). SCHED_DEADLINE is absent. */
+/** sched_setattr(2). */
 export function sys_sched_setattr(task: Task, pid: number, addr: number, flags: number): number {
   if (addr === 0 || flags !== 0 || pid < 0) return -EINVAL
   const error = readAttr(task, addr)
@@ -331,7 +369,8 @@ export function sys_sched_setattr(task: Task, pid: number, addr: number, flags: 
   const policy = (attr.flags & SCHED_FLAG_KEEP_POLICY) !== 0 ? sched.policy : attr.policy
   const reset = (attr.flags & SCHED_FLAG_RESET_ON_FORK) !== 0
   const priority = keepParams ? sched.priority : attr.priority
-  return setPolicy(task, target, policy, priority, keepParams ? sched.nice : attr.nice, reset)
+  const nice = keepParams ? sched.nice : attr.nice
+  return setPolicy(task, target, policy, priority, nice, reset, keepParams ? sched : attr)
 }
 
 /** sched_getattr(2). */
@@ -352,7 +391,9 @@ export function sys_sched_getattr(
   attr.flags = sched.resetOnFork ? SCHED_FLAG_RESET_ON_FORK : 0
   attr.nice = isFairPolicy(sched.policy) ? sched.nice : 0
   attr.priority = sched.priority
-  attr.runtime = attr.deadline = attr.period = 0
+  attr.runtime = sched.runtime
+  attr.deadline = sched.deadline
+  attr.period = sched.period
   attr.utilMin = sched.utilMin
   attr.utilMax = sched.utilMax
   writeSchedAttr(kernel.scratchView, 0, attr)
@@ -392,15 +433,25 @@ export function sys_ioprio_set(task: Task, which: number, who: number, ioprio: n
   return 0
 }
 
-/** ioprio_get(2). The highest of those selected: the lowest value that is set. */
+/** The priority that a task has when it has none of its own: by its policy and niceness. */
+function effectiveIoprio({ ioprio, policy, nice }: SchedState): number {
+  if (ioprio >> IOPRIO_CLASS_SHIFT !== IOPRIO_CLASS_NONE) return ioprio
+  const cls =
+    policy === SCHED_IDLE
+      ? IOPRIO_CLASS_IDLE
+      : isRealtimePolicy(policy)
+        ? IOPRIO_CLASS_RT
+        : IOPRIO_CLASS_BE
+  return (cls << IOPRIO_CLASS_SHIFT) | Math.floor((nice + 20) / 5)
+}
+
+/** ioprio_get(2). The highest of those selected: the lowest value. A single task tells what was set. */
 export function sys_ioprio_get(task: Task, which: number, who: number): number {
   const tasks = selectTasks(task, which, who, IOPRIO_WHO_PROCESS)
   if (typeof tasks === 'number') return tasks
   if (tasks.length === 0) return -ESRCH
-  let best = tasks[0]!.sched.ioprio
-  for (const { sched } of tasks)
-    if (sched.ioprio !== 0 && (best === 0 || sched.ioprio < best)) best = sched.ioprio
-  return best
+  if (which === IOPRIO_WHO_PROCESS) return tasks[0]!.sched.ioprio
+  return Math.min(...tasks.map(({ sched }) => effectiveIoprio(sched)))
 }
 
 /** getcpu(2), when it does not run in the vDSO: the first allowed CPU, on the only node. */

@@ -4,11 +4,13 @@ import { getrandom } from '../../native/index.ts'
 import { EFAULT, EINVAL, EPERM } from '../../syscall-table/errno.ts'
 import {
   CAP_SYS_ADMIN,
-  CAP_SYSLOG,
   GRND_INSECURE,
   GRND_NONBLOCK,
   GRND_RANDOM,
   PAGE_SIZE,
+  PER_LINUX32,
+  PER_MASK,
+  UNAME26,
 } from '../../syscall-table/flags.ts'
 import {
   SIZEOF_SYSINFO,
@@ -20,6 +22,8 @@ import {
 import { allotmentOf } from '../kernel/limits.ts'
 import { RANDOM_MAX } from '../kernel/random.ts'
 import type { Task } from '../kernel/task.ts'
+
+export { sys_reboot, sys_syslog, sys_vhangup } from './system-admin.ts'
 
 /** __NEW_UTS_LEN. */
 const NAME_MAX = 64
@@ -41,11 +45,21 @@ const info: Sysinfo = {
   memUnit: 1,
 }
 
-/** uname(2). */
+/** UNAME26 of personality(2): version 6.12.1-x becomes 2.6.72-x, for programs that expect three old numbers. */
+function release26({ kernel, personality }: Task): string {
+  const { release } = kernel.system
+  if ((personality & UNAME26) === 0) return release
+  const minor = /^\d+\.(\d+)/.exec(release)?.[1] ?? '0'
+  return `2.6.${Number(minor) + 60}${release.replace(/^\d+(\.\d+){0,2}/, '')}`
+}
+
+/** uname(2). Whoever asks as a 32-bit program gets the machine of one. */
 export function sys_uname(task: Task, addr: number): number {
   const { kernel } = task
   const { nodename, domainname } = task.nsproxy.uts
-  writeUtsname(kernel.scratchView, 0, { ...kernel.system, nodename, domainname })
+  const release = release26(task)
+  const machine = (task.personality & PER_MASK) === PER_LINUX32 ? 'i686' : kernel.system.machine
+  writeUtsname(kernel.scratchView, 0, { ...kernel.system, machine, release, nodename, domainname })
   return task.mm.copyResult(task, addr, kernel.scratch, 0, SIZEOF_UTSNAME)
 }
 
@@ -94,13 +108,6 @@ function usedBytes({ kernel, group: { container } }: Task, memoryBytes: number):
   for (const group of kernel.groups)
     if (!group.zombie && group.container === container) pages += group.leader.mm.vmas.dataPages
   return Math.min(pages * PAGE_SIZE, memoryBytes * 0.9)
-}
-
-/** syslog(2): the kernel's log is not the sandbox's. */
-export function sys_syslog(task: Task, type: number, _buf: number, _length: number): number {
-  // Its size may be asked for by those who may read it; reading gives nothing.
-  if (!task.creds.capable(CAP_SYSLOG)) return -EPERM
-  return type >= 0 && type <= 10 ? 0 : -EINVAL
 }
 
 /** getrandom(2). The host's pool is always ready. */

@@ -1,13 +1,16 @@
 // Interval timers and POSIX timers: setitimer(2), alarm(2), timer_create(2).
 
-import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
+import { EFAULT, EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
 import {
   CLOCK_BOOTTIME,
   CLOCK_BOOTTIME_ALARM,
   CLOCK_MONOTONIC,
+  CLOCK_MONOTONIC_COARSE,
+  CLOCK_MONOTONIC_RAW,
   CLOCK_PROCESS_CPUTIME_ID,
   CLOCK_REALTIME,
   CLOCK_REALTIME_ALARM,
+  CLOCK_REALTIME_COARSE,
   CLOCK_TAI,
   CLOCK_THREAD_CPUTIME_ID,
   CLOCKFD,
@@ -46,6 +49,13 @@ const TIMER_CLOCKS: readonly number[] = [
   CLOCK_TAI,
 ]
 
+/** Clocks that can only be read. */
+const UNTIMED_CLOCKS: readonly number[] = [
+  CLOCK_MONOTONIC_RAW,
+  CLOCK_REALTIME_COARSE,
+  CLOCK_MONOTONIC_COARSE,
+]
+
 const state: IntervalState = { valueNs: 0, intervalNs: 0 }
 
 /** getitimer(2). */
@@ -82,7 +92,10 @@ export function sys_alarm(task: Task, seconds: number): number {
  * clock_getcpuclockid(3) makes. -EINVAL for none, or one of another process.
  */
 function timerClock(task: Task, clock: number): number {
-  if (clock >= 0) return TIMER_CLOCKS.includes(clock) ? clock : -EINVAL
+  if (clock >= 0) {
+    if (UNTIMED_CLOCKS.includes(clock)) return -EOPNOTSUPP
+    return TIMER_CLOCKS.includes(clock) ? clock : -EINVAL
+  }
   if ((clock & CPUCLOCK_CLOCK_MASK) === CLOCKFD) return -EINVAL
   const pid = ~(clock >> 3)
   if ((clock & CPUCLOCK_PERTHREAD_MASK) !== 0) {

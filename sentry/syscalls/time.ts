@@ -13,6 +13,7 @@ import {
   CLOCK_MONOTONIC_RAW,
   CLOCK_REALTIME_COARSE,
   CLOCK_THREAD_CPUTIME_ID,
+  CPUCLOCK_PERTHREAD_MASK,
   TIMER_ABSTIME,
 } from '../../syscall-table/flags.ts'
 import { groupCpu } from '../kernel/accounting.ts'
@@ -172,6 +173,10 @@ function sleepUntil(task: Task): number {
  */
 function sleepOnCpuClock(task: Task, clock: number, absolute: boolean, request: number): number {
   if (clock === CLOCK_THREAD_CPUTIME_ID) return -EOPNOTSUPP
+  if (clock < 0 && (clock & CPUCLOCK_PERTHREAD_MASK) !== 0) {
+    const tid = ~(clock >> 3)
+    if (tid === 0 || tid === task.pid.numberIn(task.pidNs)) return -EINVAL
+  }
   if (!readClock(task, clock, now)) return -EINVAL
   const { restart, kernel } = task
   const used = now.sec * NS_PER_SEC + now.nsec

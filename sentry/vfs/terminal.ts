@@ -10,4 +10,6 @@ export interface Terminal {
   readonly rdev: number
   /** The session leader has exited, or the other side is gone: SIGHUP and SIGCONT to the foreground group. */
   hangup(): void
+  /** vhangup(2): open files are dead, and the session is told. */
+  hangUpFiles(): void
 }

@@ -17,16 +17,9 @@ function unknownCall(): number {
 function notSupported(): number {
   return -ENOSYS
 }
-
-function notPermitted(): number {
-  return -EPERM
-}
 `
 
-const errorFunctions = new Map([
-  [38, 'notSupported'],
-  [1, 'notPermitted'],
-])
+const errorFunctions = new Map([[38, 'notSupported']])
 
 const restartCodes = {
   sys: 'ERESTARTSYS',
@@ -38,7 +31,7 @@ const restartCodes = {
 /** The text of dispatch.gen.ts. */
 export function generateDispatch(rows: readonly NamedRow[]): string {
   const implemented = rows.filter(row => row.todo === undefined)
-  const errors = ['EINTR', 'ENOSYS', 'EPERM', ...Object.values(restartCodes)].sort()
+  const errors = ['EINTR', 'ENOSYS', ...Object.values(restartCodes)].sort()
   return [
     HEADER,
     `import { ${errors.join(', ')} } from '../../syscall-table/errno.ts'`,

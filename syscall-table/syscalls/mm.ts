@@ -14,7 +14,7 @@ import {
   size,
   word,
 } from '../args.ts'
-import { ENOSYS, EPERM } from '../errno.ts'
+import { ENOSYS } from '../errno.ts'
 import { inArea } from '../row.ts'
 
 export const mmCalls = inArea('mm', {
@@ -85,13 +85,12 @@ export const mmCalls = inArea('mm', {
   migrate_pages: {
     nr: 256,
     args: { pid, maxnode: size, oldNodes: addr, newNodes: addr },
-    todo: EPERM,
-    note: 'one memory node',
+    partial: 'one memory node',
   },
   move_pages: {
     nr: 279,
     args: { pid, count: size, pages: addr, nodes: addr, status: addr, flags: flags('MPOL_MF') },
-    todo: EPERM,
+    partial: 'one memory node',
   },
   process_vm_readv: {
     nr: 310,

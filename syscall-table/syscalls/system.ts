@@ -19,7 +19,7 @@ import {
   str,
   uint,
 } from '../args.ts'
-import { ENOSYS, EPERM } from '../errno.ts'
+import { ENOSYS } from '../errno.ts'
 import { inArea } from '../row.ts'
 
 export const systemCalls = inArea('system', {
@@ -32,26 +32,24 @@ export const systemCalls = inArea('system', {
     todo: ENOSYS,
     note: 'as without CONFIG_SYSFS_SYSCALL',
   },
-  vhangup: { nr: 153, args: {}, todo: EPERM, note: 'as for a caller without CAP_SYS_TTY_CONFIG' },
+  vhangup: { nr: 153, args: {} },
   _sysctl: { nr: 156, args: { args: addr }, todo: ENOSYS, note: 'removed in Linux 5.5' },
   acct: {
     nr: 163,
     args: { filename: path },
-    todo: EPERM,
-    note: 'as for a caller without CAP_SYS_PACCT',
+    todo: ENOSYS,
+    note: 'as without CONFIG_BSD_PROCESS_ACCT',
   },
   swapon: {
     nr: 167,
     args: { path, swapflags: hex },
-    todo: EPERM,
-    note: 'as for a caller without CAP_SYS_ADMIN',
+    todo: ENOSYS,
+    note: 'as without CONFIG_SWAP',
   },
-  swapoff: { nr: 168, args: { path }, todo: EPERM },
+  swapoff: { nr: 168, args: { path }, todo: ENOSYS },
   reboot: {
     nr: 169,
     args: { magic1: hex, magic2: hex, cmd: flagsU('REBOOT'), arg: addr },
-    todo: EPERM,
-    note: 'as for a caller without CAP_SYS_BOOT',
   },
   sethostname: { nr: 170, args: { name: inBuf('len'), len: int } },
   setdomainname: { nr: 171, args: { name: inBuf('len'), len: int } },
@@ -66,10 +64,10 @@ export const systemCalls = inArea('system', {
   init_module: {
     nr: 175,
     args: { image: addr, len: size, params: str },
-    todo: EPERM,
-    note: 'as for a caller without CAP_SYS_MODULE',
+    todo: ENOSYS,
+    note: 'as without CONFIG_MODULES',
   },
-  delete_module: { nr: 176, args: { name: str, flags: flags('OPEN') }, todo: EPERM },
+  delete_module: { nr: 176, args: { name: str, flags: flags('OPEN') }, todo: ENOSYS },
   get_kernel_syms: { nr: 177, args: { table: addr }, todo: ENOSYS, note: 'removed in Linux 2.6' },
   query_module: {
     nr: 178,
@@ -104,8 +102,8 @@ export const systemCalls = inArea('system', {
   kexec_load: {
     nr: 246,
     args: { entry: addr, nrSegments: size, segments: addr, flags: size },
-    todo: EPERM,
-    note: 'as for a caller without CAP_SYS_BOOT',
+    todo: ENOSYS,
+    note: 'as without CONFIG_KEXEC',
   },
   perf_event_open: {
     nr: 298,
@@ -113,7 +111,7 @@ export const systemCalls = inArea('system', {
     todo: ENOSYS,
     note: 'as without CONFIG_PERF_EVENTS',
   },
-  finit_module: { nr: 313, args: { fd, params: str, flags: hex }, todo: EPERM },
+  finit_module: { nr: 313, args: { fd, params: str, flags: hex }, todo: ENOSYS },
   getrandom: {
     nr: 318,
     args: { buf: outBuf('count'), count: size, flags: flags('GRND') },
@@ -122,7 +120,7 @@ export const systemCalls = inArea('system', {
   kexec_file_load: {
     nr: 320,
     args: { kernelFd: fd, initrdFd: fd, cmdlineLen: size, cmdline: str, flags: size },
-    todo: EPERM,
+    todo: ENOSYS,
   },
   bpf: {
     nr: 321,

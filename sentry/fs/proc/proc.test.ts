@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { EACCES, EINVAL, EIO, ENOENT, ESRCH } from '../../../syscall-table/errno.ts'
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY } from '../../../syscall-table/flags.ts'
+import { syscalls } from '../../../syscall-table/syscalls.ts'
 import { linkTarget, mountOn, names, readText } from '../../../test/files.ts'
 import { boot, type TestTask, userCreds } from '../../../test/kernel.ts'
 import { forgetTask } from '../../kernel/exit.ts'
@@ -25,6 +27,24 @@ const keys = (text: string | number): string[] =>
     .map(line => line.split(':')[0]!.trim())
 
 const host = (path: string): string => readFileSync(path, 'latin1')
+
+describe('/proc/config.gz', () => {
+  it('names each option once, with what the system calls say', () => {
+    const packed = readText(k, '/proc/config.gz', 8192)
+    const lines = gunzipSync(Buffer.from(String(packed), 'latin1'))
+      .toString()
+      .trim()
+      .split('\n')
+    const names = lines.map(line => /CONFIG_\w+/.exec(line)?.[0])
+    expect(new Set(names).size).toBe(names.length)
+    expect(lines).toContain('CONFIG_SYSVIPC=y')
+    expect(lines).toContain('# CONFIG_BPF_SYSCALL is not set')
+    const withoutOption = Object.values(syscalls)
+      .map(row => ('note' in row ? /as without (CONFIG_\w+)/.exec(row.note ?? '')?.[1] : undefined))
+      .filter(name => name !== undefined)
+    expect(withoutOption.filter(name => lines.includes(`${name}=y`))).toEqual([])
+  })
+})
 
 describe('/proc/PID', () => {
   it('lists processes and follows self', () => {
@@ -197,7 +217,7 @@ describe('/proc/PID', () => {
     expect(write('/proc/self/oom_score_adj', '5000')).toBe(-EINVAL)
     expect(write('/proc/sys/kernel/hostname', 'box\n')).toBe(4)
     expect(k.task.nsproxy.uts.nodename).toBe('box')
-    expect(write('/proc/sys/kernel/pid_max', '5')).toBe(-EACCES)
+    expect(write('/proc/sys/kernel/osrelease', '5')).toBe(-EACCES)
   })
 
   it('forgets a process that has been reaped', () => {

@@ -20,9 +20,8 @@ import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import type { MqueueLimits } from '../mqueue/limits.ts'
 import { GeneratedFile, type PseudoFs, type StaticDirectory } from '../pseudo.ts'
-
-type Value = string | number | ((kernel: Kernel, reader: Task) => string | number)
-type Store = (text: string, writer: Task) => number
+import { KERNEL, VM } from './sysctl-kernel.ts'
+import { integer, line, numberRow, type Row, type Store, type Value } from './sysctl-values.ts'
 
 /** A tunable. Reading-only ones refuse even root at open, as proc_sys_permission does. */
 class SysctlFile extends GeneratedFile {
@@ -48,12 +47,6 @@ class SysctlFile extends GeneratedFile {
 /** __NEW_UTS_LEN. */
 const UTS_LENGTH = 64
 
-/** The first line of what was written, as proc_dostring takes it. */
-function line(text: string): string {
-  const end = text.search(/[\n\0]/)
-  return end < 0 ? text : text.slice(0, end)
-}
-
 const storeHostname: Store = (text, task) => {
   task.nsproxy.uts.nodename = line(text).slice(0, UTS_LENGTH)
   return 0
@@ -62,13 +55,6 @@ const storeHostname: Store = (text, task) => {
 const storeDomainname: Store = (text, task) => {
   task.nsproxy.uts.domainname = line(text).slice(0, UTS_LENGTH)
   return 0
-}
-
-/** An integer in a range: proc_dointvec_minmax. */
-function integer(text: string, min: number, max: number): number {
-  const match = /^\s*([0-9]{1,10})\s*$/.exec(line(text))
-  const value = match === null ? -1 : Number(match[1])
-  return value >= min && value <= max ? value : -EINVAL
 }
 
 const PORT_MAX = 65535
@@ -153,25 +139,6 @@ function namespaceLimit(type: NamespaceType): [string, Value, Store] {
 const threadsMax = (kernel: Kernel): number =>
   Math.min(PID_MAX, Math.max(20, Math.floor(kernel.memoryBytes / (8 * 16384))))
 
-/** A non-negative int that can be set, up to `most`. */
-export function numberRow<K extends string>(
-  name: string,
-  holder: (task: Task) => Record<K, number>,
-  key: K,
-  most = 0x7fffffff,
-): readonly [string, Value, Store] {
-  const store: Store = (text, writer) => {
-    const word = /^\s*(\d+)\s*(?:\0.*)?$/.exec(text)
-    if (word === null || Number(word[1]) > most) return -EINVAL
-    holder(writer)[key] = Number(word[1])
-    return 0
-  }
-  return [name, (_kernel, reader) => decimal(holder(reader)[key]), store]
-}
-
-/** Limits near 2^64 are even where Linux' are odd: a double has no more bits. */
-const decimal = (n: number): string => (n < 2 ** 63 ? `${n}` : `${BigInt(n) - 1n}`)
-
 const mqueueLimits = ({ nsproxy }: Task): MqueueLimits => nsproxy.ipc.mqueueLimits
 
 const ipcLimits = ({ nsproxy }: Task): IpcLimits => nsproxy.ipc.limits
@@ -203,13 +170,13 @@ const SEMOPM_MAX = 10_000
 const FILE_MAX = '9223372036854775807'
 
 /** Directory, then name, value and, when it can be written, what writing does. */
-const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
+const SYSCTLS: Record<string, readonly Row[]> = {
   kernel: [
+    ...KERNEL,
     ['arch', kernel => kernel.system.machine],
     ['cap_last_cap', CAP_LAST_CAP],
     ['core_pattern', 'core'],
     ['core_uses_pid', 0],
-    ['dmesg_restrict', 1],
     ['domainname', (_kernel, { nsproxy }) => nsproxy.uts.domainname, storeDomainname],
     ['hostname', (_kernel, { nsproxy }) => nsproxy.uts.nodename, storeHostname],
     ['io_uring_disabled', 2],
@@ -226,9 +193,6 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
     ['panic', 0],
     ['panic_on_oops', 0],
     ['perf_event_paranoid', 3],
-    ['pid_max', PID_MAX],
-    ['printk', '4\t4\t1\t7'],
-    ['randomize_va_space', 2],
     ['sem', semLimits, storeSemLimits],
     numberRow('shmall', ipcLimits, 'shmall', 2 ** 64),
     numberRow('shmmax', ipcLimits, 'shmmax', 2 ** 64),
@@ -286,14 +250,13 @@ const SYSCTLS: Record<string, readonly (readonly [string, Value, Store?])[]> = {
   ],
   user: (Object.keys(NAMESPACE_FLAGS) as NamespaceType[]).map(namespaceLimit),
   vm: [
-    ['max_map_count', 65530],
+    ...VM,
     ['min_free_kbytes', 0],
     ['mmap_min_addr', kernel => kernel.platform.minAddr],
     ['nr_hugepages', 0],
     ['overcommit_memory', 1],
     ['overcommit_ratio', 50],
     ['page-cluster', 0],
-    ['swappiness', 0],
     ['unprivileged_userfaultfd', 0],
   ],
   'net/core': [

@@ -8,6 +8,7 @@ import { BLOCKED, RUNNING, type Task } from '../../kernel/task.ts'
 import { fileSystemNames } from '../../vfs/super.ts'
 import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
 import { cpuinfoText } from './cpuinfo.ts'
+import { configGz } from './kernel-config.ts'
 import { usedKb } from './memory-use.ts'
 import { msgText, semText, shmText } from './sysvipc.ts'
 
@@ -25,6 +26,7 @@ export function addSystemFiles(root: StaticDirectory): void {
   }
   file('cgroups', cgroupsText)
   file('cmdline', () => '\n')
+  root.add('config.gz', new GeneratedFile(root.sb, 0o444, configGz))
   file('cpuinfo', cpuinfoText)
   file('devices', devicesText)
   file('diskstats', () => '')

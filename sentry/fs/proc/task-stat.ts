@@ -225,7 +225,8 @@ function memoryStatus(task: Task): string {
     sizeLine('VmPTE', mappedKb(mm)),
     sizeLine('VmSwap', 0),
     sizeLine('HugetlbPages', 0),
-    'CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff\n',
+    `CoreDumping:\t0\nTHP_enabled:\t${mm.hugeDisabled ? 0 : 1}\n`,
+    'untag_mask:\t0xffffffffffffffff\n',
   ].join('')
 }
 
