@@ -315,6 +315,22 @@ TEST(closing_the_master_hangs_up) {
   EXPECT_EXIT(child, 0);
 }
 
+TEST(closing_the_master_kills_a_leader_that_does_not_care) {
+  open_terminal();
+  int ready[2];
+  EXPECT_OK(pipe(ready));
+  pid_t leader = FORK({
+    close(master);
+    take_terminal();
+    EXPECT_EQ(write(ready[1], "r", 1), 1);
+    for (;;) pause();
+  });
+  from(ready[0], 1);
+  close(master);
+  EXPECT_KILLED(leader, SIGHUP);
+  EXPECT_ERRNO(write(slave, "x", 1), EIO);
+}
+
 TEST(closing_the_slave_ends_the_master) {
   open_terminal();
   EXPECT_EQ(write(slave, "bye", 3), 3);

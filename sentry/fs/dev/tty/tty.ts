@@ -271,9 +271,11 @@ export class Tty implements Terminal, DisciplineOwner {
     this.#pendingInput.clear()
     const { session, foreground } = this
     if (session !== null) {
-      if (session.leader !== null) {
-        signalGroup(session.leader, SIGHUP)
-        signalGroup(session.leader, SIGCONT)
+      // SIGHUP may end it at once, and with it the session's tie to its leader.
+      const { leader } = session
+      if (leader !== null) {
+        signalGroup(leader, SIGHUP)
+        signalGroup(leader, SIGCONT)
       }
       // DIFFERS: Linux signals the foreground group only when the leader ends after this.
       if (foreground !== null) signalProcessGroup(foreground, SIGHUP)
