@@ -131,7 +131,8 @@ function credsOf(config: ProcessConfig): Creds {
   const creds = new Creds()
   creds.uid = creds.euid = creds.suid = creds.fsuid = config.uid
   creds.gid = creds.egid = creds.sgid = creds.fsgid = config.gid
-  creds.groups = config.groups
+  // As setgroups(2) leaves them.
+  creds.groups = config.groups.toSorted((a, b) => a - b)
   const { bounding, effective, inheritable, permitted, ambient }: CapabilityConfig =
     config.capabilities
   creds.bounding = capSet(...bounding)

@@ -11,14 +11,14 @@ import { Mount } from '../../vfs/mount.ts'
 import { registerFileSystem, touchCreated } from '../../vfs/super.ts'
 import { MemoryDir } from './directory.ts'
 import { MemoryFile } from './regular.ts'
-import { type TmpfsOptions, TmpfsSuperBlock } from './tmpfs.ts'
+import { defaultSize, type TmpfsOptions, TmpfsSuperBlock } from './tmpfs.ts'
 
 const UNITS: Record<string, number> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 }
 
 /** A new tmpfs instance. Options as in tmpfs(5); -EINVAL for those that are unknown. */
 export function mountTmpfs(kernel: Kernel, data: string): SuperBlock | number {
   const options: TmpfsOptions = {
-    size: Math.floor(kernel.memoryBytes / 2),
+    size: defaultSize(kernel),
     inodes: 0,
     mode: 0o1777,
     uid: 0,

@@ -98,16 +98,22 @@ export abstract class MemorySuperBlock extends SuperBlock {
   }
 }
 
+/** Half of the memory, if nobody says otherwise: shmem_default_max_blocks. */
+export const defaultSize = (kernel: Kernel): number => Math.floor(kernel.memoryBytes / 2)
+
 /** A tmpfs instance; its root is made by `mountTmpfs`. */
 export class TmpfsSuperBlock extends MemorySuperBlock {
   override readonly type: string
   override root!: Inode
   readonly #options: TmpfsOptions
+  /** What a limit is that need not be told. */
+  readonly #defaultPages: number
 
   constructor(kernel: Kernel, type: string, options: TmpfsOptions) {
     super(kernel, Math.ceil(options.size / PAGE_SIZE), options.inodes || DEFAULT_INODES)
     this.type = type
     this.#options = options
+    this.#defaultPages = Math.ceil(defaultSize(kernel) / PAGE_SIZE)
   }
 
   /** Nothing can reach the files any more: give their memory back, now or when they are closed. */
@@ -123,7 +129,8 @@ export class TmpfsSuperBlock extends MemorySuperBlock {
 
   override options(): string {
     let text = ''
-    if (this.pageLimit > 0) text += `,size=${this.pageLimit * 4}k`
+    if (this.pageLimit > 0 && this.pageLimit !== this.#defaultPages)
+      text += `,size=${this.pageLimit * 4}k`
     if (this.inodeLimit !== DEFAULT_INODES) text += `,nr_inodes=${this.inodeLimit}`
     if (this.#options.mode !== 0o1777) text += `,mode=${this.#options.mode.toString(8)}`
     if (this.#options.uid !== 0) text += `,uid=${this.#options.uid}`
