@@ -107,7 +107,7 @@ function hostFacts(config: SandboxConfig): HostFacts {
     filter: readFilter(
       `sentry${config.platform === 'ptrace' ? '-ptrace' : ''}${config.network === 'host' ? '-host-network' : ''}`,
     ),
-    network: config.network === 'host' ? hostNetworkFacts() : null,
+    network: config.network === 'host' ? hostNetworkFacts(config.sysctls) : null,
     socketsMax: hostSocketsMax(),
     oomScore: new OomScoreFile(),
     cgroup: hostValue(openCgroupFiles(config.cgroup?.paths ?? {})),

@@ -2,6 +2,8 @@
 
 import { openSync, readFileSync } from 'node:fs'
 import type { HostFd } from '../../native/index.ts'
+import type { ContainerConfig } from '../config.ts'
+import { HOST_TUNABLES } from '../fs/proc/sysctl.ts'
 import type { HostNetworkFacts } from '../net/host/network.ts'
 
 /** Tables of /proc/net that tell of addresses, routes, sockets and counters, and of no other part of the host. */
@@ -31,14 +33,26 @@ export const areNetTables = (names: unknown): names is string[] =>
   new Set(names).size === names.length &&
   names.every(name => NET_TABLES.has(name))
 
-/** Of this process's network namespace. */
-export function hostNetworkFacts(): HostNetworkFacts {
+/** Of this process's network namespace. `sysctls` are those that it was given. */
+export function hostNetworkFacts(sysctls: ContainerConfig['sysctls']): HostNetworkFacts {
   const ports = tryTo(() => Number(readFileSync(UNPRIVILEGED_PORTS, 'latin1')))
   return {
     tables: openNetTables('self'),
+    tunables: new Map(
+      HOST_TUNABLES.concat(networkTunables(sysctls).map(([path]) => path)).flatMap(readTunable),
+    ),
     unprivilegedPorts: ports ?? DEFAULT_UNPRIVILEGED_PORTS,
   }
 }
+
+function readTunable(path: string): [path: string, value: string][] {
+  const value = tryTo(() => readFileSync(Buffer.from(`/proc/sys/${path}`, 'latin1'), 'latin1'))
+  return value === undefined ? [] : [[path, value.trimEnd()]]
+}
+
+/** Those of a network among the sysctls of config.json. */
+export const networkTunables = (sysctls: ContainerConfig['sysctls']): [string, string][] =>
+  sysctls.filter(([path]) => path.startsWith('net/'))
 
 function tryTo<T>(step: () => T): T | undefined {
   try {

@@ -18,6 +18,7 @@ import { assemble, releaseGofer } from './assemble.ts'
 import { BootError } from './boot-error.ts'
 import type { Container } from './container.ts'
 import { hostValue } from './host-cgroup.ts'
+import { networkTunables } from './host-network.ts'
 import { Placement } from './placement.ts'
 
 /** Containers of one pod: each costs a gofer. */
@@ -38,7 +39,7 @@ export interface HostPlace {
   /** Those to read, by name. */
   files: Map<string, HostFd>
   /** A network namespace of its own, with the socket to who opens sockets there. */
-  network: { facts: HostNetworkFacts; server: HostFd } | null
+  network: { facts: Omit<HostNetworkFacts, 'tunables'>; server: HostFd } | null
 }
 
 export class Pod {
@@ -147,18 +148,20 @@ export class Pod {
     if (!shares.pid) own.pidForChildren = new PidNamespace(null, owner)
     if (!shares.ipc) own.ipc = new IpcNamespace(owner)
     if (!shares.uts) own.uts = new UtsNamespace(owner, config.hostname, config.domainname)
-    if (!shares.network) own.net = this.#network(place)
+    if (!shares.network) own.net = this.#network(config, place)
     return namespaces.with(own)
   }
 
-  #network(place: HostPlace): NetNamespace {
+  #network({ sysctls }: ContainerConfig, place: HostPlace): NetNamespace {
     const { kernel, namespaces } = this.root
     const net = new NetNamespace(kernel, INITIAL_USER_NAMESPACE)
     const { network } = place
     if (network === null) return net
     place.network = null
     const { budget } = namespaces.net.host!
-    net.host = new HostNetwork(network.facts, new SocketServer(network.server), budget)
+    const tunables = new Map(networkTunables(sysctls))
+    const facts = { ...network.facts, tunables }
+    net.host = new HostNetwork(facts, new SocketServer(network.server), budget)
     return net
   }
 }

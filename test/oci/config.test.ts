@@ -187,14 +187,25 @@ const SAME: Case[] = [
         'net.ipv4.ip_unprivileged_port_start': '80',
         'net.ipv4.ping_group_range': '5 2147483647',
         'net/core/somaxconn': '128',
+        'net.ipv4.ip_forward': '1',
+        'net.ipv4.ip_local_port_range': '1025 2000',
+        'net.ipv4.tcp_syncookies': '0',
+        'net.ipv6.conf.lo.disable_ipv6': '1',
       }
     },
-    'cd /proc/sys/net; cat ipv4/ip_unprivileged_port_start ipv4/ping_group_range core/somaxconn',
+    `cd /proc/sys/net; cat ipv4/ip_unprivileged_port_start ipv4/ping_group_range core/somaxconn
+    cat ipv4/ip_forward ipv4/ip_local_port_range ipv4/tcp_syncookies ipv6/conf/*/disable_ipv6`,
   ],
+  [
+    'tunables that nobody sets',
+    () => {},
+    'cd /proc/sys/net; for i in core/* ipv4/ip_* ipv4/tcp_*; do case $i in *mem*|*forward|*port*|*sack|*keep*) echo $i $(cat $i);; esac; done | grep -E "^(core/.mem_(max|default)|ipv4/(ip_forward|ip_local_port_range|tcp_.mem|tcp_sack|tcp_keepalive_time)) "',
+  ],
+  ['a tmpfs of the default size', () => {}, "mount | grep ' /tmp ' | grep size= || echo not told"],
   [
     'a user',
     c => {
-      c.process.user = { uid: 1000, gid: 1001, umask: 0o77, additionalGids: [5, 6] }
+      c.process.user = { uid: 1000, gid: 1001, umask: 0o77, additionalGids: [6, 5] }
       c.process.noNewPrivileges = true
     },
     "id; umask; grep -E '^(Uid|Gid|Groups|Cap|NoNew|Seccomp:)' /proc/self/status",

@@ -312,15 +312,42 @@ const SYSCTLS: Record<string, readonly Row[]> = {
   ],
 }
 
+/** Tunables of networks that have another value where the host's kernel has the network. */
+export const HOST_TUNABLES: readonly string[] = Object.entries(SYSCTLS)
+  .filter(([path]) => path.startsWith('net/'))
+  .flatMap(([path, rows]) =>
+    rows.filter(([, , store]) => store === undefined).map(([name]) => `${path}/${name}`),
+  )
+
 /** Put the tree into /proc/sys. */
 export function addSysctls(sys: StaticDirectory): void {
   for (const [path, rows] of Object.entries(SYSCTLS)) {
-    let directory = sys
-    for (const name of path.split('/')) directory = directory.directory(name)
-    for (const [name, value, store] of rows) {
-      directory.add(name, new SysctlFile(sys.sb, value, store ?? null))
-    }
+    for (const [name, value, store] of rows) add(sys, `${path}/${name}`, value, store ?? null)
   }
+  const ofHost = sys.sb.kernel.namespaces.net.host?.facts.tunables ?? []
+  for (const [path, value] of ofHost) if (!isOwn(path)) add(sys, path, value, null)
+}
+
+function add(sys: StaticDirectory, path: string, value: Value, store: Store | null): void {
+  const names = path.split('/')
+  const name = names.pop()!
+  let directory = sys
+  for (const above of names) directory = directory.directory(above)
+  const seen: Value = store === null && path.startsWith('net/') ? ofNetwork(path, value) : value
+  directory.add(name, new SysctlFile(sys.sb, seen, store))
+}
+
+/** What the reader's network has, where that is the host's. */
+const ofNetwork =
+  (path: string, value: Value): Value =>
+  (kernel, reader) =>
+    reader.nsproxy.net.host?.facts.tunables.get(path) ??
+    (typeof value === 'function' ? value(kernel, reader) : value)
+
+function isOwn(path: string): boolean {
+  const slash = path.lastIndexOf('/')
+  const rows = SYSCTLS[path.slice(0, slash)]
+  return rows?.some(([name]) => name === path.slice(slash + 1)) === true
 }
 
 /** Set the tunable at `path` below /proc/sys, as root of the sandbox: -ENOENT, or -EACCES when it is fixed. */

@@ -49,6 +49,8 @@ const ifreqView = new DataView(ifreq.buffer)
 export interface HostNetworkFacts {
   /** net.ipv4.ip_unprivileged_port_start. */
   unprivilegedPorts: number
+  /** Values below /proc/sys, by path: those that the namespace has by itself, or was given. */
+  tunables: ReadonlyMap<string, string>
   /** Open files of /proc/net, by name: each is read anew from its start. */
   tables: ReadonlyMap<string, HostFd>
 }
