@@ -296,26 +296,34 @@ async function createHooks(spec: Spec, state: ContainerState, pid: number): Prom
   await runHooks('createContainer', hooks.createContainer, seen, place)
 }
 
+/** Who gets a signal: the container's program, all of its processes, one of them or one process group. */
+export interface Addressee {
+  all?: boolean
+  pid?: number
+  pgid?: number
+}
+
 /** `runsc kill`. */
 export async function signalContainer(
   store: StateStore,
   id: string,
   signal: number,
-  all: boolean,
+  to: Addressee,
 ): Promise<void> {
   const state = store.load(id)
   const status = statusOf(state)
   // Engines look for these words.
   const notRunning = new CliError(`container not running: "${id}"`)
   if (status === 'stopped') throw notRunning
+  const { all = false, pid, pgid } = to
   // A sandbox that does not answer can still be killed.
-  if (signal === SIGKILL && !all) {
+  if (signal === SIGKILL && !all && pid === undefined && pgid === undefined) {
     if (!signalSandbox(state, 'SIGKILL')) throw notRunning
     // Frozen processes do not even die. As runc has it, only this signal wakes them.
     ContainerCgroup.load(store.directory(id))?.thaw()
     return
   }
-  const message = { command: 'signal', container: id, signal, all }
+  const message = { command: 'signal', container: id, signal, all, pid, pgid }
   try {
     if (status === 'paused') post(store.controlSocket(id), message)
     else await request(store.controlSocket(id), message)

@@ -22,6 +22,7 @@ export interface ExecOptions extends GlobalOptions, FdOptions {
   process?: string
   detach: boolean
   pidFile?: string
+  internalPidFile?: string
   consoleSocket?: string
   cwd?: string
   env: string[]
@@ -85,6 +86,8 @@ async function execIn(
     const answer = await request(store.controlSocket(id), message, [sandboxLink, ...streams])
     pid = Number((answer as { pid?: unknown }).pid)
     rememberStandIn(store.directory(id), standIn.pid, pid)
+    const { internalPidFile } = options
+    if (internalPidFile !== undefined) writePidFile(internalPidFile, pid)
     if (options.pidFile !== undefined) writePidFile(options.pidFile, standIn.pid)
   } catch (error) {
     standIn.kill()

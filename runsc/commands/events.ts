@@ -5,8 +5,9 @@ import { StateStore } from '../state.ts'
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 const MAX_INTERVAL_MS = 24 * 3_600_000
 
-/** Go's durations: "5s", "1m30s", "250ms". */
-export function duration(text: string): number {
+/** Go's durations: "5s", "1m30s", "250ms"; seconds for gVisor. */
+export function duration(given: string): number {
+  const text = /^\d+$/.test(given) ? `${given}s` : given
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)]
   const ms = parts.reduce((sum, [, n, unit]) => sum + Number(n) * UNITS[unit!]!, 0)
   const whole = parts.map(([part]) => part).join('') === text

@@ -15,6 +15,7 @@ export const execCommand = () => {
     .option('-p, --process <file>', 'the process as config.json has it, instead of a command')
     .option('-d, --detach', 'return once the process runs', false)
     .option('--pid-file <file>', 'where to write the pid of the process that stands for it')
+    .option('--internal-pid-file <file>', 'where to write its pid in the container')
     .option('--console-socket <path>', 'Unix socket that gets the master of its terminal')
     .option('--cwd <dir>', 'working directory')
     .option('-e, --env <name=value>', 'an environment variable more', more, [])

@@ -8,7 +8,8 @@ import { textTable } from '../table.ts'
 interface ListOptions {
   root: string
   quiet: boolean
-  format: 'text' | 'json'
+  format: 'text' | 'table' | 'json'
+  sandbox: boolean
 }
 
 export const listCommand = () =>
@@ -16,13 +17,17 @@ export const listCommand = () =>
     .description('list the containers under --root')
     .option('-q, --quiet', 'ids only', false)
     .addOption(
-      new Option('-f, --format <format>', 'text or json').choices(['text', 'json']).default('text'),
+      new Option('-f, --format <format>', 'table (or text), or json')
+        .choices(['text', 'table', 'json'])
+        .default('text'),
     )
+    .option('--sandbox', 'only those that are the first in their sandbox', false)
     .action((_options: unknown, command: Command) => {
-      const { root, quiet, format } = command.optsWithGlobals<ListOptions>()
+      const { root, quiet, format, sandbox } = command.optsWithGlobals<ListOptions>()
       const store = new StateStore(root)
       const states = store
         .ids()
+        .filter(id => !sandbox || store.sandboxOf(id) === id)
         .map(id => loadOrTell(store, id, command))
         .filter(state => state !== null)
       if (quiet) print(states.map(state => `${state.id}\n`).join(''))

@@ -22,6 +22,7 @@ import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from 
 import { groupCpu } from '../kernel/accounting.ts'
 import { groupExit } from '../kernel/exit.ts'
 import { allotmentOf, applyLimits, parseLimits } from '../kernel/limits.ts'
+import type { PidNamespace } from '../kernel/pid-namespace.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
 import { BootError } from './boot-error.ts'
@@ -74,8 +75,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     return null
   },
 
-  /** A signal to one process, or with `all` to each. */
-  signal(container, { pid, signal, all }) {
+  /** A signal to one process, to a process group, or with `all` to each. */
+  signal(container, { pid, pgid, signal, all }) {
     if (!isWhole(signal, 0, NSIG)) return { error: `${String(signal)} is no signal` }
     // What waits for `start` in runc is a Go program, which these end and the others do nothing to.
     if (!container.started && FATAL_BEFORE_START.includes(signal)) {
@@ -86,6 +87,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       for (const group of container.processes) signalFromOutside(group, signal)
       return {}
     }
+    if (pgid !== undefined) return signalGroup(container, pgid, signal)
     const group = processOf(container, pid)
     if (typeof group === 'string') return { error: group }
     signalFromOutside(group, signal)
@@ -93,8 +95,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 
   /** Answers when the process has ended, with its wait(2) status. */
-  wait(container, { pid }, call) {
-    const group = processOf(container, pid)
+  wait(container, { pid, rootPid }, call, pod) {
+    const group =
+      rootPid === undefined
+        ? processOf(container, pid)
+        : processIn(container, rootPid, pod.root.init.pid.ns)
     if (typeof group === 'string') return { error: group }
     const answer = call.later(() => forget())
     const forget = container.wait(group, status => answer({ status }))
@@ -225,12 +230,25 @@ function isNetwork(value: unknown): value is NetworkRequest {
   return areNetTables(tables) && isWhole(unprivilegedPorts, 0, PORTS)
 }
 
-function processOf({ init, config }: Container, pid: unknown): ThreadGroup | string {
-  if (pid === undefined) return init
-  const group = isWhole(pid, 1, PID_MAX) ? init.pid.ns.group(pid) : undefined
+const processOf = (container: Container, pid: unknown): ThreadGroup | string =>
+  pid === undefined ? container.init : processIn(container, pid, container.init.pid.ns)
+
+/** A process of the container by its number in a pid namespace: that of the container, or of the sandbox's first one. */
+function processIn({ config }: Container, pid: unknown, ns: PidNamespace): ThreadGroup | string {
+  const group = isWhole(pid, 1, PID_MAX) ? ns.group(pid) : undefined
   return group === undefined || group.zombie || group.container !== config.id
     ? `process ${String(pid)}: ${errnoMessage(ESRCH)}`
     : group
+}
+
+/** Those of its processes that are in a process group. */
+function signalGroup(container: Container, pgid: unknown, signal: number): ControlAnswer {
+  const { ns } = container.init.pid
+  const members = container.processes.filter(group => group.pgrp.pid.numberIn(ns) === pgid)
+  if (members.length === 0)
+    return { error: `process group ${String(pgid)}: ${errnoMessage(ESRCH)}` }
+  for (const group of members) signalFromOutside(group, signal)
+  return {}
 }
 
 function attempt(run: () => ControlAnswer): ControlAnswer {
