@@ -57,6 +57,13 @@ export abstract class Socket extends FileOps {
   passCredentials = false
   /** Options of SOL_SOCKET that are kept and told, by number. */
   readonly options = new Map<number, number>()
+  /** Index of the interface of SO_BINDTODEVICE and SO_BINDTOIFINDEX; 0 is any. */
+  device = 0
+  /** The form of time stamps that is wanted with each packet, SO_TIMESTAMP and so on; 0 is none. */
+  timestamp = 0
+  /** SOF_TIMESTAMPING_*, and the option that has set them. */
+  timestamping = 0
+  timestampingForm = 0
   lingerOn = 0
   lingerSeconds = 0
   /** Control messages are the socket's own business: they are handed over as they are. */

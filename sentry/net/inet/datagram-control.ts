@@ -1,41 +1,65 @@
 // Control messages of datagrams over the loopback interface: ip_cmsg_recv and ip_cmsg_send in net/ipv4/ip_sockglue.c,
 // __sock_recv_timestamp in net/socket.c.
 
-import { EINVAL } from '../../../syscall-table/errno.ts'
+import { EINVAL, ENETUNREACH, ENODEV } from '../../../syscall-table/errno.ts'
 import {
+  AF_INET,
+  AF_INET6,
+  IP_MULTICAST_TTL,
   IP_PKTINFO,
+  IP_RECVORIGDSTADDR,
   IP_RECVTOS,
   IP_RECVTTL,
   IP_TOS,
   IP_TTL,
   IPV6_HOPLIMIT,
+  IPV6_MULTICAST_HOPS,
   IPV6_PKTINFO,
   IPV6_RECVHOPLIMIT,
+  IPV6_RECVORIGDSTADDR,
   IPV6_RECVPKTINFO,
   IPV6_RECVTCLASS,
   IPV6_TCLASS,
   IPV6_UNICAST_HOPS,
   MSG_CTRUNC,
-  SO_TIMESTAMP,
+  SO_MARK,
+  SO_RCVMARK,
   SO_TIMESTAMPNS,
+  SO_TIMESTAMPNS_NEW,
+  SOF_TIMESTAMPING_RX_SOFTWARE,
+  SOF_TIMESTAMPING_SOFTWARE,
   SOL_IP,
   SOL_IPV6,
   SOL_SOCKET,
 } from '../../../syscall-table/flags.ts'
 import { mayPass } from '../host/control.ts'
 import type { Message } from '../message.ts'
-import { isV4, writeAddress, writeIp4 } from './address.ts'
+import {
+  ip4At,
+  ip6At,
+  isAny,
+  isBroadcast,
+  isLoopback,
+  isMulticast,
+  isV4,
+  LOOPBACK4,
+  writeAddress,
+  writeIp4,
+} from './address.ts'
 import type { InetSocket } from './inet-socket.ts'
+import { interfaceName } from './interface.ts'
+import type { IpFields } from './ip-packet.ts'
+import { intOf } from './option-tables.ts'
 
 const HEADER = 16
 const LO = 1
 
 /** What the headers of a packet say. */
-export interface PacketFacts {
-  /** Where it was sent to. */
-  to: number
-  ttl: number
-  tos: number
+export interface PacketFacts extends IpFields {
+  fromPort: number
+  toPort: number
+  /** SO_MARK of its sender. */
+  mark: number
   /** When it was sent. */
   sec: number
   nsec: number
@@ -48,13 +72,22 @@ export function packetFacts(
   socket: InetSocket,
   message: Message,
   to: number,
+  toPort: number,
 ): PacketFacts | number {
   const { inetOptions } = socket
   const v4 = isV4(to)
+  const hops = isMulticast(to)
+    ? [IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS]
+    : [IP_TTL, IPV6_UNICAST_HOPS]
   const facts: PacketFacts = {
+    protocol: socket.protocol,
+    from: socket.sourceTo(to),
+    fromPort: socket.port,
     to,
-    ttl: v4 ? inetOptions.get(SOL_IP, IP_TTL) : inetOptions.get(SOL_IPV6, IPV6_UNICAST_HOPS),
+    toPort,
+    ttl: v4 ? inetOptions.get(SOL_IP, hops[0]!) : inetOptions.get(SOL_IPV6, hops[1]!),
     tos: v4 ? inetOptions.get(SOL_IP, IP_TOS) : inetOptions.get(SOL_IPV6, IPV6_TCLASS),
+    mark: socket.options.get(SO_MARK) ?? 0,
     sec: 0,
     nsec: 0,
   }
@@ -67,11 +100,33 @@ export function packetFacts(
     const size = view.getUint32(at, true)
     const level = view.getInt32(at + 8, true)
     const type = view.getInt32(at + 12, true)
-    const n = take(facts, level, type, view, at + HEADER, size - HEADER)
+    const n =
+      type === (level === SOL_IP ? IP_PKTINFO : IPV6_PKTINFO) && level !== SOL_SOCKET
+        ? takeSource(facts, level, control, at + HEADER, size - HEADER)
+        : take(facts, level, type, view, at + HEADER, size - HEADER)
     if (n < 0) return n
     at += Math.ceil(size / 8) * 8
   }
   return facts
+}
+
+/** struct in_pktinfo or in6_pktinfo: which interface, and an address of this machine to send from. */
+function takeSource(
+  facts: PacketFacts,
+  level: number,
+  bytes: Uint8Array,
+  at: number,
+  length: number,
+): number {
+  const v4 = level === SOL_IP
+  if (v4 ? length !== 12 : length < 20) return -EINVAL
+  const index = intOf(bytes, v4 ? at : at + 16)
+  const source = v4 ? ip4At(bytes, at + 4) : ip6At(bytes, at)
+  if (index !== 0 && interfaceName(index) === undefined) return -ENODEV
+  if (isAny(source)) return 0
+  if (!isLoopback(source) || isBroadcast(source)) return v4 ? -ENETUNREACH : -EINVAL
+  if (isV4(source) === isV4(facts.to)) facts.from = source
+  return 0
 }
 
 function take(
@@ -100,26 +155,45 @@ function take(
 /** Write what `socket` wants to know of a packet into the message's control buffer. */
 export function tellFacts(socket: InetSocket, facts: PacketFacts, message: Message): void {
   const writer = new ControlWriter(message)
-  const { options, inetOptions } = socket
-  if (options.get(SO_TIMESTAMPNS))
-    writer.put(SOL_SOCKET, SO_TIMESTAMPNS, pairOf(facts.sec, facts.nsec))
-  else if (options.get(SO_TIMESTAMP))
-    writer.put(SOL_SOCKET, SO_TIMESTAMP, pairOf(facts.sec, Math.floor(facts.nsec / 1000)))
-  const on = (level: number, name: number) => inetOptions.get(level, name) !== 0
-  if (isV4(facts.to)) {
-    if (on(SOL_IP, IP_PKTINFO)) writer.put(SOL_IP, IP_PKTINFO, packetInfo4(facts.to))
-    if (on(SOL_IP, IP_RECVTTL)) writer.put(SOL_IP, IP_TTL, intOf(facts.ttl))
+  const { inetOptions } = socket
+  tellTime(socket, facts, writer)
+  const on = (level: number, name: number) => inetOptions.on(level, name)
+  const { to } = facts
+  if (socket.options.get(SO_RCVMARK)) writer.put(SOL_SOCKET, SO_MARK, intBytes(facts.mark))
+  if (isV4(to)) {
+    if (on(SOL_IP, IP_PKTINFO)) writer.put(SOL_IP, IP_PKTINFO, packetInfo4(facts))
+    if (on(SOL_IP, IP_RECVTTL)) writer.put(SOL_IP, IP_TTL, intBytes(facts.ttl))
     if (on(SOL_IP, IP_RECVTOS)) writer.put(SOL_IP, IP_TOS, Uint8Array.of(facts.tos))
+    if (on(SOL_IP, IP_RECVORIGDSTADDR))
+      writer.put(SOL_IP, IP_RECVORIGDSTADDR, addressOf(AF_INET, to, facts.toPort))
   }
-  if (on(SOL_IPV6, IPV6_RECVPKTINFO)) writer.put(SOL_IPV6, IPV6_PKTINFO, packetInfo6(facts.to))
-  if (isV4(facts.to)) return writer.end()
-  if (on(SOL_IPV6, IPV6_RECVHOPLIMIT)) writer.put(SOL_IPV6, IPV6_HOPLIMIT, intOf(facts.ttl))
-  if (on(SOL_IPV6, IPV6_RECVTCLASS)) writer.put(SOL_IPV6, IPV6_TCLASS, intOf(facts.tos))
+  if (on(SOL_IPV6, IPV6_RECVPKTINFO)) writer.put(SOL_IPV6, IPV6_PKTINFO, packetInfo6(to))
+  if (!isV4(to)) {
+    if (on(SOL_IPV6, IPV6_RECVHOPLIMIT)) writer.put(SOL_IPV6, IPV6_HOPLIMIT, intBytes(facts.ttl))
+    if (on(SOL_IPV6, IPV6_RECVTCLASS)) writer.put(SOL_IPV6, IPV6_TCLASS, intBytes(facts.tos))
+    if (on(SOL_IPV6, IPV6_RECVORIGDSTADDR))
+      writer.put(SOL_IPV6, IPV6_RECVORIGDSTADDR, addressOf(AF_INET6, to, facts.toPort))
+  }
   writer.end()
 }
 
+/** __sock_recv_timestamp. */
+function tellTime(socket: InetSocket, facts: PacketFacts, writer: ControlWriter): void {
+  const { timestamp, timestamping, timestampingForm } = socket
+  const { sec, nsec } = facts
+  if (timestamp === SO_TIMESTAMPNS || timestamp === SO_TIMESTAMPNS_NEW)
+    writer.put(SOL_SOCKET, timestamp, pairOf(sec, nsec))
+  else if (timestamp !== 0) writer.put(SOL_SOCKET, timestamp, pairOf(sec, Math.floor(nsec / 1000)))
+  const wanted = SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
+  if ((timestamping & wanted) !== wanted) return
+  // struct scm_timestamping: the first of three is the software's.
+  const three = new Uint8Array(48)
+  three.set(pairOf(sec, nsec))
+  writer.put(SOL_SOCKET, timestampingForm, three)
+}
+
 /** put_cmsg: what does not fit is cut. */
-class ControlWriter {
+export class ControlWriter {
   readonly #message: Message
   readonly #room: number
   #at = 0
@@ -151,7 +225,12 @@ class ControlWriter {
   }
 }
 
-function intOf(value: number): Uint8Array {
+/** A sockaddr of its own. */
+function addressOf(family: number, ip: number, port: number): Uint8Array {
+  return address.slice(0, writeAddress(family, ip, port, address))
+}
+
+function intBytes(value: number): Uint8Array {
   const bytes = new Uint8Array(4)
   new DataView(bytes.buffer).setInt32(0, value, true)
   return bytes
@@ -168,10 +247,10 @@ function pairOf(first: number, second: number): Uint8Array {
 }
 
 /** struct in_pktinfo: interface, the local address, and where the packet was sent to. */
-function packetInfo4(to: number): Uint8Array {
+function packetInfo4({ to }: PacketFacts): Uint8Array {
   const bytes = new Uint8Array(12)
   bytes[0] = LO
-  writeIp4(bytes, 4, to)
+  writeIp4(bytes, 4, isMulticast(to) || isBroadcast(to) ? LOOPBACK4 : to)
   writeIp4(bytes, 8, to)
   return bytes
 }

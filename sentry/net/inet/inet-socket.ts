@@ -1,10 +1,31 @@
 // What TCP and UDP sockets share: addresses, binding, options. net/ipv4/af_inet.c, net/ipv6/af_inet6.c.
 
-import { EADDRNOTAVAIL, EAGAIN, EINVAL, ENETUNREACH } from '../../../syscall-table/errno.ts'
+import {
+  EADDRNOTAVAIL,
+  EAGAIN,
+  EINVAL,
+  ENETUNREACH,
+  ENOTCONN,
+  EPERM,
+} from '../../../syscall-table/errno.ts'
 import {
   AF_INET,
   AF_INET6,
+  CAP_NET_ADMIN,
+  CAP_NET_RAW,
+  IP_FREEBIND,
+  IP_HDRINCL,
+  IP_MTU,
+  IP_MULTICAST_IF,
+  IP_NODEFRAG,
+  IP_PROTOCOL,
+  IP_ROUTER_ALERT,
+  IP_TRANSPARENT,
   IPPROTO_IPV6,
+  IPV6_FREEBIND,
+  IPV6_MTU,
+  IPV6_MULTICAST_IF,
+  IPV6_TRANSPARENT,
   IPV6_V6ONLY,
   POLLERR,
   POLLHUP,
@@ -14,6 +35,10 @@ import {
   POLLRDNORM,
   POLLWRBAND,
   POLLWRNORM,
+  SOCK_RAW,
+  SOCK_STREAM,
+  SOL_IP,
+  SOL_IPV6,
 } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
@@ -22,16 +47,26 @@ import { Socket } from '../socket.ts'
 import {
   ANY4,
   ANY6,
+  BROADCAST4,
   destination,
   isAny,
+  isBroadcast,
   isLoopback,
+  isMulticast,
   isV4,
   parseAddress,
   parsed,
+  sourceFor,
   writeAddress,
 } from './address.ts'
+import { Multicast } from './multicast.ts'
 import { InetOptions } from './options.ts'
 import { type Ports, portsOf, takesAddress } from './ports.ts'
+
+/** The index and the MTU of the only interface, of which a packet of IPv4 cannot use all. */
+export const LO = 1
+const MTU4 = 65535
+const MTU6 = 65536
 
 export const READABLE = POLLIN | POLLRDNORM
 export const WRITABLE = POLLOUT | POLLWRNORM | POLLWRBAND
@@ -59,6 +94,7 @@ export abstract class InetSocket extends Socket implements Sender {
   readonly ports: Ports
   /** Closed: nobody will read or write here again. */
   dead = false
+  #multicast: Multicast | null = null
 
   constructor(net: NetNamespace, family: number, type: number, protocol: number, uid: number) {
     super(net, family, type, protocol)
@@ -74,6 +110,16 @@ export abstract class InetSocket extends Socket implements Sender {
     return this.family === AF_INET6 && this.inetOptions.get(IPPROTO_IPV6, IPV6_V6ONLY) !== 0
   }
 
+  /** The groups that it is in and sends to. */
+  get multicast(): Multicast {
+    this.#multicast ??= new Multicast(this.net, this.type === SOCK_STREAM)
+    return this.#multicast
+  }
+
+  leaveGroups(): void {
+    this.#multicast?.leaveAll()
+  }
+
   /** Whether packets to `ip` are for this socket. */
   takes(ip: number): boolean {
     return takesAddress(this.ip, ip, this.v6only)
@@ -84,7 +130,8 @@ export abstract class InetSocket extends Socket implements Sender {
     if (n < 0) return n
     const { ip, port } = parsed
     if (this.family === AF_INET6 && isV4(ip) && this.v6only) return -EINVAL
-    if (!isAny(ip) && !isLoopback(ip)) return -EADDRNOTAVAIL
+    n = this.addressError(ip)
+    if (n < 0) return n
     if (this.port !== 0 || !this.mayBind) return -EINVAL
     const before = this.ip
     this.ip = ip
@@ -98,6 +145,30 @@ export abstract class InetSocket extends Socket implements Sender {
   }
 
   protected abstract get mayBind(): boolean
+
+  /** Why the socket cannot be bound to an address; 0 when it can. */
+  protected addressError(ip: number): number {
+    return this.#mayHave(ip) ? 0 : -EADDRNOTAVAIL
+  }
+
+  /** What the clock says. */
+  protected now(): { sec: number; nsec: number } {
+    const time = { sec: 0, nsec: 0 }
+    this.kernel.clock.realtime(time)
+    return time
+  }
+
+  /** inet_addr_valid_or_nonlocal: an address of this machine or of all, unless the program takes any. */
+  #mayHave(ip: number): boolean {
+    if (isAny(ip) || isLoopback(ip)) return true
+    const v4 = isV4(ip)
+    if (isMulticast(ip)) return v4 || this.type !== SOCK_STREAM
+    if (ip === BROADCAST4) return true
+    const { inetOptions } = this
+    return v4 && this.family === AF_INET
+      ? inetOptions.on(SOL_IP, IP_FREEBIND) || inetOptions.on(SOL_IP, IP_TRANSPARENT)
+      : inetOptions.on(SOL_IPV6, IPV6_FREEBIND) || inetOptions.on(SOL_IPV6, IPV6_TRANSPARENT)
+  }
 
   /** Take a port of the kernel's choice, unless there is one: inet_autobind. */
   autobind(task: Task): number {
@@ -118,7 +189,25 @@ export abstract class InetSocket extends Socket implements Sender {
     // A socket that is bound to an address of one version has no way to the other.
     if (this.ip !== ANY6 && isV4(this.ip) !== isV4(ip) && !isAny(ip)) return -ENETUNREACH
     parsed.ip = destination(ip)
-    return isLoopback(parsed.ip) ? 0 : -ENETUNREACH
+    return this.#reaches(parsed.ip) ? 0 : -ENETUNREACH
+  }
+
+  /** Groups and broadcasts have no route on lo: the socket says that they go there. */
+  #reaches(ip: number): boolean {
+    if (this.device !== 0 && this.device !== LO) return false
+    if (this.type === SOCK_STREAM) return isLoopback(ip) && !isBroadcast(ip)
+    if (isLoopback(ip)) return true
+    if (!isV4(ip) || (!isMulticast(ip) && ip !== BROADCAST4)) return false
+    const bound = isV4(this.ip) && isLoopback(this.ip)
+    return this.device === LO || bound || (isMulticast(ip) && this.multicast.index === LO)
+  }
+
+  /** The address that a packet to `ip` comes from. */
+  sourceTo(ip: number): number {
+    if (isLoopback(this.ip) && !isBroadcast(this.ip)) return this.ip
+    // The address of lo is for the machine alone: Linux does not choose it by itself for packets to others.
+    if (isMulticast(ip) && isV4(ip)) return this.multicast.address
+    return ip === BROADCAST4 ? ANY4 : sourceFor(ip)
   }
 
   override ownAddress(into: Uint8Array): number {
@@ -126,7 +215,7 @@ export abstract class InetSocket extends Socket implements Sender {
   }
 
   override setOption(
-    _task: Task,
+    task: Task,
     level: number,
     name: number,
     value: Uint8Array,
@@ -135,6 +224,11 @@ export abstract class InetSocket extends Socket implements Sender {
     // The version is decided when the socket gets its address.
     const only = level === IPPROTO_IPV6 && name === IPV6_V6ONLY
     if (only && this.family === AF_INET6 && this.port !== 0) return -EINVAL
+    if (isTransparent(level, name) && !mayBeTransparent(task)) return -EPERM
+    if (level === SOL_IP || (level === SOL_IPV6 && this.family === AF_INET6)) {
+      const n = this.multicast.set(level, name, value, length)
+      if (n !== undefined) return n
+    }
     return this.inetOptions.set(level, name, value, length)
   }
 
@@ -143,9 +237,29 @@ export abstract class InetSocket extends Socket implements Sender {
     level: number,
     name: number,
     into: Uint8Array,
-    _room: number,
+    room: number,
   ): number {
-    return this.inetOptions.read(level, name, into)
+    if (
+      (level === SOL_IP && name === IP_MTU) ||
+      (level === SOL_IPV6 && name === IPV6_MTU && this.family === AF_INET6)
+    ) {
+      new DataView(into.buffer, into.byteOffset).setInt32(0, level === SOL_IP ? MTU4 : MTU6, true)
+      return isAny(this.peerIp) ? -ENOTCONN : 4
+    }
+    const fact = level === SOL_IP ? this.#ipFact(name) : undefined
+    if (fact !== undefined) {
+      new DataView(into.buffer, into.byteOffset).setInt32(0, fact, true)
+      return room < 4 && room > 0 && fact < 256 ? 1 : 4
+    }
+    const n = this.#multicast?.get(level, name, into) ?? unset(this.family, level, name, into)
+    return n ?? this.inetOptions.read(level, name, into, room)
+  }
+
+  /** What the options of IP tell that only raw sockets can set. */
+  #ipFact(name: number): number | undefined {
+    if (name === IP_HDRINCL || name === IP_ROUTER_ALERT || name === IP_NODEFRAG) return 0
+    if (name !== IP_PROTOCOL) return undefined
+    return this.type === SOCK_RAW ? this.protocol : this.port
   }
 
   /** An error that the next call reports. */
@@ -161,3 +275,18 @@ export abstract class InetSocket extends Socket implements Sender {
     return -error
   }
 }
+
+/** The answer of a socket that has never had to do with groups. */
+function unset(family: number, level: number, name: number, into: Uint8Array): number | undefined {
+  if (level === SOL_IP ? name !== IP_MULTICAST_IF : name !== IPV6_MULTICAST_IF) return undefined
+  if (level !== SOL_IP && (level !== SOL_IPV6 || family !== AF_INET6)) return undefined
+  into.fill(0, 0, 4)
+  return 4
+}
+
+const isTransparent = (level: number, name: number): boolean =>
+  (level === SOL_IP && name === IP_TRANSPARENT) || (level === SOL_IPV6 && name === IPV6_TRANSPARENT)
+
+const mayBeTransparent = ({ creds, nsproxy }: Task): boolean =>
+  creds.capableIn(nsproxy.net.owner!, CAP_NET_ADMIN) ||
+  creds.capableIn(nsproxy.net.owner!, CAP_NET_RAW)

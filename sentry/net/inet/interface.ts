@@ -27,7 +27,9 @@ import { hostNetworkOf } from '../host/lookup.ts'
 import { LOOPBACK4, writeAddress } from './address.ts'
 
 const NAME = 'lo'
-const NAME_SIZE = 16
+/** IFNAMSIZ. */
+export const INTERFACE_NAME_SIZE = 16
+const NAME_SIZE = INTERFACE_NAME_SIZE
 const IFREQ_SIZE = 40
 const INDEX = 1
 const MTU = 65536
@@ -39,6 +41,16 @@ const HARDWARE_LOOPBACK = 772
 const request = new Uint8Array(IFREQ_SIZE)
 const view = new DataView(request.buffer)
 const value = request.subarray(NAME_SIZE)
+
+/** The index of an interface, or -ENODEV. */
+export function interfaceIndex(name: string): number {
+  return name === NAME ? INDEX : -ENODEV
+}
+
+/** The name of the interface with an index. */
+export function interfaceName(index: number): string | undefined {
+  return index === INDEX ? NAME : undefined
+}
 
 /** The requests of netdevice(7) that any socket takes; -ENOTTY for others. */
 export function interfaceIoctl(task: Task, command: number, arg: number): number {

@@ -2,6 +2,7 @@
 // soon as it is sent; one that nobody receives, or that finds the queue full, is lost.
 
 import {
+  EACCES,
   EAGAIN,
   ECONNREFUSED,
   EDESTADDRREQ,
@@ -15,52 +16,71 @@ import {
 import {
   AF_INET,
   AF_UNSPEC,
+  IP_MULTICAST_ALL,
+  IP_RECVERR,
   IPPROTO_UDP,
+  IPV6_RECVERR,
+  MSG_ERRQUEUE,
+  MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
   MSG_TRUNC,
   POLLERR,
   POLLHUP,
+  POLLPRI,
   POLLRDHUP,
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
+  SO_BROADCAST,
   SO_REUSEPORT,
+  SO_SELECT_ERR_QUEUE,
   SOCK_DGRAM,
+  SOL_IP,
+  SOL_IPV6,
+  SOL_UDP,
+  SOL_UDPLITE,
   TCP_CLOSE,
   TCP_ESTABLISHED,
+  UDP_CORK,
 } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import type { Message, Ucred } from '../message.ts'
-import { MESSAGE_OVERHEAD, Segment } from '../segment-queue.ts'
+import { MESSAGE_OVERHEAD, Segment, type Sender } from '../segment-queue.ts'
 import type { Socket } from '../socket.ts'
 import {
   ANY4,
   ANY6,
   familyOf,
   isAny,
+  isBroadcast,
+  isMulticast,
   isV4,
   parseAddress,
   parsed,
-  sourceFor,
   writeAddress,
 } from './address.ts'
 import { type PacketFacts, packetFacts, tellFacts } from './datagram-control.ts'
+import { ErrorQueue } from './error-queue.ts'
 import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
+import { buildUdp } from './ip-packet.ts'
+import { isJoined } from './multicast.ts'
+import type { Ports } from './ports.ts'
+import { isObserved, show } from './wire.ts'
 
 /** What fits into one packet: 65535 bytes less the headers. */
 const MAX_PAYLOAD4 = 65507
 const MAX_PAYLOAD6 = 65527
 const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 }
 
-class Datagram extends Segment {
+export class Datagram extends Segment {
   readonly ip: number
   readonly port: number
   readonly facts: PacketFacts
 
-  constructor(data: Uint8Array, sender: UdpSocket, ip: number, port: number, facts: PacketFacts) {
+  constructor(data: Uint8Array, sender: Sender, ip: number, port: number, facts: PacketFacts) {
     super(data, sender, NOBODY)
     this.ip = ip
     this.port = port
@@ -68,8 +88,68 @@ class Datagram extends Segment {
   }
 }
 
+/** A datagram that is not complete yet: MSG_MORE, UDP_CORK. */
+interface Corked {
+  facts: PacketFacts
+  parts: Uint8Array[]
+  length: number
+  /** What fits into its packet. */
+  most: number
+  /** Whether it goes to the peer that the socket is connected to. */
+  connected: boolean
+}
+
+/** Whether a packet to `ip` has more than one receiver. */
+const isMany = (ip: number): boolean => isMulticast(ip) || isBroadcast(ip)
+
+/** Put a datagram into the queue of its receiver, or those of all. Whether there was one. */
+export function deliverDatagram(
+  net: NetNamespace,
+  ports: Ports,
+  sender: Sender,
+  facts: PacketFacts,
+  data: Uint8Array,
+): boolean {
+  const sockets = ports.at(facts.toPort) ?? []
+  if (!isMany(facts.to)) {
+    const receiver = receiverOf(sockets, facts)
+    receiver?.enqueue(data, facts.fromPort, facts, sender)
+    return receiver !== null
+  }
+  if (isMulticast(facts.to) && !isJoined(net, facts.to)) return false
+  let found = false
+  for (const socket of sockets) {
+    const other = socket as UdpSocket
+    if (!other.isAmong(facts)) continue
+    other.enqueue(data.slice(), facts.fromPort, facts, sender)
+    found = true
+  }
+  return found
+}
+
+/** The socket for a datagram: the one that says most exactly whom it receives from, and where. */
+function receiverOf(sockets: Iterable<InetSocket>, facts: PacketFacts): UdpSocket | null {
+  let best: UdpSocket | null = null
+  let bestScore = -1
+  let shared = 0
+  for (const socket of sockets) {
+    const other = socket as UdpSocket
+    const score = other.score(facts.to, facts.from, facts.fromPort)
+    if (score < 0 || score < bestScore) continue
+    // Among equals the port's last one wins, and those of SO_REUSEPORT take turns by the sender.
+    if (score > bestScore) shared = 0
+    shared++
+    if (other.options.get(SO_REUSEPORT) && facts.fromPort % shared !== 0) continue
+    best = other
+    bestScore = score
+  }
+  return best
+}
+
 export class UdpSocket extends InetSocket {
   override readonly rawControl = true
+  readonly errors = new ErrorQueue()
+  #corked: Corked | null = null
 
   constructor(
     net: NetNamespace,
@@ -107,8 +187,9 @@ export class UdpSocket extends InetSocket {
     n = this.route()
     if (n < 0) return n
     const { ip, port } = parsed
+    if (isBroadcast(ip) && !this.options.get(SO_BROADCAST)) return -EACCES
     if (this.autobind(task) < 0) return -EAGAIN
-    if (!this.boundIp) this.ip = sourceFor(ip)
+    if (!this.boundIp) this.ip = this.sourceTo(ip)
     this.peerIp = ip
     this.peerPort = port
     this.noReceive = this.noSend = false
@@ -128,27 +209,57 @@ export class UdpSocket extends InetSocket {
     const { io } = message
     if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
     if (io.remaining > MAX_PAYLOAD6) return -EMSGSIZE
-    let n = this.#target(message)
+    if (this.#corked !== null) return this.#append(this.#corked, message)
+    const n = this.#target(message)
     if (n < 0) return n
     const { ip, port } = parsed
-    if (io.remaining > (isV4(ip) ? MAX_PAYLOAD4 : MAX_PAYLOAD6)) return -EMSGSIZE
+    if (isBroadcast(ip) && !this.options.get(SO_BROADCAST)) return -EACCES
+    const most = isV4(ip) ? MAX_PAYLOAD4 : MAX_PAYLOAD6
+    if (io.remaining > most) return -EMSGSIZE
     if (this.error !== 0) return this.takeError()
     // Not a stream: no SIGPIPE.
     if (this.noSend) return -EPIPE
-    const facts = packetFacts(this, message, ip)
-    if (typeof facts === 'number') return facts
     if (this.autobind(task) < 0) return -EAGAIN
+    const facts = packetFacts(this, message, ip, port)
+    if (typeof facts === 'number') return facts
+    const corked = { facts, parts: [], length: 0, most, connected: message.nameLength === 0 }
+    return this.#append(corked, message)
+  }
+
+  /** Add the message's bytes to a datagram, which goes out unless there is more to come. */
+  #append(corked: Corked, { io, flags }: Message): number {
     const length = io.remaining
-    const source = isAny(this.ip) ? sourceFor(ip) : this.ip
-    const receiver = this.#receiver(ip, port, source)
-    const data =
-      receiver === null ? new Uint8Array(length) : receiver.incoming.buffer(length, false)
-    n = length === 0 ? 0 : io.take(data, 0, length)
-    if (n < length) return -EFAULT
-    if (receiver !== null)
-      receiver.#deliver(new Datagram(data, this, source, this.port, facts), length)
-    else if (this.connected && message.nameLength === 0) this.fail(ECONNREFUSED)
+    if (corked.length + length > corked.most) return -EMSGSIZE
+    const data = new Uint8Array(length)
+    if (length > 0 && io.take(data, 0, length) < length) return -EFAULT
+    corked.parts.push(data)
+    corked.length += length
+    this.#corked = null
+    if ((flags & MSG_MORE) !== 0 || this.inetOptions.on(SOL_UDP, UDP_CORK)) this.#corked = corked
+    else this.#transmit(corked)
     return length
+  }
+
+  #transmit({ facts, parts, length, connected }: Corked): void {
+    let data = parts[0]!
+    if (parts.length > 1) {
+      data = new Uint8Array(length)
+      let at = 0
+      for (const part of parts) {
+        data.set(part, at)
+        at += part.length
+      }
+    }
+    const { net, protocol } = this
+    if (isObserved(net) && protocol === IPPROTO_UDP)
+      show(net, buildUdp(facts, facts.fromPort, facts.toPort, data))
+    if (deliverDatagram(net, this.ports, this, facts, data) || isMany(facts.to)) return
+    const asks = isV4(facts.to)
+      ? this.inetOptions.on(SOL_IP, IP_RECVERR)
+      : this.inetOptions.on(SOL_IPV6, IPV6_RECVERR)
+    if (!asks && !(connected && this.connected)) return
+    if (asks) this.errors.push(ECONNREFUSED, data, facts)
+    this.fail(ECONNREFUSED)
   }
 
   /** The destination of a message, in `parsed`. */
@@ -164,26 +275,8 @@ export class UdpSocket extends InetSocket {
     return parsed.port === 0 ? -EINVAL : this.route()
   }
 
-  /** The socket for a datagram: the one that says most exactly whom it receives from, and where. */
-  #receiver(ip: number, port: number, source: number): UdpSocket | null {
-    let best: UdpSocket | null = null
-    let bestScore = -1
-    let shared = 0
-    for (const socket of this.ports.at(port) ?? []) {
-      const other = socket as UdpSocket
-      const score = other.#score(ip, source, this.port)
-      if (score < 0 || score < bestScore) continue
-      // Among equals the port's last one wins, and those of SO_REUSEPORT take turns by the sender.
-      if (score > bestScore) shared = 0
-      shared++
-      if (other.options.get(SO_REUSEPORT) && this.port % shared !== 0) continue
-      best = other
-      bestScore = score
-    }
-    return best
-  }
-
-  #score(ip: number, source: number, port: number): number {
+  /** How exactly this socket says that it receives from `source`, and at `ip`; -1 if it does not. */
+  score(ip: number, source: number, port: number): number {
     if (!this.takes(ip)) return -1
     let score = isAny(this.ip) ? 0 : 1
     if (isV4(ip) === (this.family === AF_INET)) score += 1
@@ -191,9 +284,17 @@ export class UdpSocket extends InetSocket {
     return this.peerIp === source && this.peerPort === port ? score + 4 : -1
   }
 
-  /** A packet has arrived that is no datagram of another socket. */
-  enqueue(data: Uint8Array, source: number, port: number, facts: PacketFacts): void {
-    this.#deliver(new Datagram(data, this, source, port, facts), data.length)
+  /** Whether a packet to many is for this socket, too. */
+  isAmong({ to, from, fromPort }: PacketFacts): boolean {
+    if (!this.takes(to)) return false
+    if (this.connected && (this.peerIp !== from || this.peerPort !== fromPort)) return false
+    if (!isMulticast(to)) return true
+    return this.multicast.accepts(to, from, this.inetOptions.on(SOL_IP, IP_MULTICAST_ALL))
+  }
+
+  /** A datagram has arrived. */
+  enqueue(data: Uint8Array, port: number, facts: PacketFacts, sender: Sender = this): void {
+    this.#deliver(new Datagram(data, sender, facts.from, port, facts), data.length)
   }
 
   #deliver(datagram: Datagram, length: number): void {
@@ -206,6 +307,7 @@ export class UdpSocket extends InetSocket {
 
   override receive(_task: Task, message: Message): number {
     const { io, flags } = message
+    if ((flags & MSG_ERRQUEUE) !== 0) return this.errors.receive(this, message)
     if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP
     if (this.error !== 0) return this.takeError()
     const datagram = this.incoming.head as Datagram | null
@@ -214,11 +316,34 @@ export class UdpSocket extends InetSocket {
     const want = Math.min(io.remaining, length)
     const n = want === 0 ? 0 : io.put(datagram.data, datagram.start, want)
     if (n < want) return -EFAULT
-    message.nameLength = writeAddress(this.family, datagram.ip, datagram.port, message.name)
+    message.nameLength = this.nameSource(datagram, message)
     tellFacts(this, datagram.facts, message)
     if (n < length) message.outFlags |= MSG_TRUNC
     if ((flags & MSG_PEEK) === 0) this.incoming.shift()
     return (flags & MSG_TRUNC) !== 0 ? length : n
+  }
+
+  protected nameSource({ ip, port }: Datagram, message: Message): number {
+    return writeAddress(this.family, ip, port, message.name)
+  }
+
+  override setOption(
+    task: Task,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: number,
+  ): number {
+    const n = super.setOption(task, level, name, value, length)
+    if (n === 0 && this.#corked !== null && !this.inetOptions.on(SOL_UDP, UDP_CORK)) {
+      if (name !== UDP_CORK || (level !== SOL_UDP && level !== SOL_UDPLITE)) return n
+      const corked = this.#corked
+      this.#corked = null
+      this.#transmit(corked)
+    }
+    if (n === 0 && level === SOL_IP && name === IP_RECVERR && !this.inetOptions.on(level, name))
+      this.errors.clear()
+    return n
   }
 
   override shutdown(how: number): number {
@@ -231,7 +356,8 @@ export class UdpSocket extends InetSocket {
   }
 
   override peerAddress(into: Uint8Array): number {
-    if (!this.connected) return -ENOTCONN
+    // That of a raw or ping socket, too, needs a port.
+    if (this.peerPort === 0) return -ENOTCONN
     return writeAddress(this.family, this.peerIp, this.peerPort, into)
   }
 
@@ -251,15 +377,22 @@ export class UdpSocket extends InetSocket {
   override poll(_file: File | null): number {
     let events = WRITABLE
     if (this.incoming.head !== null) events |= READABLE
-    if (this.error !== 0) events |= POLLERR
+    if (this.error !== 0 || !this.errors.empty) events |= POLLERR | this.#errorEvents
     if (this.noReceive) events |= READABLE | POLLRDHUP
     if (this.noReceive && this.noSend) events |= POLLHUP
     return events
   }
 
+  get #errorEvents(): number {
+    return this.options.get(SO_SELECT_ERR_QUEUE) && !this.errors.empty ? POLLPRI : 0
+  }
+
   override close(): void {
     if (this.dead) return
     this.dead = true
+    this.leaveGroups()
+    this.errors.clear()
+    this.#corked = null
     this.unbind()
     this.incoming.clear()
   }

@@ -1,10 +1,8 @@
-// The family AF_NETLINK, and AF_PACKET, which no program here may have.
+// The family AF_NETLINK.
 
-import { EAFNOSUPPORT, EPERM, EPROTONOSUPPORT } from '../../../syscall-table/errno.ts'
+import { EPROTONOSUPPORT } from '../../../syscall-table/errno.ts'
 import {
   AF_NETLINK,
-  AF_PACKET,
-  CAP_NET_RAW,
   NETLINK_KOBJECT_UEVENT,
   NETLINK_ROUTE,
   SOCK_DGRAM,
@@ -35,6 +33,3 @@ function make(task: Task, type: number, protocol: number): Socket | number {
 }
 
 registerFamily(AF_NETLINK, make)
-registerFamily(AF_PACKET, task =>
-  task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_RAW) ? -EAFNOSUPPORT : -EPERM,
-)

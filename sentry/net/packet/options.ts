@@ -1,0 +1,96 @@
+// Options of SOL_PACKET. What a ring would need is not there: it answers as an option that does not exist.
+
+import { EINVAL, ENODEV, ENOPROTOOPT } from '../../../syscall-table/errno.ts'
+import { SOL_PACKET } from '../../../syscall-table/flags.ts'
+import { ControlWriter } from '../inet/datagram-control.ts'
+import { interfaceName } from '../inet/interface.ts'
+import { intOf } from '../inet/option-tables.ts'
+import type { Message } from '../message.ts'
+
+const PACKET_ADD_MEMBERSHIP = 1
+const PACKET_DROP_MEMBERSHIP = 2
+const PACKET_STATISTICS = 6
+const PACKET_AUXDATA = 8
+const PACKET_ORIGDEV = 9
+const PACKET_VERSION = 10
+const PACKET_IGNORE_OUTGOING = 23
+const MREQ_SIZE = 16
+const AUXDATA_SIZE = 20
+const TP_STATUS_USER = 1
+/** Versions of rings; asking for one of them is harmless without a ring. */
+const LAST_VERSION = 2
+
+export class PacketOptions {
+  packets = 0
+  drops = 0
+  readonly #kept = new Map<number, number>()
+
+  get ignoresOutgoing(): boolean {
+    return this.#kept.get(PACKET_IGNORE_OUTGOING) === 1
+  }
+
+  /** setsockopt(2): `value[0…length]`. */
+  set(level: number, name: number, value: Uint8Array, length: number): number {
+    if (level !== SOL_PACKET) return -ENOPROTOOPT
+    const number = length < 4 ? 0 : intOf(value)
+    switch (name) {
+      case PACKET_ADD_MEMBERSHIP:
+      case PACKET_DROP_MEMBERSHIP:
+        // Every frame of lo is for this machine, whatever one joins.
+        if (length < MREQ_SIZE) return -EINVAL
+        if (name === PACKET_DROP_MEMBERSHIP) return 0
+        return interfaceName(number) === undefined ? -ENODEV : 0
+      case PACKET_AUXDATA:
+      case PACKET_ORIGDEV:
+        if (length < 4) return -EINVAL
+        this.#kept.set(name, number === 0 ? 0 : 1)
+        return 0
+      case PACKET_VERSION:
+        if (length !== 4 || number < 0 || number > LAST_VERSION) return -EINVAL
+        this.#kept.set(name, number)
+        return 0
+      case PACKET_IGNORE_OUTGOING:
+        if (length !== 4 || number < 0 || number > 1) return -EINVAL
+        this.#kept.set(name, number)
+        return 0
+      default:
+        return -ENOPROTOOPT
+    }
+  }
+
+  /** getsockopt(2): fills `into`, returns the length. Statistics start again when they have been told. */
+  get(level: number, name: number, into: Uint8Array, _room: number): number {
+    if (level !== SOL_PACKET) return -ENOPROTOOPT
+    const view = new DataView(into.buffer, into.byteOffset)
+    switch (name) {
+      case PACKET_STATISTICS:
+        view.setUint32(0, this.packets, true)
+        view.setUint32(4, this.drops, true)
+        this.packets = this.drops = 0
+        return 8
+      case PACKET_AUXDATA:
+      case PACKET_ORIGDEV:
+      case PACKET_VERSION:
+      case PACKET_IGNORE_OUTGOING:
+        view.setInt32(0, this.#kept.get(name) ?? 0, true)
+        return 4
+      default:
+        return -ENOPROTOOPT
+    }
+  }
+
+  /** The control message of PACKET_AUXDATA: struct tpacket_auxdata. */
+  tell(message: Message, length: number, payloadAt: number): void {
+    const writer = new ControlWriter(message)
+    if (this.#kept.get(PACKET_AUXDATA) === 1) {
+      const bytes = new Uint8Array(AUXDATA_SIZE)
+      const view = new DataView(bytes.buffer)
+      view.setUint32(0, TP_STATUS_USER, true)
+      view.setUint32(4, length, true)
+      view.setUint32(8, length, true)
+      view.setUint16(14, payloadAt, true)
+      writer.put(SOL_PACKET, PACKET_AUXDATA, bytes)
+    }
+    writer.end()
+  }
+}
