@@ -519,6 +519,148 @@ export function readStatxTimestamp(v: DataView, at: number, into: StatxTimestamp
   into.nsec = v.getUint32(at + 8, true)
 }
 
+export const SIZEOF_FSXATTR = 28
+export const FSXATTR_XFLAGS = 0
+export const FSXATTR_EXTSIZE = 4
+export const FSXATTR_NEXTENTS = 8
+export const FSXATTR_PROJID = 12
+export const FSXATTR_COWEXTSIZE = 16
+export const FSXATTR_FIELD = { xflags: 0, extsize: 4, nextents: 8, projid: 12, cowextsize: 16 } as const
+
+export interface Fsxattr {
+  xflags: number
+  extsize: number
+  nextents: number
+  projid: number
+  cowextsize: number
+}
+
+export function newFsxattr(): Fsxattr {
+  return { xflags: 0, extsize: 0, nextents: 0, projid: 0, cowextsize: 0 }
+}
+
+export function writeFsxattr(v: DataView, at: number, s: Fsxattr): void {
+  v.setUint32(at, s.xflags, true)
+  v.setUint32(at + 4, s.extsize, true)
+  v.setUint32(at + 8, s.nextents, true)
+  v.setUint32(at + 12, s.projid, true)
+  v.setUint32(at + 16, s.cowextsize, true)
+  v.setUint32(at + 20, 0, true)
+  v.setUint32(at + 24, 0, true)
+}
+
+export function readFsxattr(v: DataView, at: number, into: Fsxattr): void {
+  into.xflags = v.getUint32(at, true)
+  into.extsize = v.getUint32(at + 4, true)
+  into.nextents = v.getUint32(at + 8, true)
+  into.projid = v.getUint32(at + 12, true)
+  into.cowextsize = v.getUint32(at + 16, true)
+}
+
+export const SIZEOF_FILE_ATTR = 24
+export const FILE_ATTR_XFLAGS = 0
+export const FILE_ATTR_EXTSIZE = 8
+export const FILE_ATTR_NEXTENTS = 12
+export const FILE_ATTR_PROJID = 16
+export const FILE_ATTR_COWEXTSIZE = 20
+export const FILE_ATTR_FIELD = { xflags: 0, extsize: 8, nextents: 12, projid: 16, cowextsize: 20 } as const
+
+export interface FileAttr {
+  xflags: number
+  extsize: number
+  nextents: number
+  projid: number
+  cowextsize: number
+}
+
+export function newFileAttr(): FileAttr {
+  return { xflags: 0, extsize: 0, nextents: 0, projid: 0, cowextsize: 0 }
+}
+
+export function writeFileAttr(v: DataView, at: number, s: FileAttr): void {
+  setU64(v, at, s.xflags)
+  v.setUint32(at + 8, s.extsize, true)
+  v.setUint32(at + 12, s.nextents, true)
+  v.setUint32(at + 16, s.projid, true)
+  v.setUint32(at + 20, s.cowextsize, true)
+}
+
+export function readFileAttr(v: DataView, at: number, into: FileAttr): void {
+  into.xflags = getU64(v, at)
+  into.extsize = v.getUint32(at + 8, true)
+  into.nextents = v.getUint32(at + 12, true)
+  into.projid = v.getUint32(at + 16, true)
+  into.cowextsize = v.getUint32(at + 20, true)
+}
+
+export const SIZEOF_FILE_CLONE_RANGE = 32
+export const FILE_CLONE_RANGE_SRC_FD = 0
+export const FILE_CLONE_RANGE_SRC_OFFSET = 8
+export const FILE_CLONE_RANGE_SRC_LENGTH = 16
+export const FILE_CLONE_RANGE_DEST_OFFSET = 24
+export const FILE_CLONE_RANGE_FIELD = { srcFd: 0, srcOffset: 8, srcLength: 16, destOffset: 24 } as const
+
+export interface FileCloneRange {
+  srcFd: number
+  srcOffset: number
+  srcLength: number
+  destOffset: number
+}
+
+export function newFileCloneRange(): FileCloneRange {
+  return { srcFd: 0, srcOffset: 0, srcLength: 0, destOffset: 0 }
+}
+
+export function writeFileCloneRange(v: DataView, at: number, s: FileCloneRange): void {
+  setU64(v, at, s.srcFd)
+  setU64(v, at + 8, s.srcOffset)
+  setU64(v, at + 16, s.srcLength)
+  setU64(v, at + 24, s.destOffset)
+}
+
+export function readFileCloneRange(v: DataView, at: number, into: FileCloneRange): void {
+  into.srcFd = getU64(v, at)
+  into.srcOffset = getU64(v, at + 8)
+  into.srcLength = getU64(v, at + 16)
+  into.destOffset = getU64(v, at + 24)
+}
+
+export const SIZEOF_FILE_DEDUPE_RANGE = 24
+export const FILE_DEDUPE_RANGE_SRC_OFFSET = 0
+export const FILE_DEDUPE_RANGE_SRC_LENGTH = 8
+export const FILE_DEDUPE_RANGE_DEST_COUNT = 16
+export const FILE_DEDUPE_RANGE_RESERVED1 = 18
+export const FILE_DEDUPE_RANGE_RESERVED2 = 20
+export const FILE_DEDUPE_RANGE_FIELD = { srcOffset: 0, srcLength: 8, destCount: 16, reserved1: 18, reserved2: 20 } as const
+
+export interface FileDedupeRange {
+  srcOffset: number
+  srcLength: number
+  destCount: number
+  reserved1: number
+  reserved2: number
+}
+
+export function newFileDedupeRange(): FileDedupeRange {
+  return { srcOffset: 0, srcLength: 0, destCount: 0, reserved1: 0, reserved2: 0 }
+}
+
+export function writeFileDedupeRange(v: DataView, at: number, s: FileDedupeRange): void {
+  setU64(v, at, s.srcOffset)
+  setU64(v, at + 8, s.srcLength)
+  v.setUint16(at + 16, s.destCount, true)
+  v.setUint16(at + 18, s.reserved1, true)
+  v.setUint32(at + 20, s.reserved2, true)
+}
+
+export function readFileDedupeRange(v: DataView, at: number, into: FileDedupeRange): void {
+  into.srcOffset = getU64(v, at)
+  into.srcLength = getU64(v, at + 8)
+  into.destCount = v.getUint16(at + 16, true)
+  into.reserved1 = v.getUint16(at + 18, true)
+  into.reserved2 = v.getUint32(at + 20, true)
+}
+
 export const SIZEOF_STATX = 256
 export const STATX_MASK = 0
 export const STATX_BLKSIZE = 4

@@ -146,4 +146,6 @@ static const struct Fetch FETCHES[] = {
   [464] = {1, FETCH_ONE, 0},  // getxattrat
   [465] = {1, FETCH_ONE, 0},  // listxattrat
   [466] = {1, FETCH_ONE, 0},  // removexattrat
+  [468] = {1, FETCH_ONE, 0},  // file_getattr
+  [469] = {1, FETCH_ONE, 0},  // file_setattr
 };

@@ -133,6 +133,8 @@ import {
   sys_fchmodat,
   sys_fchmodat2,
   sys_fchownat,
+  sys_file_getattr,
+  sys_file_setattr,
   sys_fsconfig,
   sys_fsmount,
   sys_fsopen,
@@ -2135,6 +2137,18 @@ function call_removexattrat(task: Task): number {
   return sys_removexattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!)
 }
 
+function call_file_getattr(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_file_getattr(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
+}
+
+function call_file_setattr(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_file_setattr(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
+}
+
 /** Decoder and caller of each handler, by number. A number past the end is -ENOSYS. */
 export const dispatch: ((task: Task) => number)[] = [
   call_read, // 0 read
@@ -2605,8 +2619,8 @@ export const dispatch: ((task: Task) => number)[] = [
   call_listxattrat, // 465 listxattrat
   call_removexattrat, // 466 removexattrat
   notSupported, // 467 open_tree_attr
-  notSupported, // 468 file_getattr
-  notSupported, // 469 file_setattr
+  call_file_getattr, // 468 file_getattr
+  call_file_setattr, // 469 file_setattr
   notSupported, // 470 listns
 ]
 

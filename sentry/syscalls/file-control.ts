@@ -1,11 +1,10 @@
-// fcntl(2) and ioctl(2).
+// fcntl(2).
 
 import {
   EAGAIN,
   EBADF,
   EFAULT,
   EINVAL,
-  ENOTTY,
   EOVERFLOW,
   EPERM,
   ESRCH,
@@ -49,13 +48,7 @@ import {
   F_WRLCK,
   FASYNC,
   FD_CLOEXEC,
-  FIGETBSZ,
-  FIOASYNC,
-  FIOCLEX,
-  FIONBIO,
-  FIONCLEX,
-  FIONREAD,
-  FIOQSIZE,
+  FS_APPEND_FL,
   O_APPEND,
   O_DIRECT,
   O_NOATIME,
@@ -180,12 +173,16 @@ function setFlags(task: Task, file: File, fd: number, flags: number): number {
   // Files that are always ready have no signal to give.
   if (file.inode.isRegular || file.inode.isDir) wanted &= ~FASYNC
   if ((wanted & O_DIRECT & ~file.flags) !== 0 && !mayBeDirect(file.inode)) return -EINVAL
+  // What may only grow cannot be written elsewhere.
+  const appends = (file.inode.attributes & FS_APPEND_FL) === 0 || (wanted & O_APPEND) !== 0
+  if (!appends && file.append) return -EPERM
   if ((wanted & O_NOATIME & ~file.flags) !== 0 && !ownerOrCapable(task.creds, file.inode))
     return -EPERM
   return changeFlags(file, fd, wanted)
 }
 
-function changeFlags(file: File, fd: number, wanted: number): number {
+/** Take over flags that the caller has checked. */
+export function changeFlags(file: File, fd: number, wanted: number): number {
   const error = file.ops.setFlags(file, wanted)
   if (error < 0) return error
   if (((file.flags ^ wanted) & FASYNC) !== 0) setAsync(file, fd, (wanted & FASYNC) !== 0)
@@ -333,54 +330,18 @@ function setLock(task: Task, file: File, ofd: boolean, waits: boolean, addr: num
   return n === -EAGAIN && waits ? waitForRecordLock(task, file.inode, wanted) : n
 }
 
-/** ioctl(2): what concerns every file first; the rest is the file's own. */
-export function sys_ioctl(task: Task, fd: number, request: number, arg: number): number {
-  const { files } = task
-  const file = files.get(fd)
-  if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF
-  switch (request) {
-    case FIOCLEX:
-      return files.setCloexec(fd, true)
-    case FIONCLEX:
-      return files.setCloexec(fd, false)
-    case FIONBIO:
-      return setFlagFromUser(task, file, fd, arg, O_NONBLOCK)
-    case FIOASYNC:
-      return setFlagFromUser(task, file, fd, arg, FASYNC)
-    case FIOQSIZE:
-      if (!file.inode.isRegular && !file.inode.isDir && !file.inode.isSymlink) return -ENOTTY
-      return copyOutWords(
-        task,
-        arg,
-        file.inode.size >>> 0,
-        Math.floor(file.inode.size / 2 ** 32),
-        8,
-      )
-    case FIGETBSZ:
-      if (!file.inode.isRegular && !file.inode.isDir) break
-      return copyOutWords(task, arg, file.inode.blksize, 0, 4)
-    case FIONREAD: {
-      if (!file.inode.isRegular) break
-      const left = Math.max(0, file.inode.size - file.pos)
-      return copyOutWords(task, arg, left > 0x7fffffff ? left >>> 0 : left, 0, 4)
-    }
-  }
-  return file.ops.ioctl(file, task, request, arg)
-}
-
-function copyOutWords(task: Task, addr: number, low: number, high: number, bytes: number): number {
+/** Give the program one or two words. */
+export function copyOutWords(
+  task: Task,
+  addr: number,
+  low: number,
+  high: number,
+  bytes: number,
+): number {
   const { scratch, scratchView } = task.kernel
   scratchView.setUint32(0, low, true)
   scratchView.setUint32(4, high, true)
   return task.mm.copyResult(task, addr, scratch, 0, bytes)
-}
-
-function setFlagFromUser(task: Task, file: File, fd: number, addr: number, flag: number): number {
-  const { scratch, scratchView } = task.kernel
-  const error = task.mm.copyIn(task, addr, scratch, 0, 4)
-  if (error < 0) return error
-  const wanted = scratchView.getInt32(0, true) !== 0 ? file.flags | flag : file.flags & ~flag
-  return changeFlags(file, fd, wanted)
 }
 
 /** The mount that a descriptor's file may be changed through: 0, -EBADF or -EROFS. */

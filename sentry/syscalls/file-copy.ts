@@ -8,6 +8,7 @@ import {
   EINVAL,
   EISDIR,
   EOVERFLOW,
+  EPERM,
   EPIPE,
   ESPIPE,
   EXDEV,
@@ -30,6 +31,7 @@ import type { Task } from '../kernel/task.ts'
 import { KernelIo } from '../mm/io.ts'
 import type { File } from '../vfs/file.ts'
 import { notifyMoved } from '../vfs/notify.ts'
+import { isImmutable } from '../vfs/permission.ts'
 import { writeFile, writeUnwatched } from './file-io.ts'
 
 /** Bytes moved at once. The kernel's bounce buffer is busy below, in the file systems. */
@@ -122,6 +124,7 @@ function copyLength(input: File, from: number, output: File, to: number, len: nu
   if (!input.readable || !output.writable || output.append) return -EBADF
   // Linux leaves it to the program to copy from one file system to another.
   if (input.inode.sb !== output.inode.sb) return -EXDEV
+  if (isImmutable(output.inode)) return -EPERM
   if ((from > 0 && from + len >= 2 ** 64) || (to > 0 && to + len >= 2 ** 64)) return -EOVERFLOW
   if (!input.inode.sb.cacheable) input.inode.refresh()
   const length = Math.min(len, Math.max(0, input.inode.size - from))

@@ -9,6 +9,7 @@ import {
   ENAMETOOLONG,
   ENODEV,
   EOPNOTSUPP,
+  EPERM,
   ESPIPE,
 } from '../../syscall-table/errno.ts'
 import {
@@ -49,6 +50,7 @@ import { removePrivileges } from '../vfs/attributes.ts'
 import { Dentry } from '../vfs/dentry.ts'
 import { File } from '../vfs/file.ts'
 import { notifyChanged } from '../vfs/notify.ts'
+import { isImmutable, isLocked } from '../vfs/permission.ts'
 import { fileTooBig } from './file-io.ts'
 import { installFile } from './path-open.ts'
 
@@ -95,6 +97,9 @@ export function sys_fallocate(
   if (punching && mode !== (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) return -EOPNOTSUPP
   if (!file.writable) return -EBADF
   const { inode } = file
+  // What there is may not be changed, or not at all.
+  const locked = (mode & ~FALLOC_FL_KEEP_SIZE) !== 0 ? isLocked(inode) : isImmutable(inode)
+  if (locked) return -EPERM
   if ((inode.mode & S_IFMT) === S_IFIFO) return -ESPIPE
   if (inode.isDir) return -EISDIR
   if (!inode.isRegular) return -ENODEV

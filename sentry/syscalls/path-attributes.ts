@@ -1,10 +1,11 @@
 // chmod, chown, utimes and truncate, by path and by descriptor; umask.
 
-import { EBADF, EFAULT, EFBIG, EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
+import { EBADF, EFAULT, EFBIG, EINVAL, EOPNOTSUPP, EPERM } from '../../syscall-table/errno.ts'
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
+  FS_APPEND_FL,
   IN_ACCESS,
   IN_ATTRIB,
   IN_MODIFY,
@@ -150,6 +151,7 @@ export function sys_ftruncate(task: Task, fd: number, length: number): number {
   const file = realFile(task, fd)
   if (file === undefined) return -EBADF
   if (!file.inode.isRegular || !file.writable) return -EINVAL
+  if ((file.inode.attributes & FS_APPEND_FL) !== 0) return -EPERM
   const error = checkSize(task, file.inode, length)
   if (error < 0) return error
   return notifyChanged(file.dentry, IN_MODIFY, setSize(task, file.inode, length))

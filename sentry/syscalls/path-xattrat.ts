@@ -18,7 +18,7 @@ function readArgs(task: Task, addr: number, size: number): number {
 }
 
 /** With AT_EMPTY_PATH the calls are those by descriptor, which refuse one that was opened with O_PATH. */
-function walkAt(task: Task, dfd: number, pathAddr: number, flags: number): number {
+export function walkAt(task: Task, dfd: number, pathAddr: number, flags: number): number {
   if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) !== 0) return -EINVAL
   const mayBeEmpty = (flags & AT_EMPTY_PATH) !== 0
   const path = mayBeEmpty && pathAddr === 0 ? '' : task.mm.readString(task, pathAddr)

@@ -1,6 +1,7 @@
 // Calls on path names; each aspect has its own file.
 
 export * from './path-attributes.ts'
+export * from './path-fileattr.ts'
 export * from './path-mount.ts'
 export {
   sys_fsconfig,
@@ -15,4 +16,9 @@ export * from './path-names.ts'
 export * from './path-open.ts'
 export * from './path-stat.ts'
 export * from './path-xattr.ts'
-export * from './path-xattrat.ts'
+export {
+  sys_getxattrat,
+  sys_listxattrat,
+  sys_removexattrat,
+  sys_setxattrat,
+} from './path-xattrat.ts'

@@ -1,7 +1,15 @@
 // Changing attributes: notify_change and setattr_prepare (fs/attr.c), utimes, truncate.
 
 import { EINVAL, EISDIR, EPERM } from '../../syscall-table/errno.ts'
-import { CAP_CHOWN, CAP_FSETID, S_ISGID, S_ISUID, S_IXGRP } from '../../syscall-table/flags.ts'
+import {
+  CAP_CHOWN,
+  CAP_FSETID,
+  FS_APPEND_FL,
+  FS_IMMUTABLE_FL,
+  S_ISGID,
+  S_ISUID,
+  S_IXGRP,
+} from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
@@ -9,7 +17,7 @@ import type { Inode, SetAttr } from './inode.ts'
 import { breakLeases } from './leases.ts'
 import type { Mount } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
-import { MAY_WRITE, mountWritable, ownerOrCapable, permission } from './permission.ts'
+import { isLocked, MAY_WRITE, mountWritable, ownerOrCapable, permission } from './permission.ts'
 
 const NO_ID = 0xffffffff
 
@@ -18,7 +26,7 @@ export function changeMode(task: Task, mount: Mount, inode: Inode, mode: number)
   const error = mountWritable(mount)
   if (error < 0) return error
   const { creds } = task
-  if (!ownerOrCapable(creds, inode)) return -EPERM
+  if (isLocked(inode) || !ownerOrCapable(creds, inode)) return -EPERM
   let bits = mode & 0o7777
   if (!creds.inGroup(inode.gid) && !creds.capableOver(inode, CAP_FSETID)) bits &= ~S_ISGID
   if (inode.isDir) walksChanged()
@@ -37,6 +45,7 @@ export function changeOwner(
   if (error < 0) return error
   const { creds } = task
   const attr: SetAttr = {}
+  if (isLocked(inode) && (uid !== NO_ID || gid !== NO_ID)) return -EPERM
   if (uid !== NO_ID) {
     if (!(creds.fsuid === inode.uid && uid === inode.uid) && !creds.capableOver(inode, CAP_CHOWN))
       return -EPERM
@@ -69,6 +78,11 @@ export function removePrivileges(task: Task, inode: Inode): number {
   return mode === inode.mode ? 0 : inode.setattr({ mode: mode & 0o7777 })
 }
 
+/** The mode of a new file in `dir`: the umask counts unless the directory has a default access list. */
+export function maskedMode(task: Task, dir: Inode, mode: number): number {
+  return dir.defaultAcl === null ? mode & ~task.fs.umask : mode
+}
+
 /** What utimensat(2) asks for one of the two times. */
 export interface TimeChange {
   /** UTIME_NOW: the present; UTIME_OMIT: neither. */
@@ -91,6 +105,10 @@ export function changeTimes(
   if (atime.omit && mtime.omit) return 0
   const error = mountWritable(mount)
   if (error < 0) return error
+  if (isLocked(inode)) {
+    const touch = atime.now && mtime.now
+    if (!touch || (inode.attributes & FS_IMMUTABLE_FL) !== 0) return -EPERM
+  }
   if (!ownerOrCapable(task.creds, inode)) {
     if (!atime.now || !mtime.now) return -EPERM
     const denied = permission(task.creds, inode, MAY_WRITE)
@@ -116,6 +134,7 @@ export function mayTruncate(task: Task, mount: Mount, inode: Inode): number {
   return (
     mountWritable(mount) ||
     permission(task.creds, inode, MAY_WRITE) ||
+    ((inode.attributes & FS_APPEND_FL) !== 0 ? -EPERM : 0) ||
     breakLeases(task, inode, true, true)
   )
 }

@@ -9,6 +9,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENOTEMPTY,
+  ENOTTY,
   EOPNOTSUPP,
   EPERM,
 } from '../../syscall-table/errno.ts'
@@ -16,6 +17,7 @@ import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Task } from '../kernel/task.ts'
 import { INITIAL_USER_NAMESPACE, type UserNamespace } from '../kernel/user-namespace.ts'
+import type { Acl } from './acl.ts'
 import type { Dentry } from './dentry.ts'
 import type { File, FileOps } from './file.ts'
 import type { InodeLocks } from './locks.ts'
@@ -133,6 +135,11 @@ export abstract class Inode {
   /** Open files that may only read. */
   readers = 0
   executions = 0
+  /** The access list, when it says more than the mode; and, of a directory, what new files in it get. */
+  acl: Acl | null = null
+  defaultAcl: Acl | null = null
+  /** FS_*_FL: immutable, append-only and such. */
+  attributes = 0
   /** F_SET_RW_HINT: RWH_WRITE_LIFE_*. */
   writeLifetime = 0
   /** The bound AF_UNIX socket of a socket inode, the pipe of a FIFO; made on first use by their owners. */
@@ -227,6 +234,22 @@ export abstract class Inode {
   /** Unnamed regular file for O_TMPFILE. */
   tmpfile(_mode: number, _creds: Creds): Inode | number {
     return -EOPNOTSUPP
+  }
+  /** Whether the file may have access control lists. */
+  get takesAcl(): boolean {
+    return false
+  }
+  /** Set or remove an access control list that the VFS has permitted. A mode goes with an access list. */
+  setAcl(_isDefault: boolean, _acl: Acl | null, _mode: number): number {
+    return -EOPNOTSUPP
+  }
+  /** Change `attributes`, as the VFS has permitted. */
+  setAttributes(_attributes: number): number {
+    return -ENOTTY
+  }
+  /** The FS_*_FL that `setAttributes` knows; 0 where there are none. */
+  get knownAttributes(): number {
+    return 0
   }
   getxattr(_name: string): Uint8Array | number {
     return this.sb.type === 'proc' ? -EOPNOTSUPP : -ENODATA

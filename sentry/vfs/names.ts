@@ -34,6 +34,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Task } from '../kernel/task.ts'
+import { maskedMode } from './attributes.ts'
 import {
   deleteDentry,
   forgetDentry,
@@ -61,6 +62,7 @@ import {
   walkPath,
 } from './path-walk.ts'
 import {
+  isLocked,
   MAY_EXEC,
   MAY_READ,
   MAY_WRITE,
@@ -116,8 +118,9 @@ function mayMakeUnseen(task: Task, mount: Mount, dir: Dentry, name: string): boo
 export function makeDirectory(task: Task, dfd: number, path: string, mode: number): number {
   const n = lookupNew(task, dfd, path, NEW_DIRECTORY)
   if (n < 0) return n
-  const bits = mode & (0o777 | S_ISVTX) & ~task.fs.umask
-  return added(newDentry.parent!.inode!.mkdir(newDentry.name, bits, task.creds))
+  const dir = newDentry.parent!.inode!
+  const bits = maskedMode(task, dir, mode & (0o777 | S_ISVTX))
+  return added(dir.mkdir(newDentry.name, bits, task.creds))
 }
 
 /** mknodat(2); `mode` carries the type. */
@@ -143,10 +146,9 @@ export function makeNode(
   const n = lookupNew(task, dfd, path, isDevice ? NEW_DEVICE : NEW_FILE)
   if (n < 0) return n
   if (isDevice && !task.creds.capable(CAP_MKNOD)) return -EPERM
-  const bits = (type || S_IFREG) | (mode & 0o7777 & ~task.fs.umask)
-  return added(
-    newDentry.parent!.inode!.mknod(newDentry.name, bits, isDevice ? rdev : 0, task.creds),
-  )
+  const dir = newDentry.parent!.inode!
+  const bits = (type || S_IFREG) | maskedMode(task, dir, mode & 0o7777)
+  return added(dir.mknod(newDentry.name, bits, isDevice ? rdev : 0, task.creds))
 }
 
 /** symlinkat(2). */
@@ -210,7 +212,7 @@ function mayLink(creds: Creds, mount: Mount, dentry: Dentry): number {
   if (!mayHardlink(creds, inode)) return -EPERM
   const denied = mayCreate(creds, newDentry.parent!.inode!)
   if (denied < 0) return denied
-  if (inode.isDir) return -EPERM
+  if (inode.isDir || isLocked(inode)) return -EPERM
   return inode.nlink === 0 && !dentry.linkable ? -ENOENT : 0
 }
 

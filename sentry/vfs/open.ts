@@ -16,10 +16,12 @@ import {
   __O_TMPFILE,
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
+  FS_APPEND_FL,
   IN_MODIFY,
   MS_NODEV,
   MS_NOEXEC,
   O_ACCMODE,
+  O_APPEND,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECT,
@@ -39,9 +41,10 @@ import {
   S_IFCHR,
   S_IFMT,
   S_IFREG,
+  S_IFSOCK,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { removePrivileges } from './attributes.ts'
+import { maskedMode, removePrivileges } from './attributes.ts'
 import { instantiate } from './dcache.ts'
 import { Dentry } from './dentry.ts'
 import { File, PathOnlyOps } from './file.ts'
@@ -168,7 +171,8 @@ function createAndOpen(
   const dir = dentry.parent!.inode!
   const error = mountWritable(mount) || mayCreate(task.creds, dir)
   if (error < 0) return error
-  const inode = dir.mknod(dentry.name, S_IFREG | (mode & 0o7777 & ~task.fs.umask), 0, task.creds)
+  const bits = maskedMode(task, dir, mode & 0o7777)
+  const inode = dir.mknod(dentry.name, S_IFREG | bits, 0, task.creds)
   if (typeof inode === 'number') return inode
   instantiate(dentry, inode)
   notifyCreated(dentry)
@@ -219,6 +223,10 @@ function mayOpen(task: Task, mount: Mount, inode: Inode, flags: number): number 
   const denied = permission(task.creds, inode, want)
   if (denied < 0) return denied
   if ((want & MAY_WRITE) !== 0 && inode.executions > 0) return -ETXTBSY
+  if ((inode.attributes & FS_APPEND_FL) !== 0) {
+    const appends = (accessOf(flags) & MAY_WRITE) === 0 || (flags & O_APPEND) !== 0
+    if (!appends || (flags & O_TRUNC) !== 0) return -EPERM
+  }
   if ((flags & O_NOATIME) !== 0 && !ownerOrCapable(task.creds, inode)) return -EPERM
   return 0
 }
@@ -237,7 +245,8 @@ export function hasDirectIo(inode: Inode): boolean {
 
 function openInode(task: Task, mount: Mount, dentry: Dentry, flags: number): File | number {
   const inode = dentry.inode!
-  if ((flags & O_DIRECT) !== 0 && !hasDirectIo(inode)) return -EINVAL
+  const isSocket = (inode.mode & S_IFMT) === S_IFSOCK
+  if ((flags & O_DIRECT) !== 0 && !isSocket && !hasDirectIo(inode)) return -EINVAL
   const ops = inode.open(task, flags)
   if (typeof ops === 'number') return ops
   return notifyOpened(new File(ops, inode, dentry, mount, (flags & ~CREATION_FLAGS) | O_LARGEFILE))
@@ -257,7 +266,7 @@ function openTmpfile(
   const dir = dentry.inode!
   const error = mountWritable(mount) || mayCreate(task.creds, dir)
   if (error < 0) return error
-  const inode = dir.tmpfile(S_IFREG | (mode & 0o7777 & ~task.fs.umask), task.creds)
+  const inode = dir.tmpfile(S_IFREG | maskedMode(task, dir, mode & 0o7777), task.creds)
   if (typeof inode === 'number') return inode
   // Its name tells the inode, as in Linux: /tmp/#42 (deleted).
   const unnamed = new Dentry(`#${inode.ino}`, dentry, inode)

@@ -6,6 +6,8 @@ import {
   CAP_DAC_READ_SEARCH,
   CAP_FOWNER,
   CAP_FSETID,
+  FS_APPEND_FL,
+  FS_IMMUTABLE_FL,
   MS_RDONLY,
   S_IFBLK,
   S_IFCHR,
@@ -13,11 +15,13 @@ import {
   S_IFIFO,
   S_IFMT,
   S_IFSOCK,
+  S_IRWXG,
   S_ISGID,
   S_ISVTX,
   S_IXGRP,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
+import { aclPermission } from './acl.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
 
@@ -27,14 +31,20 @@ export const MAY_READ = 4
 const SETGID_EXEC = S_ISGID | S_IXGRP
 
 /**
- * Whether `creds` may access the inode as `mask` says: 0, -EACCES or -EROFS. The mount's read-only flag is
+ * Whether `creds` may access the inode as `mask` says: 0, -EACCES, -EPERM or -EROFS. The mount's read-only flag is
  * the business of `mountWritable`.
  */
 export function permission(creds: Creds, inode: Inode, mask: number): number {
-  if ((mask & MAY_WRITE) !== 0 && inode.sb.readonly && !isSpecial(inode.mode)) return -EROFS
+  if ((mask & MAY_WRITE) !== 0) {
+    if (inode.sb.readonly && !isSpecial(inode.mode)) return -EROFS
+    // Not even root may, and no capability helps.
+    if ((inode.attributes & FS_IMMUTABLE_FL) !== 0) return -EPERM
+  }
   const { mode } = inode
   if (creds.fsuid === inode.uid) {
     if (((mode >> 6) & mask) === mask) return 0
+  } else if (inode.acl !== null && (mode & S_IRWXG) !== 0) {
+    if (aclPermission(creds, inode.gid, inode.acl, mask) === 0) return 0
   } else if ((mode & 0o77) === (mode & 7) * 9) {
     // Group and others have the same rights: no need to look the group up.
     if ((mode & mask) === mask) return 0
@@ -77,6 +87,15 @@ export function ownerOrCapable(creds: Creds, inode: Inode): boolean {
   return creds.holds(CAP_FOWNER) && creds.userNs.hasUid(inode.uid)
 }
 
+export function isImmutable(inode: Inode): boolean {
+  return (inode.attributes & FS_IMMUTABLE_FL) !== 0
+}
+
+/** Immutable or append-only: neither names nor attributes may change. */
+export function isLocked(inode: Inode): boolean {
+  return (inode.attributes & (FS_IMMUTABLE_FL | FS_APPEND_FL)) !== 0
+}
+
 /** Whether a new name may be put into a directory. */
 export function mayCreate(creds: Creds, dir: Inode): number {
   return permission(creds, dir, MAY_WRITE | MAY_EXEC)
@@ -86,6 +105,7 @@ export function mayCreate(creds: Creds, dir: Inode): number {
 export function mayDelete(creds: Creds, dir: Inode, victim: Inode): number {
   const error = permission(creds, dir, MAY_WRITE | MAY_EXEC)
   if (error < 0) return error
+  if ((dir.attributes & FS_APPEND_FL) !== 0 || isLocked(victim)) return -EPERM
   if ((dir.mode & S_ISVTX) === 0) return 0
   if (victim.uid === creds.fsuid || dir.uid === creds.fsuid) return 0
   if (creds.capableOver(victim, CAP_FOWNER)) return 0

@@ -18,7 +18,10 @@ import {
   ST_RDONLY,
   ST_RELATIME,
   ST_VALID,
+  STATX_ATTR_APPEND,
+  STATX_ATTR_IMMUTABLE,
   STATX_ATTR_MOUNT_ROOT,
+  STATX_ATTR_NODUMP,
   STATX_BASIC_STATS,
   STATX_BTIME,
   STATX_MNT_ID,
@@ -66,6 +69,8 @@ export function fillStat(v: DataView, inode: Inode, userNs: UserNamespace): void
 const major = (dev: number): number => (dev >>> 8) & 0xfff
 const minor = (dev: number): number => (dev & 0xff) | ((dev >>> 12) & 0xfff00)
 
+const CHATTR_BITS = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_NODUMP
+
 /** Fill struct statx. Everything known is reported, whatever the mask asked for. */
 export function fillStatx(
   v: DataView,
@@ -78,8 +83,11 @@ export function fillStatx(
   const hasBirth = inode.btimeSec !== 0 || inode.btimeNsec !== 0
   v.setUint32(X.mask, STATX_BASIC_STATS | STATX_MNT_ID | (hasBirth ? STATX_BTIME : 0), true)
   v.setUint32(X.blksize, inode.blksize, true)
-  putU64(v, X.attributes, dentry === mount.root ? STATX_ATTR_MOUNT_ROOT : 0)
-  putU64(v, X.attributesMask, STATX_ATTR_MOUNT_ROOT)
+  // Bits of chattr(1) are the same here.
+  const known = inode.knownAttributes & CHATTR_BITS
+  const root = dentry === mount.root ? STATX_ATTR_MOUNT_ROOT : 0
+  putU64(v, X.attributes, (inode.attributes & known) | root)
+  putU64(v, X.attributesMask, known | STATX_ATTR_MOUNT_ROOT)
   v.setUint32(X.nlink, inode.nlink, true)
   v.setUint32(X.uid, userNs.showUid(inode.uid), true)
   v.setUint32(X.gid, userNs.showGid(inode.gid), true)

@@ -1,11 +1,27 @@
 // Extended attributes: fs/xattr.c, xattr(7). The rules of the name spaces; inodes only store.
 
-import { EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE } from '../../syscall-table/errno.ts'
-import { CAP_SETFCAP, CAP_SYS_ADMIN, S_ISVTX, XATTR_LIST_MAX } from '../../syscall-table/flags.ts'
+import { EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE } from '../../syscall-table/errno.ts'
+import {
+  CAP_FSETID,
+  CAP_SETFCAP,
+  CAP_SYS_ADMIN,
+  S_ISGID,
+  S_ISVTX,
+  XATTR_LIST_MAX,
+} from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { ACL_ACCESS, ACL_DEFAULT, type Acl, aclMode, formatAcl, isPlain, parseAcl } from './acl.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
-import { MAY_READ, MAY_WRITE, mountWritable, ownerOrCapable, permission } from './permission.ts'
+import { walksChanged } from './path-cache.ts'
+import {
+  isLocked,
+  MAY_READ,
+  MAY_WRITE,
+  mountWritable,
+  ownerOrCapable,
+  permission,
+} from './permission.ts'
 
 /** Whether the task may read (or write) attribute `name`: 0 or -errno. */
 function xattrPermission(task: Task, inode: Inode, name: string, mask: number): number {
@@ -31,6 +47,7 @@ function xattrPermission(task: Task, inode: Inode, name: string, mask: number): 
 }
 
 export function getXattr(task: Task, inode: Inode, name: string): Uint8Array | number {
+  if (isAclName(name)) return getAcl(task, inode, name)
   const denied = xattrPermission(task, inode, name, MAY_READ)
   return denied < 0 ? denied : inode.getxattr(name)
 }
@@ -43,20 +60,53 @@ export function setXattr(
   value: Uint8Array,
   flags: number,
 ): number {
-  const denied = mountWritable(mount) || xattrPermission(task, inode, name, MAY_WRITE)
-  return denied < 0 ? denied : inode.setxattr(name, value, flags)
+  const denied = mountWritable(mount) || (isLocked(inode) ? -EPERM : 0)
+  if (denied < 0) return denied
+  if (isAclName(name)) {
+    const acl = parseAcl(value, task.creds.userNs)
+    return typeof acl === 'number' ? acl : setAcl(task, inode, name, acl)
+  }
+  return xattrPermission(task, inode, name, MAY_WRITE) || inode.setxattr(name, value, flags)
 }
 
 export function removeXattr(task: Task, mount: Mount, inode: Inode, name: string): number {
-  const denied = mountWritable(mount) || xattrPermission(task, inode, name, MAY_WRITE)
-  return denied < 0 ? denied : inode.removexattr(name)
+  const denied = mountWritable(mount) || (isLocked(inode) ? -EPERM : 0)
+  if (denied < 0) return denied
+  if (isAclName(name)) return setAcl(task, inode, name, null)
+  return xattrPermission(task, inode, name, MAY_WRITE) || inode.removexattr(name)
+}
+
+const isAclName = (name: string): boolean => name === ACL_ACCESS || name === ACL_DEFAULT
+
+/** Everybody who finds the file may read its lists. */
+function getAcl(task: Task, inode: Inode, name: string): Uint8Array | number {
+  if (!inode.takesAcl) return -EOPNOTSUPP
+  const acl = name === ACL_DEFAULT ? inode.defaultAcl : inode.acl
+  return acl === null ? -ENODATA : formatAcl(acl, task.creds.userNs)
+}
+
+/** set_posix_acl and posix_acl_update_mode. The flags of setxattr(2) mean nothing here. */
+function setAcl(task: Task, inode: Inode, name: string, acl: Acl | null): number {
+  const { creds } = task
+  if (!inode.takesAcl) return -EOPNOTSUPP
+  if (name === ACL_DEFAULT) {
+    if (!inode.isDir) return acl === null ? 0 : -EACCES
+    return ownerOrCapable(creds, inode) ? inode.setAcl(true, acl, inode.mode & 0o7777) : -EPERM
+  }
+  if (!ownerOrCapable(creds, inode)) return -EPERM
+  let mode = inode.mode & 0o7777
+  if (acl !== null) mode = (mode & ~0o777) | aclMode(acl)
+  if (!creds.inGroup(inode.gid) && !creds.capableOver(inode, CAP_FSETID)) mode &= ~S_ISGID
+  if (inode.isDir) walksChanged()
+  return inode.setAcl(false, acl === null || isPlain(acl) ? null : acl, mode)
 }
 
 /** All names that the task may know, each with its NUL, as one latin1 string. */
 export function listXattr(task: Task, inode: Inode): string | number {
   const names = inode.listxattr()
   if (typeof names === 'number') return names === -EOPNOTSUPP ? '' : names
-  let list = ''
+  let list = inode.acl === null ? '' : `${ACL_ACCESS}\0`
+  if (inode.defaultAcl !== null) list += `${ACL_DEFAULT}\0`
   for (const name of names) {
     if (name.startsWith('trusted.') && !task.creds.capable(CAP_SYS_ADMIN)) continue
     list += `${name}\0`

@@ -120,10 +120,23 @@ export const SIOCETHTOOL = 0x8946
 export const SIOCGIFMAP = 0x8970
 
 // Flags of FS_IOC_GETFLAGS.
+export const FS_SYNC_FL = 0x8
 export const FS_IMMUTABLE_FL = 0x10
 export const FS_APPEND_FL = 0x20
 export const FS_NODUMP_FL = 0x40
 export const FS_NOATIME_FL = 0x80
+export const FS_DAX_FL = 0x2000000
+export const FS_PROJINHERIT_FL = 0x20000000
+
+// Flags of FS_IOC_FSGETXATTR and file_getattr(2).
+export const FS_XFLAG_IMMUTABLE = 0x8
+export const FS_XFLAG_APPEND = 0x10
+export const FS_XFLAG_SYNC = 0x20
+export const FS_XFLAG_NOATIME = 0x40
+export const FS_XFLAG_NODUMP = 0x80
+export const FS_XFLAG_PROJINHERIT = 0x200
+export const FS_XFLAG_DAX = 0x8000
+export const FS_XFLAG_HASATTR = -0x80000000
 
 // Packet mode of a pseudo terminal.
 export const TIOCPKT_DATA = 0

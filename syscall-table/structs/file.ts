@@ -43,6 +43,23 @@ export const fileStructs = {
   },
   ustat: { fields: { tfree: i32, tinode: u64, fname: array('u8', 6), fpack: array('u8', 6) } },
   statx_timestamp: { fields: { sec: i64, nsec: u32, _reserved: i32 } },
+  fsxattr: {
+    fields: {
+      xflags: u32,
+      extsize: u32,
+      nextents: u32,
+      projid: u32,
+      cowextsize: u32,
+      _pad: array(u8, 8),
+    },
+  },
+  file_attr: {
+    fields: { xflags: u64, extsize: u32, nextents: u32, projid: u32, cowextsize: u32 },
+  },
+  file_clone_range: { fields: { srcFd: u64, srcOffset: u64, srcLength: u64, destOffset: u64 } },
+  file_dedupe_range: {
+    fields: { srcOffset: u64, srcLength: u64, destCount: u16, reserved1: u16, reserved2: u32 },
+  },
   statx: {
     fields: {
       mask: u32,

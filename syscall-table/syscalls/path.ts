@@ -178,12 +178,10 @@ export const pathCalls = inArea('path', {
   },
   file_getattr: {
     nr: 468,
-    args: { dirfd, path, attr: addr, size, flags: flags('AT') },
-    todo: ENOSYS,
+    args: { dirfd, path, attr: out('file_attr'), size, flags: flags('AT') },
   },
   file_setattr: {
     nr: 469,
-    args: { dirfd, path, attr: addr, size, flags: flags('AT') },
-    todo: ENOSYS,
+    args: { dirfd, path, attr: inp('file_attr'), size, flags: flags('AT') },
   },
 })

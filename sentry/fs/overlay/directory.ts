@@ -4,6 +4,7 @@ import { EISDIR, ENOENT } from '../../../syscall-table/errno.ts'
 import { O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
+import type { Acl } from '../../vfs/acl.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
 import type { File } from '../../vfs/file.ts'
 import type { DirSink, Inode, SetAttr } from '../../vfs/inode.ts'
@@ -224,6 +225,14 @@ export class OverlayDir extends MemoryDir {
   override setattr(attr: SetAttr): number {
     if (attr.size !== undefined) return -EISDIR
     return this.#keep() || super.setattr(attr)
+  }
+
+  override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {
+    return this.#keep() || super.setAcl(isDefault, acl, mode)
+  }
+
+  override setAttributes(attributes: number): number {
+    return this.#keep() || super.setAttributes(attributes)
   }
 
   override setxattr(name: string, value: Uint8Array, flags: number): number {

@@ -14,6 +14,7 @@ import {
   S_IFREG,
 } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import type { Acl } from '../../vfs/acl.ts'
 import type { Inode, SetAttr, StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { MemorySpecial, MemorySymlink } from '../tmpfs/directory.ts'
 import { type MemoryInode, MemorySuperBlock } from '../tmpfs/tmpfs.ts'
@@ -90,6 +91,7 @@ export class OverlaySuperBlock extends MemorySuperBlock {
     this.cachedInodes.delete(lower)
     // Attributes that the lower layer stores apart come along now.
     copyXattrs(lower, inode)
+    inode.chargeAcls()
     return 0
   }
 
@@ -132,6 +134,8 @@ export class OverlaySuperBlock extends MemorySuperBlock {
 }
 
 function copyAttributes(from: Inode, to: Inode): void {
+  to.acl = from.acl
+  to.defaultAcl = from.defaultAcl
   to.uid = from.uid
   to.gid = from.gid
   to.nlink = from.nlink
@@ -198,6 +202,9 @@ class OverlaySpecial extends MemorySpecial {
   }
   override setattr(attr: SetAttr): number {
     return this.sb.keep(this, this.lower) || super.setattr(attr)
+  }
+  override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {
+    return this.sb.keep(this, this.lower) || super.setAcl(isDefault, acl, mode)
   }
   override getxattr(name: string): Uint8Array | number {
     return this.sb.unchangedLower(this, this.lower)?.getxattr(name) ?? super.getxattr(name)

@@ -5,6 +5,7 @@ import { EFBIG, EIO, ENXIO } from '../../../syscall-table/errno.ts'
 import { O_ACCMODE, O_LARGEFILE, O_RDONLY, SEEK_DATA } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { type Io, KernelIo } from '../../mm/io.ts'
+import type { Acl } from '../../vfs/acl.ts'
 import type { File, FileOps, MapSource } from '../../vfs/file.ts'
 import type { Inode, SetAttr } from '../../vfs/inode.ts'
 import { MemoryFile, MemoryFileOps, SMALL_FILE_MAX, seekRegular } from '../tmpfs/regular.ts'
@@ -170,6 +171,14 @@ export class OverlayFile extends MemoryFile {
     if (this.#isChanged) return super.listxattr()
     const names = this.lower.listxattr()
     return typeof names === 'number' ? [] : names
+  }
+
+  override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {
+    return this.#keep() || super.setAcl(isDefault, acl, mode)
+  }
+
+  override setAttributes(attributes: number): number {
+    return this.#keep() || super.setAttributes(attributes)
   }
 
   override setxattr(name: string, value: Uint8Array, flags: number): number {

@@ -112,7 +112,9 @@ export class MemoryDir extends MemoryInode {
     if (this.sb.chargeInode() < 0) return -ENOSPC
     initOwner(inode, this, creds)
     touchCreated(this.sb.kernel, inode)
-    return 0
+    const error = inode.inherit(this)
+    if (error < 0) inode.free()
+    return error
   }
 
   /** Put a name in; the directory's link count is the caller's business. */

@@ -4,6 +4,10 @@
 import { type HostFd, memfdCreate } from '../../../native/index.ts'
 import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP } from '../../../syscall-table/errno.ts'
 import {
+  FS_APPEND_FL,
+  FS_IMMUTABLE_FL,
+  FS_NOATIME_FL,
+  FS_NODUMP_FL,
   PAGE_SIZE,
   S_IFMT,
   TMPFS_MAGIC,
@@ -12,6 +16,7 @@ import {
 } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { INODE_WEIGHT, kernelMemory } from '../../kernel/memory.ts'
+import { type Acl, aclMode, inherited, isPlain, withMode } from '../../vfs/acl.ts'
 import { Inode, type SetAttr, type StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { touchChanged } from '../../vfs/super.ts'
 import { anonymousDev } from '../dev/registry.ts'
@@ -23,6 +28,11 @@ const DEFAULT_INODES = 1 << 20
 const XATTR_SPACE = 128 * 1024
 /** What one attribute costs beside its bytes. */
 const XATTR_OVERHEAD = 64
+/** What an entry of an access control list costs. */
+const ACL_ENTRY_COST = 64
+/** FS_*_FL that programs may change, and those that new files take over: SHMEM_FL_USER_MODIFIABLE, SHMEM_FL_INHERITED. */
+const MODIFIABLE = FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | FS_NOATIME_FL
+const INHERITED = FS_NODUMP_FL | FS_NOATIME_FL
 /** What of an instance's room for inodes each of them takes; attributes share it. BOGO_INODE_SIZE. */
 const INODE_SPACE = 1024
 
@@ -150,6 +160,54 @@ export class MemoryInode extends Inode {
       if (error < 0) return error
     }
     applyAttributes(this, attr)
+    if (attr.mode !== undefined && this.acl !== null) this.acl = withMode(this.acl, attr.mode)
+    touchChanged(this.sb.kernel, this)
+    return 0
+  }
+
+  override get takesAcl(): boolean {
+    return !this.isSymlink
+  }
+
+  override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {
+    const error = this.#storeAcl(isDefault, acl)
+    if (error < 0) return error
+    this.mode = (this.mode & S_IFMT) | mode
+    touchChanged(this.sb.kernel, this)
+    return 0
+  }
+
+  #storeAcl(isDefault: boolean, acl: Acl | null): number {
+    const before = isDefault ? this.defaultAcl : this.acl
+    const error = this.sb.chargeXattr(aclCost(acl) - aclCost(before))
+    if (error < 0) return error
+    if (isDefault) this.defaultAcl = acl
+    else this.acl = acl
+    return 0
+  }
+
+  /** Account for lists that the inode has already, whether there is room or not. */
+  chargeAcls(): void {
+    this.sb.xattrSpace += aclCost(this.acl) + aclCost(this.defaultAcl)
+  }
+
+  /** What a new inode gets from the directory it is made in: simple_acl_create, shmem_get_inode. */
+  inherit(dir: Inode): number {
+    if (this.isDir || this.isRegular) this.attributes = dir.attributes & INHERITED
+    const { defaultAcl } = dir
+    if (defaultAcl === null || this.isSymlink) return 0
+    const acl = inherited(defaultAcl, this.mode)
+    this.mode = (this.mode & ~0o777) | (this.mode & aclMode(acl))
+    const error = isPlain(acl) ? 0 : this.#storeAcl(false, acl)
+    return error < 0 || !this.isDir ? error : this.#storeAcl(true, defaultAcl)
+  }
+
+  override get knownAttributes(): number {
+    return this.isDir || this.isRegular ? MODIFIABLE : 0
+  }
+
+  override setAttributes(attributes: number): number {
+    this.attributes = attributes
     touchChanged(this.sb.kernel, this)
     return 0
   }
@@ -203,7 +261,7 @@ export class MemoryInode extends Inode {
     return this.xattrs === null ? [] : [...this.xattrs.keys()]
   }
 
-  /** user.* only on regular files and directories is the VFS's rule; ACLs are not supported. */
+  /** user.* only on regular files and directories is the VFS's rule, and so are access control lists. */
   xattrPermitted(name: string): boolean {
     return name.startsWith('user.') || name.startsWith('trusted.') || name.startsWith('security.')
   }
@@ -220,6 +278,8 @@ export class MemoryInode extends Inode {
   /** The inode ceases to exist. */
   free(): void {
     this.sb.inodesUsed--
+    this.#storeAcl(false, null)
+    this.#storeAcl(true, null)
     if (this.xattrs === null) return
     for (const [name, value] of this.xattrs) this.sb.chargeXattr(-xattrCost(name, value))
     this.xattrs = null
@@ -228,6 +288,8 @@ export class MemoryInode extends Inode {
 
 const xattrCost = (name: string, value: Uint8Array): number =>
   name.length + value.length + XATTR_OVERHEAD
+
+const aclCost = (acl: Acl | null): number => (acl === null ? 0 : acl.length * ACL_ENTRY_COST)
 
 /** Copy the fields that are set into the inode; size is the file's own business. */
 export function applyAttributes(inode: Inode, attr: SetAttr): void {
