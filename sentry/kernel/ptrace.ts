@@ -2,7 +2,7 @@
 // hears of it by wait(2). What a tracer asks of a stopped task is in syscalls/process-ptrace.ts.
 // DIFFERS: a tracer is a process here, not one of its threads: any of them may give orders.
 
-import { EIO, ENOSYS } from '../../syscall-table/errno.ts'
+import { EBLOCKED, EIO, ENOSYS } from '../../syscall-table/errno.ts'
 import {
   CLD_TRAPPED,
   CLONE_PTRACE,
@@ -12,6 +12,7 @@ import {
   PTRACE_EVENT_EXEC,
   PTRACE_EVENT_EXIT,
   PTRACE_EVENT_FORK,
+  PTRACE_EVENT_SECCOMP,
   PTRACE_EVENT_STOP,
   PTRACE_EVENT_VFORK,
   PTRACE_EVENT_VFORK_DONE,
@@ -20,11 +21,13 @@ import {
   PTRACE_O_TRACEEXEC,
   PTRACE_O_TRACEEXIT,
   PTRACE_O_TRACEFORK,
+  PTRACE_O_TRACESECCOMP,
   PTRACE_O_TRACESYSGOOD,
   PTRACE_O_TRACEVFORK,
   PTRACE_O_TRACEVFORKDONE,
   PTRACE_SINGLESTEP,
   PTRACE_SYSCALL,
+  PTRACE_SYSEMU,
   SA_NOCLDSTOP,
   SI_USER,
   SIG_IGN,
@@ -59,7 +62,7 @@ export class Tracee {
   /** PTRACE_SEIZE: no SIGSTOP, and stops can be told apart. */
   readonly seized: boolean
   options = 0
-  /** How it was sent on: PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SINGLESTEP. */
+  /** How it was sent on: PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SYSEMU, PTRACE_SINGLESTEP. */
   mode = PTRACE_CONT
   stopped = false
   /** wait(2) has told of the stop. */
@@ -90,8 +93,12 @@ export class Tracee {
   /** The call as it is about to be made; the tracer may change it. */
   nr = -1
   readonly args = new Uint32Array(12)
-  /** The result of a call that the tracer has cancelled by the number -1. */
-  skipResult = 0
+  /** The result of a call that is not made: SYSEMU, or the tracer has cancelled it by the number -1. */
+  skipResult = -ENOSYS
+  /** The tracer makes the calls itself: PTRACE_SYSEMU. */
+  emulated = false
+  /** The filters' verdict about this call has been told: SECCOMP_RET_TRACE. */
+  filterTold = false
   /** Let go while stopped: traced no more once it goes on. */
   leaving = false
   /** The tracer has changed registers. */
@@ -133,12 +140,13 @@ export class Tracee {
   setUserRegs(words: Uint32Array): number {
     const { thread } = this.task
     if (words[IP * 2 + 1]! >= 0x8000 || words[SP * 2 + 1]! >= 0x8000) return -EIO
+    if (!SEGMENTS.every(i => isSelector(words[i * 2]!, i))) return -EIO
     if (this.kind === AT_ENTRY) {
       this.nr = words[ORIG_RAX * 2]! | 0
       ARGUMENTS.forEach((user, i) => {
         this.args.set(words.subarray(user * 2, user * 2 + 2), i * 2)
       })
-      this.skipResult = words[RAX * 2]! | 0
+      this.skipResult = (words[RAX * 2 + 1]! | 0) * 2 ** 32 + words[RAX * 2]!
     }
     for (let i = 0; i < USER_REGS; i++) {
       const reg = REG_OF_USER[i]!
@@ -165,6 +173,12 @@ export class Tracee {
   }
 }
 
+/** Selectors of user code have 3 in their low bits; only the data segments may be none: set_segment_reg. */
+function isSelector(value: number, register: number): boolean {
+  if (value === 0) return register !== CS && register !== SS
+  return value <= 0xffff && (value & 3) === 3
+}
+
 const setWord = (words: Uint32Array, i: number, value: number) => {
   words[i * 2] = value % 2 ** 32
   words[i * 2 + 1] = Math.floor(value / 2 ** 32)
@@ -177,7 +191,11 @@ const USER_REGS = 27
 const RAX = 10
 const ORIG_RAX = 15
 const IP = 16
+const CS = 17
 const SP = 19
+const SS = 20
+/** cs, ss, ds, es, fs, gs. */
+const SEGMENTS = [CS, SS, 23, 24, 25, 26]
 const FS_BASE = 21
 const GS_BASE = 22
 const REG_OF_USER = [
@@ -298,6 +316,7 @@ export function traceEntry(task: Task, nr: number): boolean {
   const tracee = task.tracee!
   const { thread } = task
   tracee.inCall = true
+  tracee.filterTold = false
   tracee.nr = nr
   tracee.args.set(thread.args)
   // Whatever stop follows needs the whole state.
@@ -313,11 +332,30 @@ export function traceEntry(task: Task, nr: number): boolean {
 export function stopAtEntry(task: Task): boolean {
   const tracee = task.tracee!
   tracee.framing = false
-  if (tracee.mode !== PTRACE_SYSCALL || task.group.exiting) return false
+  const emulated = tracee.mode === PTRACE_SYSEMU
+  if ((tracee.mode !== PTRACE_SYSCALL && !emulated) || task.group.exiting) return false
+  tracee.emulated = emulated
+  tracee.skipResult = -ENOSYS
   const code = callCode(tracee)
   tracee.eventMessage = PTRACE_EVENTMSG_SYSCALL_ENTRY
   traceStop(task, AT_ENTRY, code, eventInfo(task, code), 0)
   return true
+}
+
+/** A filter asks the tracer (SECCOMP_RET_TRACE). 0: the call goes on; -EBLOCKED: the task has stopped. */
+export function traceFilter(task: Task, nr: number, message: number): number {
+  const { tracee } = task
+  if (tracee === null || (tracee.options & PTRACE_O_TRACESECCOMP) === 0) return -ENOSYS
+  // The call that the tracer has let through is judged again, and this verdict means that it goes on.
+  if (tracee.filterTold) return 0
+  tracee.filterTold = true
+  tracee.nr = nr
+  tracee.args.set(task.thread.args)
+  tracee.skipResult = -ENOSYS
+  tracee.eventMessage = message
+  const code = SIGTRAP | (PTRACE_EVENT_SECCOMP << 8)
+  traceStop(task, AT_ENTRY, code, eventInfo(task, code), 0)
+  return -EBLOCKED
 }
 
 const callCode = (tracee: Tracee): number =>

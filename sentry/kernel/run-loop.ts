@@ -151,7 +151,9 @@ function goOn(task: Task): void {
     task.state = RUNNING
     task.thread.args.set(tracee.args)
     task.syscallNr = tracee.nr
-    if (tracee.nr >= 0) return enterCall(task, tracee.nr)
+    const { emulated } = tracee
+    tracee.emulated = false
+    if (tracee.nr >= 0 && !emulated) return enterCall(task, tracee.nr)
     return finish(task, tracee.skipResult)
   }
   if (tracee?.resumesCall) {

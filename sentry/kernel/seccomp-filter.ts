@@ -39,6 +39,7 @@ import {
   SYS_SECCOMP,
 } from '../../syscall-table/flags.ts'
 import { exitTask, groupExit } from './exit.ts'
+import { traceFilter } from './ptrace.ts'
 import { forceSignal } from './signal-send.ts'
 import { sigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
@@ -114,7 +115,8 @@ export function startWithFilters(task: Task, state: SeccompState): void {
 }
 
 /**
- * Judge a call at its entry. 0: it goes on; else it is skipped with that result (SKIP_WITH_ZERO for 0).
+ * Judge a call at its entry. 0: it goes on; -EBLOCKED: a tracer is asked first; else it is skipped with that result
+ * (SKIP_WITH_ZERO for 0).
  */
 export function runSeccomp(task: Task, nr: number): number {
   const state = task.seccomp
@@ -160,8 +162,9 @@ function obey(task: Task, nr: number, action: number, value: number): number {
       return nr === 0 ? SKIP_WITH_ZERO : nr
     }
     case SECCOMP_RET_TRACE:
+      return traceFilter(task, nr, value)
     case SECCOMP_RET_USER_NOTIF:
-      // Without a tracer or a listener.
+      // Without a listener.
       return -ENOSYS
     case SECCOMP_RET_KILL_THREAD:
       groupOrThreadExit(task, SIGSYS, false)
@@ -255,6 +258,7 @@ export function actionAvailable(action: number): number {
     case SECCOMP_RET_KILL_THREAD:
     case SECCOMP_RET_TRAP:
     case SECCOMP_RET_ERRNO:
+    case SECCOMP_RET_TRACE:
     case SECCOMP_RET_LOG:
     case SECCOMP_RET_ALLOW:
       return 0

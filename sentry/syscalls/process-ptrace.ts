@@ -7,6 +7,7 @@ import {
   PTRACE_ATTACH,
   PTRACE_CONT,
   PTRACE_DETACH,
+  PTRACE_EVENT_SECCOMP,
   PTRACE_EVENT_STOP,
   PTRACE_GET_SYSCALL_INFO,
   PTRACE_GETEVENTMSG,
@@ -23,10 +24,12 @@ import {
   PTRACE_O_TRACEEXEC,
   PTRACE_O_TRACEEXIT,
   PTRACE_O_TRACEFORK,
+  PTRACE_O_TRACESECCOMP,
   PTRACE_O_TRACESYSGOOD,
   PTRACE_O_TRACEVFORK,
   PTRACE_O_TRACEVFORKDONE,
   PTRACE_PEEKDATA,
+  PTRACE_PEEKSIGINFO,
   PTRACE_PEEKTEXT,
   PTRACE_PEEKUSR,
   PTRACE_POKEDATA,
@@ -41,6 +44,7 @@ import {
   PTRACE_SETSIGMASK,
   PTRACE_SINGLESTEP,
   PTRACE_SYSCALL,
+  PTRACE_SYSEMU,
   PTRACE_TRACEME,
   SI_KERNEL,
   SIGKILL,
@@ -67,7 +71,7 @@ import { transferFpu, transferRegs, USER_REGS_SIZE } from './ptrace-registers.ts
 
 /**
  * The events that stop a task here.
- * LIMIT: PTRACE_O_TRACESECCOMP and SUSPEND_SECCOMP are refused.
+ * LIMIT: PTRACE_O_SUSPEND_SECCOMP is refused.
  */
 const OPTIONS =
   PTRACE_O_TRACESYSGOOD |
@@ -77,9 +81,16 @@ const OPTIONS =
   PTRACE_O_TRACECLONE |
   PTRACE_O_TRACEEXEC |
   PTRACE_O_TRACEEXIT |
+  PTRACE_O_TRACESECCOMP |
   PTRACE_O_EXITKILL
 /** Size of struct user: what PTRACE_PEEKUSR can name. */
 const USER_SIZE = 928
+/** Where u_debugreg lies in it, and of that DR6, which shows these bits when there has been no breakpoint. */
+const DEBUG_REGISTERS = 848
+const DEBUG_STATUS = DEBUG_REGISTERS + 6 * 8
+const DEBUG_STATUS_NONE = 0xffff0ff0
+/** PTRACE_PEEKSIGINFO_SHARED: signals of the process. */
+const PEEK_SHARED = 1
 /** Register sets: NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE. */
 const NT_PRSTATUS = 1
 const NT_PRFPREG = 2
@@ -88,6 +99,7 @@ const FPREGS_SIZE = 512
 /** struct ptrace_syscall_info: its parts for each kind of stop. */
 const INFO_NONE = 24
 const INFO_ENTRY = 80
+const INFO_SECCOMP = 84
 const INFO_EXIT = 33
 
 /** ptrace(2). */
@@ -129,9 +141,9 @@ export function sys_ptrace(
     case PTRACE_SETREGS:
       return transferRegs(task, tracee, data, USER_REGS_SIZE, 'set')
     case PTRACE_GETFPREGS:
-      return statusOf(transferFpu(task, tracee, data, FPREGS_SIZE, 'get'))
+      return statusOf(transferFpu(task, tracee, data, FPREGS_SIZE, 'legacy', 'get'))
     case PTRACE_SETFPREGS:
-      return statusOf(transferFpu(task, tracee, data, FPREGS_SIZE, 'set'))
+      return statusOf(transferFpu(task, tracee, data, FPREGS_SIZE, 'legacy', 'set'))
     case PTRACE_GETREGSET:
       return registerSet(task, tracee, addr, data, 'get')
     case PTRACE_SETREGSET:
@@ -146,6 +158,8 @@ export function sys_ptrace(
       return getInfo(task, tracee, data)
     case PTRACE_SETSIGINFO:
       return setInfo(task, tracee, data)
+    case PTRACE_PEEKSIGINFO:
+      return peekInfos(task, target, addr, data)
     case PTRACE_GETSIGMASK: {
       const { lo, hi } = target.signals.mask
       return addr === 8 ? putWords(task, data, [lo, hi]) : -EINVAL
@@ -167,6 +181,7 @@ export function sys_ptrace(
       return 0
     case PTRACE_CONT:
     case PTRACE_SYSCALL:
+    case PTRACE_SYSEMU:
     case PTRACE_SINGLESTEP:
       if (data > NSIG) return -EIO
       sendOn(tracee, request, data, task)
@@ -239,6 +254,7 @@ function putWords(task: Task, addr: number, words: readonly number[]): number {
 /** LIMIT: there are no debug registers: hardware breakpoints and watchpoints are refused. */
 function peekUser(task: Task, tracee: Tracee, offset: number, data: number): number {
   if (offset % 8 !== 0 || offset >= USER_SIZE) return -EIO
+  if (offset === DEBUG_STATUS) return putWords(task, data, [DEBUG_STATUS_NONE, 0])
   if (offset >= USER_REGS_SIZE) return putWords(task, data, [0, 0])
   const words = tracee.userRegs()
   return putWords(task, data, [words[offset / 4]!, words[offset / 4 + 1]!])
@@ -246,7 +262,11 @@ function peekUser(task: Task, tracee: Tracee, offset: number, data: number): num
 
 function pokeUser(tracee: Tracee, offset: number, lo: number, hi: number): number {
   if (offset % 8 !== 0 || offset >= USER_SIZE) return -EIO
-  if (offset >= USER_REGS_SIZE) return lo === 0 && hi === 0 ? 0 : -EINVAL
+  if (offset >= USER_REGS_SIZE) {
+    const register = (offset - DEBUG_REGISTERS) / 8
+    if (register < 0 || register > 7 || register === 4 || register === 5) return -EIO
+    return lo === 0 && hi === 0 ? 0 : -EINVAL
+  }
   const words = tracee.userRegs()
   words[offset / 4] = lo
   words[offset / 4 + 1] = hi
@@ -271,8 +291,8 @@ function registerSet(
     n = transferRegs(task, tracee, base, size, direction)
     if (n === 0) n = size
   } else if (type === NT_PRFPREG)
-    n = transferFpu(task, tracee, base, Math.min(length, FPREGS_SIZE), direction)
-  else if (type === NT_X86_XSTATE) n = transferFpu(task, tracee, base, length, direction)
+    n = transferFpu(task, tracee, base, Math.min(length, FPREGS_SIZE), 'legacy', direction)
+  else if (type === NT_X86_XSTATE) n = transferFpu(task, tracee, base, length, 'xsave', direction)
   return n < 0 ? n : putWords(task, vector + 8, [n, 0])
 }
 
@@ -282,6 +302,25 @@ function getInfo(task: Task, tracee: Tracee, addr: number): number {
   scratch.fill(0, 0, SIGINFO_SIZE)
   writeSigInfo(scratchView, 0, tracee.info)
   return task.mm.copyOut(task, addr, scratch, 0, SIGINFO_SIZE)
+}
+
+/** PTRACE_PEEKSIGINFO: copies of pending signals, which stay pending. Returns how many there were. */
+function peekInfos(task: Task, target: Task, at: number, into: number): number {
+  const { scratch, scratchView } = task.kernel
+  if (task.mm.copyIn(task, at, scratch, 0, 16) < 0) return -EFAULT
+  const first = scratchView.getUint32(4, true) * 2 ** 32 + scratchView.getUint32(0, true)
+  const flags = scratchView.getUint32(8, true)
+  const most = scratchView.getInt32(12, true)
+  if ((flags & ~PEEK_SHARED) !== 0 || most < 0) return -EINVAL
+  const { queue } = (flags & PEEK_SHARED) !== 0 ? target.group.pending : target.signals.pending
+  let n = 0
+  for (; n < most && first + n < queue.length; n++) {
+    scratch.fill(0, 0, SIGINFO_SIZE)
+    writeSigInfo(scratchView, 0, queue[first + n]!)
+    const error = task.mm.copyOut(task, into + n * SIGINFO_SIZE, scratch, 0, SIGINFO_SIZE)
+    if (error < 0) return n === 0 ? -EFAULT : n
+  }
+  return n
 }
 
 function setInfo(task: Task, tracee: Tracee, addr: number): number {
@@ -316,9 +355,11 @@ function syscallInfo(task: Task, tracee: Tracee, room: number, addr: number): nu
   })
   // Without PTRACE_O_TRACESYSGOOD the stops of calls are not told from others.
   const known = (tracee.code & 0x80) !== 0
-  if (known && tracee.kind === AT_ENTRY) {
-    length = INFO_ENTRY
-    scratch[0] = 1
+  const filtered = tracee.code >> 8 === PTRACE_EVENT_SECCOMP
+  if ((known || filtered) && tracee.kind === AT_ENTRY) {
+    length = filtered ? INFO_SECCOMP : INFO_ENTRY
+    scratch[0] = filtered ? 3 : 1
+    scratchView.setUint32(INFO_ENTRY, filtered ? tracee.eventMessage : 0, true)
     scratchView.setInt32(24, tracee.nr, true)
     scratchView.setInt32(28, tracee.nr < 0 ? -1 : 0, true)
     tracee.args.forEach((word, i) => {

@@ -10,6 +10,8 @@ export const USER_REGS_SIZE = SIZEOF_USER_REGS_STRUCT
 const SW_RESERVED = 464
 const SW_FEATURES = 472
 const LEGACY_SIZE = 512
+/** Its upper half must be zero. */
+const MXCSR = 24
 const HEADER_SIZE = 64
 const MAX_FPU_SIZE = 16384
 const fpu = new Uint8Array(MAX_FPU_SIZE)
@@ -30,12 +32,21 @@ export function transferRegs(
   return tracee.setUserRegs(words)
 }
 
+/** The header of an XSAVE area in `shown`: features that the processor has, and zeros. */
+function headerFits(): boolean {
+  for (let i = 0; i < 8; i++)
+    if ((shown[LEGACY_SIZE + i]! & ~fpu[SW_FEATURES + i]!) !== 0) return false
+  for (let i = 8; i < HEADER_SIZE; i++) if (shown[LEGACY_SIZE + i] !== 0) return false
+  return true
+}
+
 /** The FPU state as XSAVE's area without the frame's own words, up to `size` bytes; returns how many. */
 export function transferFpu(
   task: Task,
   tracee: Tracee,
   addr: number,
   size: number,
+  format: 'legacy' | 'xsave',
   direction: 'get' | 'set',
 ): number {
   const { platform } = task.kernel
@@ -50,8 +61,12 @@ export function transferFpu(
     shown.set(fpu.subarray(SW_FEATURES, SW_FEATURES + 8), SW_RESERVED)
     return task.mm.copyOut(task, addr, shown, 0, length) < 0 ? -EFAULT : length
   }
-  if (size > LEGACY_SIZE && length < LEGACY_SIZE + HEADER_SIZE) return -EINVAL
+  const whole = n > LEGACY_SIZE ? n - 4 : n
+  if (format === 'legacy' ? length < LEGACY_SIZE : length < whole)
+    return format === 'legacy' ? -EINVAL : -EFAULT
   if (task.mm.copyIn(task, addr, shown, 0, length) < 0) return -EFAULT
+  if (shown[MXCSR + 2] !== 0 || shown[MXCSR + 3] !== 0) return -EINVAL
+  if (length > LEGACY_SIZE && !headerFits()) return -EINVAL
   fpu.set(shown.subarray(0, Math.min(length, SW_RESERVED)))
   if (length > LEGACY_SIZE) fpu.set(shown.subarray(LEGACY_SIZE, length), LEGACY_SIZE)
   return platform.setFpu(thread, fpu, n) < 0 ? -EINVAL : length
