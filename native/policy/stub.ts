@@ -42,9 +42,9 @@ const MREMAP_FLAGS = 7
  * NORMAL … DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP, COLD, POPULATE_READ, POPULATE_WRITE.
  * Not PAGEOUT, MERGEABLE, REMOVE or HWPOISON: they reach shared pages or observe other processes.
  */
-const ADVICE = [0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 20, 22, 23]
-/** DONTFORK, DOFORK, WIPEONFORK, KEEPONFORK: the Sentry must know of these to make fork right. */
-const FORK_ADVICE = [10, 11, 18, 19]
+const ADVICE = [0, 1, 2, 3, 4, 8, 14, 15, 20, 22, 23]
+/** DONTFORK, DOFORK, WIPEONFORK, KEEPONFORK, DONTDUMP, DODUMP: the Sentry must know of these for fork and for cores. */
+const KNOWN_ADVICE = [10, 11, 18, 19, 16, 17]
 
 /** WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET. PI operations lend priority to others. */
 const FUTEX_OPS = [0, 1, 3, 4, 5, 9, 10]
@@ -85,7 +85,7 @@ const stubRules: Rules = {
   mmap: allowedIf(onlyBits(2, PROT_ALL), onlyBits(3, MAP_FLAGS)),
   mprotect: allowedIf(onlyBits(2, PROT_ALL)),
   mremap: allowedIf(onlyBits(3, MREMAP_FLAGS)),
-  madvise: allowedFor(2, [...ADVICE, ...FORK_ADVICE]),
+  madvise: allowedFor(2, [...ADVICE, ...KNOWN_ADVICE]),
   futex: futexRules,
   arch_prctl: allowedFor(0, [ARCH_SET_GS, ARCH_SET_FS]),
   prctl: [

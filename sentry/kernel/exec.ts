@@ -108,9 +108,10 @@ class ExecStart implements TaskStart, OpsContinuation {
     task.kernel.placeProcess?.(task)
     becomeProgram(task, program)
     actForProcess(task.group.tgid)
-    const { hugeDisabled } = task.mm
+    const { dumpFilter, hugeDisabled } = task.mm
     task.mm.unref()
     task.mm = Mm.create(task.kernel)
+    task.mm.dumpFilter = dumpFilter
     task.mm.hugeDisabled = hugeDisabled
     const layout = layOutProgram(task, program)
     closeProgram(program)

@@ -19,7 +19,7 @@ import { dropPending, signalGroup, signalProcessGroup } from './signal-send.ts'
 import { DEAD, RUNNING, type Task, ZOMBIE } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
 
-/** wait(2) status bit: a core was dumped. Never set, as with RLIMIT_CORE 0: there is nowhere to dump to. */
+/** wait(2) status: the signal; the next bit tells of a core dump. */
 const STATUS_SIGNAL = 0x7f
 
 /** End all tasks of a process with a wait(2) status: an exit code << 8, or a signal number. */

@@ -116,21 +116,7 @@ export class Tracee {
 
   /** struct user_regs_struct of the stopped task, as words. */
   userRegs(): Uint32Array {
-    const words = new Uint32Array(USER_REGS * 2)
-    const { regs } = this.task.thread
-    for (let i = 0; i < USER_REGS; i++) {
-      const reg = REG_OF_USER[i]!
-      if (reg < 0) words[i * 2] = FIXED[i] ?? 0
-      else words.set(regs.subarray(reg * 2, reg * 2 + 2), i * 2)
-    }
-    const { fsBase, gsBase } = this.task
-    setWord(words, FS_BASE, fsBase)
-    setWord(words, GS_BASE, gsBase)
-    const inCall = this.kind === AT_ENTRY || this.task.syscallNr >= 0
-    const nr = this.kind === AT_ENTRY ? this.nr : inCall ? this.task.syscallNr : -1
-    words[ORIG_RAX * 2] = nr
-    words[ORIG_RAX * 2 + 1] = nr < 0 ? 0xffffffff : 0
-    return words
+    return userRegsOf(this.task, this.kind === AT_ENTRY ? this.nr : this.task.syscallNr)
   }
 
   /**
@@ -185,6 +171,21 @@ const setWord = (words: Uint32Array, i: number, value: number) => {
 }
 const getWord = (words: Uint32Array, i: number): number =>
   words[i * 2 + 1]! * 2 ** 32 + words[i * 2]!
+
+/** struct user_regs_struct of a task whose registers have been read, as words. `nr` is its call, -1 outside of any. */
+export function userRegsOf({ thread, fsBase, gsBase }: Task, nr: number): Uint32Array {
+  const words = new Uint32Array(USER_REGS * 2)
+  for (let i = 0; i < USER_REGS; i++) {
+    const reg = REG_OF_USER[i]!
+    if (reg < 0) words[i * 2] = FIXED[i] ?? 0
+    else words.set(thread.regs.subarray(reg * 2, reg * 2 + 2), i * 2)
+  }
+  setWord(words, FS_BASE, fsBase)
+  setWord(words, GS_BASE, gsBase)
+  words[ORIG_RAX * 2] = nr
+  words[ORIG_RAX * 2 + 1] = nr < 0 ? 0xffffffff : 0
+  return words
+}
 
 /** Registers of struct user_regs_struct, by number; -1 for those that the platform does not tell. */
 const USER_REGS = 27

@@ -34,11 +34,13 @@ import {
 } from '../../syscall-table/flags.ts'
 import { REG } from '../platform.ts'
 import { getReg, setReg } from './clone.ts'
+import { dumpCore } from './core-dump.ts'
 import { exitTask, groupExit } from './exit.ts'
 import { park, startGroupStop } from './job-control.ts'
 import { AT_SIGNAL, traceBeforeSignals, traceExitEvent, traceStop } from './ptrace.ts'
 import { setUpFrame } from './signal-frame.ts'
 import {
+  dumpsByDefault,
   firstPending,
   forceSegv,
   forceSignal,
@@ -192,7 +194,17 @@ function act(task: Task, info: SigInfo, delivery: Delivery): void {
   // Init lives through what it does not catch, unless it is its own fault.
   if (group.unkillable && signo !== SIGKILL && !group.faulted) return
   if (traceExitEvent(task, signo, info)) return
-  groupExit(group, signo)
+  groupExit(group, dumpsByDefault(signo) ? signo | core(task, info, delivery) : signo)
+}
+
+/** The core of a process that ends by a signal. */
+function core(task: Task, info: SigInfo, delivery: Delivery): number {
+  if (!delivery.regsLoaded) {
+    task.kernel.platform.getRegs(task.thread)
+    setSignedReg(task, delivery.result)
+    delivery.regsLoaded = true
+  }
+  return dumpCore(task, info)
 }
 
 /** Run a handler: put the frame on the stack and the handler's address into rip. */

@@ -13,6 +13,10 @@ export class Tunables {
   somaxconn = 4096
   /** fs.lease-break-time: seconds that the holder of a lease has. */
   leaseBreakTime = 45
+  /** kernel.core_pattern: the name of a core dump. */
+  corePattern = 'core'
+  /** kernel.core_uses_pid. */
+  coreUsesPid = 0
   /** kernel.auto_msgmni. */
   autoMsgmni = 0
   /** kernel.dmesg_restrict: only CAP_SYSLOG may read the kernel's log. */

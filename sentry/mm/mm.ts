@@ -40,6 +40,9 @@ const MAX_STACK = 64 << 20
 /** A main stack has room for the arguments whatever the limit says. */
 const MIN_STACK = 256 << 10
 
+/** Private and shared anonymous memory, ELF headers, private huge pages. */
+const DEFAULT_DUMP_FILTER = 0x33
+
 export class Mm {
   readonly platform: Platform
   /** Tasks (and pending execs) that use this address space. */
@@ -66,6 +69,8 @@ export class Mm {
   exeFile: File | null = null
   /** mlockall(MCL_FUTURE). */
   lockFuture = false
+  /** /proc/PID/coredump_filter. */
+  dumpFilter = DEFAULT_DUMP_FILTER
   /** PR_SET_THP_DISABLE. */
   hugeDisabled = false
   /** Contexts of io_setup(2) by their identifiers; null for nearly all. */
@@ -96,6 +101,7 @@ export class Mm {
       part.flags &= ~VMA_LOCKED
       copy.vmas.insert(part)
     }
+    copy.dumpFilter = this.dumpFilter
     copy.hugeDisabled = this.hugeDisabled
     copy.mmapBase = this.mmapBase
     copy.brkStart = this.brkStart

@@ -40,6 +40,7 @@ import {
   PROT_ALL,
   pageCeil,
   pageFloor,
+  VMA_DONTDUMP,
   VMA_DONTFORK,
   VMA_GROWSDOWN,
   VMA_LOCKED,
@@ -169,6 +170,8 @@ export function advise(task: Task, mm: Mm, addr: number, wanted: number, advice:
   }
   if (advice === MADV_DONTFORK) setFlag(mm, addr, end, VMA_DONTFORK)
   else if (advice === MADV_DOFORK) clearFlag(mm, addr, end, VMA_DONTFORK)
+  else if (advice === MADV_DONTDUMP) setFlag(mm, addr, end, VMA_DONTDUMP)
+  else if (advice === MADV_DODUMP) clearFlag(mm, addr, end, VMA_DONTDUMP)
   else if (advice === MADV_WIPEONFORK) setFlag(mm, addr, end, VMA_WIPEONFORK)
   else if (advice === MADV_KEEPONFORK) clearFlag(mm, addr, end, VMA_WIPEONFORK)
   return error

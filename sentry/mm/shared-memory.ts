@@ -38,3 +38,8 @@ export function createSharedMemory(kernel: Kernel, length: number): File | numbe
   file.dentry.name = '/dev/zero (deleted)'
   return file
 }
+
+/** Whether a file is anonymous memory: no path leads to it. */
+export function isAnonymous(file: File): boolean {
+  return file.ops instanceof SharedMemory || file.inode.nlink === 0
+}

@@ -20,6 +20,8 @@ export const VMA_SPECIAL = 64
 export const VMA_PRISTINE = 128
 /** mseal(2). */
 export const VMA_SEALED = 256
+/** MADV_DONTDUMP. */
+export const VMA_DONTDUMP = 512
 
 export const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC
 

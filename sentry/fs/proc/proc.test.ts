@@ -66,7 +66,7 @@ describe('/proc/PID', () => {
       'attr',
       'autogroup',
       'clear_refs',
-      'coredump_filter',
+
       'cpuset',
       'map_files',
       'numa_maps',
@@ -76,7 +76,7 @@ describe('/proc/PID', () => {
       'sched',
       'stack',
       'syscall',
-      'timers',
+
       'cpu_resctrl_groups',
       'arch_status',
       'ksm_merging_pages',

@@ -7,8 +7,10 @@ import type { IpcIds, IpcObject } from '../../ipc/ids.ts'
 import { PID_MAX, PID_MAX_MIN } from '../../kernel/pid-namespace.ts'
 import type { Task } from '../../kernel/task.ts'
 import { DEFAULT_RR_SLICE_MS, type Tunables } from '../../kernel/tunables.ts'
-import { integers, numberRow, type Row, type Store } from './sysctl-values.ts'
+import { integers, line, numberRow, type Row, type Store } from './sysctl-values.ts'
 
+/** CORENAME_MAX_SIZE, with its NUL. */
+const CORENAME_MAX = 128
 const INT_MAX = 0x7fffffff
 
 const tunables = ({ kernel }: Task): Tunables => kernel.tunables
@@ -87,9 +89,19 @@ const storePrintk: Store = (text, task) => {
   return 0
 }
 
+/** Cores go to files: nobody can be started or called in the name of the kernel. */
+const storeCorePattern: Store = (text, task) => {
+  const pattern = line(text).slice(0, CORENAME_MAX - 1)
+  if (pattern.startsWith('|') || pattern.startsWith('@')) return -EINVAL
+  tunables(task).corePattern = pattern
+  return 0
+}
+
 export const KERNEL: readonly Row[] = [
   // Linux keeps the file, although writing has had no effect since 3.19.
   numberRow('auto_msgmni', tunables, 'autoMsgmni', 1),
+  ['core_pattern', kernel => kernel.tunables.corePattern, storeCorePattern],
+  numberRow('core_uses_pid', tunables, 'coreUsesPid', 1),
   numberRow('dmesg_restrict', tunables, 'dmesgRestrict', 1),
   nextId('msg'),
   ['ns_last_pid', (_kernel, { pidNs }) => pidNs.lastPid, storeLastPid],

@@ -175,8 +175,6 @@ const SYSCTLS: Record<string, readonly Row[]> = {
     ...KERNEL,
     ['arch', kernel => kernel.system.machine],
     ['cap_last_cap', CAP_LAST_CAP],
-    ['core_pattern', 'core'],
-    ['core_uses_pid', 0],
     ['domainname', (_kernel, { nsproxy }) => nsproxy.uts.domainname, storeDomainname],
     ['hostname', (_kernel, { nsproxy }) => nsproxy.uts.nodename, storeHostname],
     ['io_uring_disabled', 2],

@@ -2,13 +2,13 @@
 // and tid_base_stuff of fs/proc/base.c.
 
 import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
-import { CAP_SYS_NICE, CAP_SYS_RESOURCE } from '../../../syscall-table/flags.ts'
+import { CAP_SYS_NICE, CAP_SYS_RESOURCE, SIGEV_NONE } from '../../../syscall-table/flags.ts'
 import { cgroupOf } from '../../kernel/cgroup.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import { allotmentOf } from '../../kernel/limits.ts'
 import type { PidNamespace } from '../../kernel/pid-namespace.ts'
 import { BY_FSCREDS, ptraceAccess } from '../../kernel/ptrace-access.ts'
-import { DEAD, type Task } from '../../kernel/task.ts'
+import { DEAD, type Task, ZOMBIE } from '../../kernel/task.ts'
 import type { ThreadGroup } from '../../kernel/thread-group.ts'
 import { type IdMapName, mapText, writeMap, writeSetgroups } from '../../kernel/user-namespace.ts'
 import type { FileOps } from '../../vfs/file.ts'
@@ -184,6 +184,8 @@ const COMMON: readonly (readonly [string, Maker])[] = [
 ]
 
 const PROCESS_ONLY: readonly (readonly [string, Maker])[] = [
+  ['coredump_filter', file(0o644, readDumpFilter, writeDumpFilter)],
+  ['timers', file(0o444, timersText)],
   ['task', owner => new ThreadsDirectory(owner)],
   ['mountstats', file(0o400, mountstatsText)],
   ['timerslack_ns', file(0o666, readTimerSlack, writeTimerSlack)],
@@ -325,6 +327,8 @@ function oomScore(group: ThreadGroup): number {
   return Math.max(0, Math.min(2000, 666 + Math.floor((group.oomScoreAdj * 2) / 3)))
 }
 
+/** MMF_DUMP_FILTER_MASK: kinds of memory that a core dump may hold. */
+const DUMP_FILTER_BITS = 0x1ff
 const OOM_SCORE_MAX = 1000
 /** The old scale of oom_adj: -17 (never) to 15. */
 const OOM_ADJ_DISABLE = -17
@@ -359,6 +363,35 @@ function setOomScoreAdj(target: Task, value: number, writer: Task): number {
   if (value < group.oomScoreAdj && !writer.creds.capable(CAP_SYS_RESOURCE)) return -EACCES
   group.oomScoreAdj = value
   return 0
+}
+
+/** What a core dump holds of memory: core(5). */
+function readDumpFilter(target: Task): Content {
+  return target.state >= ZOMBIE ? '' : `${target.mm.dumpFilter.toString(16).padStart(8, '0')}\n`
+}
+
+function writeDumpFilter(target: Task, text: string): number {
+  const number = text.replaceAll('\0', '').trim()
+  if (!/^(0x[0-9a-f]{1,8}|[0-9]{1,10})$/i.test(number)) return -EINVAL
+  const value = /^0[0-7]+$/.test(number) ? Number.parseInt(number, 8) : Number(number)
+  if (!(value <= 0xffffffff)) return -EINVAL
+  if (target.state >= ZOMBIE) return -ESRCH
+  target.mm.dumpFilter = value & DUMP_FILTER_BITS
+  return 0
+}
+
+/** POSIX timers, as proc_pid_timers(5) shows them. */
+function timersText({ group }: Task, reader: Task): string {
+  let text = ''
+  for (const timer of group.posixTimers?.values() ?? []) {
+    const value = (timer.valueHi * 2 ** 32 + timer.valueLo).toString(16).padStart(16, '0')
+    const to = timer.target === null ? 'pid' : 'tid'
+    const pid = (timer.target?.pid ?? group.pid).numberIn(reader.pidNs)
+    text +=
+      `ID: ${timer.id}\nsignal: ${timer.signo}/${value}\n` +
+      `notify: ${timer.notify === SIGEV_NONE ? 'none' : 'signal'}/${to}.${pid}\nClockID: ${timer.clock}\n`
+  }
+  return text
 }
 
 /** Another process's slack needs CAP_SYS_NICE. */

@@ -7,7 +7,14 @@ import { forceWrite, resumePoke } from '../../kernel/ptrace-memory.ts'
 import { DEAD, type Task, ZOMBIE } from '../../kernel/task.ts'
 import type { Io } from '../../mm/io.ts'
 import type { Mm } from '../../mm/mm.ts'
-import { VMA_GROWSDOWN, VMA_LOCKED, VMA_NORESERVE, VMA_SPECIAL, type Vma } from '../../mm/vma.ts'
+import {
+  VMA_DONTDUMP,
+  VMA_GROWSDOWN,
+  VMA_LOCKED,
+  VMA_NORESERVE,
+  VMA_SPECIAL,
+  type Vma,
+} from '../../mm/vma.ts'
 import { dPath } from '../../vfs/d-path.ts'
 import { type File, FileOps } from '../../vfs/file.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
@@ -134,6 +141,7 @@ function vmFlags(vma: Vma): string {
     [(flags & VMA_GROWSDOWN) !== 0, 'gd'],
     [(flags & VMA_LOCKED) !== 0, 'lo'],
     [(flags & VMA_NORESERVE) !== 0, 'nr'],
+    [(flags & VMA_DONTDUMP) !== 0, 'dd'],
     [(flags & VMA_SPECIAL) !== 0, 'de'],
   ]
   return named.map(([set, name]) => (set ? `${name} ` : '')).join('')
