@@ -201,6 +201,8 @@ function inherit(task: Task, child: Task, flags: number): void {
   child.memoryErrorPolicy = task.memoryErrorPolicy
   child.gsBase = task.gsBase
   child.timerSlackNs = task.timerSlackNs
+  child.loginUid = task.loginUid
+  child.auditSession = task.auditSession
   child.sched.copyFrom(task.sched)
   child.entryWork = task.entryWork
   child.exitWork = task.exitWork

@@ -173,6 +173,9 @@ export class Task {
   memoryErrorPolicy = 2
   /** personality(2). */
   personality = 0
+  /** /proc/PID/loginuid and sessionid: 2^32 - 1 for none. */
+  loginUid = 0xffffffff
+  auditSession = 0xffffffff
   /** prctl(PR_SET_TIMERSLACK). */
   timerSlackNs = 50_000
   /** seccomp(2): owned by seccomp-filter.ts; null when the task has none. */

@@ -191,6 +191,36 @@ TEST(own_settings_can_be_written) {
   EXPECT_EQ(atoi(slurp("/proc/self/oom_score_adj")), 100);
 }
 
+static ssize_t set_login(const char *value) {
+  int fd = EXPECT_OK(open("/proc/self/loginuid", O_WRONLY));
+  ssize_t n = write(fd, value, strlen(value));
+  close(fd);
+  return n;
+}
+
+TEST(who_logged_in) {
+  const char *none = "4294967295";
+  EXPECT_ERRNO(set_login("user"), EINVAL);
+  EXPECT_ERRNO(set_login("-1"), EINVAL);
+  EXPECT_ERRNO(set_login("12 "), EINVAL);
+  EXPECT_ERRNO(set_login("4294967296"), ERANGE);
+  EXPECT_EQ(set_login("1000"), 4);
+  EXPECT_STR(slurp("/proc/self/loginuid"), "1000");
+  EXPECT_TRUE(strcmp(slurp("/proc/self/sessionid"), none) != 0);
+  IN_CHILD({
+    EXPECT_STR(slurp("/proc/self/loginuid"), "1000");
+    char parent[64];
+    snprintf(parent, sizeof parent, "/proc/%d/loginuid", getppid());
+    EXPECT_ERRNO(write(EXPECT_OK(open(parent, O_WRONLY)), "5", 1), EPERM);
+    int fd = EXPECT_OK(open("/proc/self/loginuid", O_WRONLY));
+    become(1000, 1000);
+    EXPECT_ERRNO(write(fd, "7", 1), EPERM);
+  });
+  EXPECT_EQ(set_login(none), 10);
+  EXPECT_STR(slurp("/proc/self/loginuid"), none);
+  EXPECT_STR(slurp("/proc/self/sessionid"), none);
+}
+
 /** Reads a file to its end, so many bytes at a time. */
 static size_t read_in_steps(const char *path, char *into, size_t room, size_t step) {
   int fd = EXPECT_OK(open(path, O_RDONLY));

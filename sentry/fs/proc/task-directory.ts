@@ -21,6 +21,7 @@ import {
   type PseudoFs,
   PseudoLink,
 } from '../pseudo.ts'
+import { loginUidText, sessionIdText, writeLoginUid } from './login-uid.ts'
 import { mountinfoText, mountsText, mountstatsText } from './mounts.ts'
 import {
   exePath,
@@ -160,15 +161,8 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ['oom_score', file(0o444, target => `${oomScore(target.group)}\n`)],
   ['oom_adj', file(0o644, target => `${oomAdjOf(target.group)}\n`, writeOomAdj)],
   ['oom_score_adj', file(0o644, target => `${target.group.oomScoreAdj}\n`, writeOomScoreAdj)],
-  [
-    'loginuid',
-    file(
-      0o644,
-      () => '4294967295',
-      () => -EPERM,
-    ),
-  ],
-  ['sessionid', file(0o444, () => '4294967295')],
+  ['loginuid', file(0o644, loginUidText, writeLoginUid)],
+  ['sessionid', file(0o444, sessionIdText)],
   ['io', file(0o400, ioText)],
   ['uid_map', idMap('uid')],
   ['gid_map', idMap('gid')],
