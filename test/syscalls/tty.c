@@ -155,6 +155,33 @@ TEST(flushing_and_counts) {
   EXPECT_ERRNO(tcflush(slave, 99), EINVAL);
 }
 
+/** Waits until the other side has it: the kernel carries it over in its own time. */
+static void await_count(int fd, int want) {
+  int n;
+  do {
+    sleep_ms(1);
+    EXPECT_OK(ioctl(fd, FIONREAD, &n));
+  } while (n != want);
+}
+
+TEST(a_flush_takes_back_nothing_that_has_arrived) {
+  open_terminal();
+  set_modes(ECHO, 0, 0);
+  EXPECT_EQ(write(slave, "shown", 5), 5);
+  await_count(master, 5);
+  EXPECT_OK(tcflush(slave, TCOFLUSH));
+  type("\003");
+  EXPECT_STR(from(master, 5), "shown");
+  type("typed\n");
+  await_count(slave, 6);
+  EXPECT_OK(tcflush(master, TCOFLUSH));
+  EXPECT_STR(from(slave, 6), "typed\n");
+  EXPECT_EQ(write(slave, "gone", 4), 4);
+  await_count(master, 4);
+  EXPECT_OK(tcflush(master, TCIFLUSH));
+  EXPECT_TRUE(!readable(master));
+}
+
 static volatile sig_atomic_t got_signal;
 static void on_signal(int sig) { got_signal = sig; }
 

@@ -47,6 +47,11 @@ export class ByteQueue {
     if (this.#length === 0) this.#start = 0
   }
 
+  /** Drop all but the first `n` bytes. */
+  truncate(n: number): void {
+    this.#length = Math.min(this.#length, n)
+  }
+
   clear(): void {
     this.consume(this.#length)
   }

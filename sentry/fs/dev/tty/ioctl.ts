@@ -301,11 +301,11 @@ function flush(tty: Tty, master: boolean, task: Task, which: number): number {
   if (which !== TCIFLUSH && which !== TCOFLUSH && which !== TCIOFLUSH) return -EINVAL
   // The master's input is the slave's output.
   if (which !== TCOFLUSH) {
-    if (master) tty.flushOutput()
+    if (master) tty.dropOutput()
     else tty.flushInput()
   }
   if (which !== TCIFLUSH) {
-    if (master) tty.flushInput()
+    if (master) tty.dropPendingInput()
     else tty.flushOutput()
   }
   return 0

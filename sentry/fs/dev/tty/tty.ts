@@ -34,6 +34,8 @@ import { Termios } from './termios.ts'
 
 /** Output that the other side has not read yet, and input that the discipline has not taken: as tty_buffer. */
 const BUFFER_BYTES = 65536
+/** What a line discipline holds: N_TTY_BUF_SIZE less one. */
+const DISCIPLINE_BYTES = 4095
 /** Room that program output leaves for echo. */
 const ECHO_RESERVE = 4096
 /** POLLOUT needs this much room: WAKEUP_CHARS. */
@@ -203,9 +205,26 @@ export class Tty implements Terminal, DisciplineOwner {
     this.peer?.inputRoom()
   }
 
+  /** TCOFLUSH and interrupting keys. What the master's own line discipline holds already is not called back. */
   flushOutput(): void {
-    this.output.clear()
+    this.output.truncate(DISCIPLINE_BYTES)
     this.peer?.packetStatus(TIOCPKT_FLUSHWRITE)
+    this.#outputDropped()
+  }
+
+  /** TCIFLUSH of the master. */
+  dropOutput(): void {
+    this.output.clear()
+    this.#outputDropped()
+  }
+
+  /** TCOFLUSH of the master: what our line discipline has taken stays. */
+  dropPendingInput(): void {
+    this.#pendingInput.clear()
+    this.peer?.inputRoom()
+  }
+
+  #outputDropped(): void {
     if (this.writable) this.queue.wake(POLLOUT | POLLWRNORM)
   }
 
