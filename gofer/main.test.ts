@@ -7,13 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { close, openTree, pread, socketpair } from '../native/index.ts'
+import { close, latin1, openTree, pread, socketpair } from '../native/index.ts'
 import { GoferClient } from '../sentry/fs/gofer/client.ts'
 import { PageReader } from '../sentry/fs/gofer/dir-page.ts'
 import { AttrChange, NewFile, WalkResult } from '../sentry/fs/gofer/results.ts'
 import { EOPNOTSUPP, EROFS } from '../syscall-table/errno.ts'
 import {
   AT_FDCWD,
+  AT_REMOVEDIR,
   O_RDONLY,
   O_RDWR,
   S_IFREG,
@@ -106,6 +107,17 @@ test.skipIf(process.getuid?.() !== 0).each([0, ATTACH_HOST_UDS])(
         expect(client.getxattr(file, 'user.x', bytes)).toBe(2)
         expect(client.listxattr(file, bytes)).toBe(7)
         expect(client.removexattr(file, 'user.x')).toBe(0)
+      }
+      const told = { fd: -1 }
+      const watch = client.watchStart(root, told)
+      if (watch !== -EOPNOTSUPP) {
+        expect(watch).toBeGreaterThan(0)
+        expect(client.mkdir(root, 'told', 0o755, 0, 0, made)).toBe(0)
+        expect(client.unlink(root, 'told', AT_REMOVEDIR)).toBe(0)
+        expect(pread(told.fd, bytes, 0, 64, -1)).toBe(64)
+        expect([latin1(bytes, 16, 4), latin1(bytes, 48, 4)]).toEqual(['told', 'told'])
+        expect(client.unwatch(watch)).toBe(0)
+        close(told.fd)
       }
       const pages = new PageReader()
       const names: string[] = []

@@ -40,6 +40,8 @@ export const CLOSE_MAX = 1024
 /** Names of one OP_LIST_TREE, and of one OP_OPEN_FILES: a descriptor may come with each. */
 export const TREE_NAMES_MAX = 128
 export const OPEN_FILES_MAX = 32
+/** Watched directories. */
+export const WATCHES_MAX = 1024
 export const XATTR_VALUE_MAX = 65536
 
 export const OP_ATTACH = 1
@@ -72,7 +74,10 @@ export const OP_LIST_TREE = 26
 export const OP_OPEN_FILES = 27
 /** An unnamed file of the attach point's directory. */
 export const OP_TMPFILE = 28
-export const OP_COUNT = 29
+/** A directory whose changes are told by an inotify(7) instance, and the end of that. */
+export const OP_WATCH = 29
+export const OP_UNWATCH = 30
+export const OP_COUNT = 31
 
 /** Request flag of any operation: guards precede its payload. */
 export const REQUEST_GUARDED = 0x8000
@@ -87,6 +92,8 @@ export const WALK_LIST = 4
 export const UNLINK_TELL = 1
 /** Request flag of OP_LIST_TREE: tell which entries have no extended attributes. */
 export const LIST_XATTRS = 1
+/** Request flag of OP_WATCH: the instance's descriptor comes with the reply. */
+export const WATCH_START = 1
 /** Request flag of OP_FSYNC: fdatasync(2). */
 export const FSYNC_DATA_ONLY = 1
 

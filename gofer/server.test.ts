@@ -24,6 +24,7 @@ import {
   ELOOP,
   ENFILE,
   ENOENT,
+  ENOSPC,
   ENOSYS,
   ENOTDIR,
   EROFS,
@@ -52,9 +53,12 @@ import {
   OP_SETATTR,
   OP_SYMLINK,
   OP_UNLINK,
+  OP_UNWATCH,
   OP_WALK,
+  OP_WATCH,
   REQUEST_GUARDED,
   WALK_HANDLES,
+  WATCHES_MAX,
 } from './protocol.ts'
 import { GoferServer } from './server.ts'
 
@@ -227,6 +231,21 @@ function ahead(op: number, handle: number, way: string[], names: string[], flags
   aheadMessage(op, handle, way, names, flags)
   return send()
 }
+
+test('directories are watched, only those, and not without bound', () => {
+  const root = request(OP_ATTACH, 0)
+  const first = request(OP_WATCH, root)
+  expect(first).toBeGreaterThan(0)
+  expect(request(OP_WATCH, root)).toBe(first)
+  expect(request(OP_WATCH, 4711)).toBe(-EBADF)
+  expect(request(OP_WATCH, walk(root, 'file').last)).toBe(-ENOTDIR)
+  expect(request(OP_WATCH, root, 0)).toBe(-EINVAL)
+  expect(request(OP_UNWATCH, first)).toBe(0)
+  expect(request(OP_UNWATCH, first)).toBe(-EINVAL)
+  expect(request(OP_UNWATCH, 0xffffffff)).toBe(-EINVAL)
+  for (let i = 0; i < WATCHES_MAX; i++) server.watches.add(100_000 + i)
+  expect(request(OP_WATCH, root)).toBe(-ENOSPC)
+})
 
 test('looking ahead keeps to the tree, and to what may be donated', () => {
   const root = request(OP_ATTACH, 0)
@@ -449,7 +468,7 @@ test('no descriptor is lost', () => {
     else walkMessage(random)
     send()
   }
-  expect(open()).toBe(before + server.handles.count)
+  expect(open()).toBe(before + server.handles.count + (server.watchInstance < 0 ? 0 : 1))
   server.shutdown()
   expect(open()).toBe(before)
 })

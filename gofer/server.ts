@@ -51,10 +51,13 @@ import {
   OP_SYMLINK,
   OP_TMPFILE,
   OP_UNLINK,
+  OP_UNWATCH,
   OP_WALK,
+  OP_WATCH,
   OPEN_FILES_MAX,
   REQUEST_GUARDED,
 } from './protocol.ts'
+import { unwatch, watch } from './watch.ts'
 
 /** Answers one request: reads `server.request`, appends to `server.reply`, returns the result. */
 type Operation = (server: GoferServer) => number
@@ -82,6 +85,9 @@ export class GoferServer {
   #donatedCount = 0
   /** The descriptor that came with the request, or -1. It is closed here once the request is answered. */
   received: HostFd = -1
+  /** The inotify(7) instance, or -1, and the numbers of its watches. */
+  watchInstance: HostFd = -1
+  readonly watches = new Set<number>()
   readonly #operations: readonly (Operation | undefined)[]
 
   constructor(options: GoferOptions) {
@@ -159,6 +165,9 @@ export class GoferServer {
   shutdown(): void {
     this.releaseDonated()
     this.handles.clear()
+    if (this.watchInstance >= 0) close(this.watchInstance)
+    this.watchInstance = -1
+    this.watches.clear()
   }
 }
 
@@ -201,5 +210,7 @@ function operationTable(): readonly (Operation | undefined)[] {
   table[OP_LIST_TREE] = listTree
   table[OP_OPEN_FILES] = openFiles
   table[OP_TMPFILE] = tmpfile
+  table[OP_WATCH] = watch
+  table[OP_UNWATCH] = unwatch
   return table
 }

@@ -86,6 +86,9 @@ interface HostFile {
   ): number
   recvMessage(fd: HostFd, to: Uint8Array, fds: Int32Array): number
   connectUnix(dirFd: HostFd, name: string, type: number): number
+  watchStart(): number
+  watchDirectory(instance: HostFd, dirFd: HostFd, events: number): number
+  watchEnd(instance: HostFd, watch: number): number
   latin1(bytes: Uint8Array, at: number, length: number): string
 }
 
@@ -179,6 +182,11 @@ export const sendMessage = host.sendMessage
 export const recvMessage = host.recvMessage
 /** A non-blocking socket of `type`, connected to the AF_UNIX address `name` in a directory. */
 export const connectUnix = host.connectUnix
+/** An inotify(7) instance, non-blocking. */
+export const watchStart = host.watchStart
+/** Watch a directory for the events IN_*: the watch's number, which is the same one for the same directory. */
+export const watchDirectory = host.watchDirectory
+export const watchEnd = host.watchEnd
 /** Bytes as a string with one character per byte. */
 export const latin1 = host.latin1
 

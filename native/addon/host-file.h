@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
 #include <cstring>
 
@@ -45,6 +46,32 @@ inline int OpenAt2(int dirFd, const char* path, uint64_t flags) {
   return static_cast<int>(syscall(SYS_openat2, dirFd, path, &how, sizeof how));
 }
 
+// The working directory is `fd` as long as this lives: for calls that take a path and no descriptor.
+class InDirectory {
+ public:
+  explicit InDirectory(int fd) : before_(OpenAt2(AT_FDCWD, ".", O_PATH | O_DIRECTORY)) {
+    if (before_ < 0 || fchdir(fd) < 0) error_ = errno;
+  }
+  InDirectory(const InDirectory&) = delete;
+  InDirectory& operator=(const InDirectory&) = delete;
+  ~InDirectory() { leave(); }
+
+  int error() const { return error_; }
+
+  // 0 or an error number.
+  int leave() {
+    if (before_ < 0) return 0;
+    int failure = fchdir(before_) < 0 ? errno : 0;
+    close(before_);
+    before_ = -1;
+    return failure;
+  }
+
+ private:
+  int before_;
+  int error_ = 0;
+};
+
 template <Napi::Value (*Callback)(const Napi::CallbackInfo&)>
 void Export(Napi::Env env, Napi::Object exports, const char* name) {
   exports.Set(name, Napi::Function::New<Callback>(env, name));
@@ -53,6 +80,7 @@ void Export(Napi::Env env, Napi::Object exports, const char* name) {
 void RegisterDirectoryPages(Napi::Env env, Napi::Object exports);
 void RegisterDirectories(Napi::Env env, Napi::Object exports);
 void RegisterAttributes(Napi::Env env, Napi::Object exports);
+void RegisterNotifications(Napi::Env env, Napi::Object exports);
 void RegisterMessages(Napi::Env env, Napi::Object exports);
 void RegisterSockets(Napi::Env env, Napi::Object exports);
 

@@ -124,14 +124,12 @@ int ConnectHere(int socketFd, const char* name) {
 Napi::Value JsConnectUnix(const Info& info) {
   Path name(info, 1);
   if (name.error() != 0) return Num(info.Env(), -name.error());
-  int before = OpenAt2(AT_FDCWD, ".", O_PATH | O_DIRECTORY);
-  if (before < 0) return Result(info.Env(), -1);
+  InDirectory directory(I32(info, 0));
+  if (directory.error() != 0) return Num(info.Env(), -directory.error());
   int fd = socket(AF_UNIX, I32(info, 2) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  int failure = fd < 0 ? errno : 0;
-  if (failure == 0 && fchdir(I32(info, 0)) < 0) failure = errno;
-  if (failure == 0 && ConnectHere(fd, name.c_str()) < 0) failure = errno;
-  if (fchdir(before) < 0 && failure == 0) failure = errno;
-  close(before);
+  int failure = fd < 0 || ConnectHere(fd, name.c_str()) < 0 ? errno : 0;
+  int left = directory.leave();
+  if (failure == 0) failure = left;
   if (failure != 0 && fd >= 0) close(fd);
   return Num(info.Env(), failure != 0 ? -failure : fd);
 }

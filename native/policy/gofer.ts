@@ -28,14 +28,15 @@ const fileServer: Rules = {
   ...each('ftruncate fallocate fsync fdatasync syncfs sync_file_range copy_file_range', allowed),
   ...each('fgetxattr fsetxattr flistxattr fremovexattr', allowed),
   ...each('getxattrat setxattrat listxattrat removexattrat', allowed),
+  ...each('inotify_init1 inotify_add_watch inotify_rm_watch', allowed),
+  // There is no connectat, and no inotify_add_watch for a descriptor: the directory is entered for the moment.
+  fchdir: allowed,
 }
 
 /** AF_UNIX in the kernel is an int; its type and protocol do not matter. */
 const unixSockets: Rules = {
   socket: [...allowedIf(eq32(0, AF_UNIX)), ...neverHonest.socket!],
   connect: allowed,
-  // There is no connectat: the directory is entered for the moment.
-  fchdir: allowed,
 }
 
 /** The policy for the Gofer's process. */

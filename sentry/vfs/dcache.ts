@@ -1,6 +1,7 @@
 // The dentry cache: which names of which directories are known, positive or negative. It holds names weakly
 // in the sense that any dentry may be dropped that nothing holds: no open file, no mount, no task's working
-// directory, no cached child. What file systems whose `cacheable` is false have told holds for a moment (moment.ts).
+// directory, no cached child. What file systems whose `cacheable` is false have told holds for a moment (moment.ts), or as
+// long as they say.
 
 import { ENOENT } from '../../syscall-table/errno.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -119,7 +120,9 @@ export function unseenDentry(dir: Dentry, name: string): Dentry {
 
 /** The cached name `dentry` of `dir` need not be looked up again. */
 export function isValid(dentry: Dentry, dir: Inode): boolean {
-  return dir.sb.cacheable || dentry.validAt === currentMoment()
+  if (dir.sb.cacheable || dentry.validAt === currentMoment()) return true
+  const { name, inode, validAt } = dentry
+  return dir.keepsName(name, validAt) && (inode === null || inode.confirm())
 }
 
 /** The file system says that a name is of `inode`, or with null that there is no such name. */

@@ -171,6 +171,21 @@ export abstract class Inode {
     return 0
   }
 
+  /**
+   * As `refresh`, for an inode that a cached name is still of, unless that takes a request. Of directories only what decides
+   * who may go where. False when the name has to be looked up again.
+   */
+  confirm(): boolean {
+    return true
+  }
+
+  /**
+   * Where others may change names: what was told of `name`, an entry of this directory, at the moment `toldAt` holds still.
+   */
+  keepsName(_name: string, _toldAt: number): boolean {
+    return false
+  }
+
   /** Find `name` in this directory. Returns the inode, or -ENOENT. */
   lookup(_name: string, _task: Task | null): Inode | number {
     return -ENOTDIR

@@ -15,13 +15,13 @@ const BUDGET_MIN = 16 * 1024
 const BUDGET_MAX = 192 * 1024
 /** Listings that nobody has read for so long are asked for again: others may change what the sandbox has not seen yet. */
 const BROUGHT_FRESH_NS = 1e9
-/** Directories that hold descriptors of files which may be opened next. */
-const OPENED_DIRS_MAX = 8
+/** Descriptors of files which may be opened next, of all directories. */
+const OPENED_MAX = 768
 /** So many files of a directory are opened one by one first, as long as not so many directories were read completely. */
 const ASKED_MIN = 2
 const COMPLETED_MIN = 3
 /** Descriptors that a directory may hold when it asks for more. */
-const HELD_MAX = 64
+const HELD_MAX = 256
 
 const attr = new FileAttr()
 const tree: TreePage[] = []
@@ -37,7 +37,9 @@ export class LookAhead {
   used = 0
   /** Extended attributes of listed files were asked for. */
   xattrs = false
+  /** Directories that hold descriptors, oldest first, and how many these are. */
   readonly #opened = new Set<OpenedAhead>()
+  #held = 0
   /** Directories in a row whose files were opened to the last one that had come along. */
   #completed = 0
 
@@ -48,25 +50,28 @@ export class LookAhead {
     return this.budget
   }
 
-  /** `opened` holds descriptors. */
-  addOpened(opened: OpenedAhead): void {
+  /** `opened` holds `count` descriptors more. */
+  addOpened(opened: OpenedAhead, count: number): void {
     this.#opened.add(opened)
-    if (this.#opened.size <= OPENED_DIRS_MAX) return
+    this.#held += count
     for (const oldest of this.#opened) {
+      if (this.#held <= OPENED_MAX || oldest === opened) return
       oldest.close()
-      return
     }
   }
 
-  /** All descriptors of `opened` were taken. */
-  openedAll(opened: OpenedAhead): void {
+  /** One of the descriptors of `opened` was taken, the last one or not. */
+  takenOpened(opened: OpenedAhead, last: boolean): void {
+    this.#held--
+    if (!last) return
     this.#completed++
     this.#opened.delete(opened)
   }
 
-  /** `opened` gives up; `rest` says that some of its descriptors were not wanted. */
-  removeOpened(opened: OpenedAhead, rest: boolean): void {
-    if (rest) this.#completed = 0
+  /** `opened` gives up, with `rest` descriptors that were not wanted. */
+  removeOpened(opened: OpenedAhead, rest: number): void {
+    if (rest > 0) this.#completed = 0
+    this.#held -= rest
     this.#opened.delete(opened)
   }
 
@@ -148,7 +153,7 @@ function emptyListing(sb: GoferSuperBlock, above: Listing, name: string): Listin
   const inUse = sb.inodeInUse(attr)
   if (inUse !== null && (!inUse.isDir || (inUse as GoferDir).listing !== null)) return null
   const owner = inUse as GoferDir | null
-  const listing = new Listing(owner, owner?.version ?? 0, sb.listingGeneration, true)
+  const listing = new Listing(owner, owner?.version ?? 0, sb.listingGeneration, true, 0)
   listing.ahead = true
   listing.broughtNs = sb.kernel.clock.monotonicNs()
   if (owner !== null) owner.listing = listing
@@ -185,7 +190,7 @@ export class OpenedAhead {
     const fd = this.#fds.get(name)
     if (fd === undefined) return listing === null ? -1 : this.#ask(name, listing)
     this.#fds.delete(name)
-    if (this.#fds.size === 0) this.#dir.sb.connection.ahead.openedAll(this)
+    this.#dir.sb.connection.ahead.takenOpened(this, this.#fds.size === 0)
     return fd
   }
 
@@ -205,8 +210,9 @@ export class OpenedAhead {
     const start = next.length < 2 ? -1 : dir.nearestHandle()
     if (start < 0 || client.openFiles(start, wayDown, next, fds) < 0) return -1
     this.#version = dir.version
+    const before = this.#fds.size
     for (let i = 1; i < next.length; i++) if (fds[i]! >= 0) this.#fds.set(next[i]!, fds[i]!)
-    if (this.#fds.size > 0) ahead.addOpened(this)
+    if (this.#fds.size > before) ahead.addOpened(this, this.#fds.size - before)
     return fds[0]!
   }
 
@@ -214,7 +220,7 @@ export class OpenedAhead {
   close(): void {
     if (this.#fds.size > 0) this.#asked = 0
     for (const fd of this.#fds.values()) close(fd)
-    this.#dir.sb.connection.ahead.removeOpened(this, this.#fds.size > 0)
+    this.#dir.sb.connection.ahead.removeOpened(this, this.#fds.size)
     this.#fds.clear()
   }
 }

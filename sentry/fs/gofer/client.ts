@@ -32,7 +32,9 @@ import {
   OP_SYMLINK,
   OP_TMPFILE,
   OP_UNLINK,
+  OP_UNWATCH,
   OP_WALK,
+  OP_WATCH,
   PATH_MAX,
   SET_ALL,
   UNLINK_TELL,
@@ -40,6 +42,7 @@ import {
   WALK_LIST,
   WALK_MAX,
   WALK_OPEN,
+  WATCH_START,
 } from '../../../gofer/protocol.ts'
 import { type HostFd, latin1, STATFS_COUNT } from '../../../native/index.ts'
 import { EIO } from '../../../syscall-table/errno.ts'
@@ -420,6 +423,31 @@ export class GoferClient extends GoferTransport {
   tmpfile(dir: number): number {
     this.begin(OP_TMPFILE, 0).u32(dir)
     return this.callForFd()
+  }
+
+  /** Be told of changes in a directory: the watch's number, or -errno. */
+  watch(handle: number): number {
+    this.begin(OP_WATCH, 0).u32(handle)
+    const r = this.call(this.in, 0)
+    return r < 0 ? r : this.end(r)
+  }
+
+  /** As `watch`, with the descriptor that tells of all watches: it is at `told.fd` and belongs to the caller. */
+  watchStart(handle: number, told: { fd: HostFd }): number {
+    this.begin(OP_WATCH, WATCH_START).u32(handle)
+    const r = this.call(this.in, 1)
+    if (r < 0) return r
+    if (this.end(0) < 0) {
+      this.dropFds()
+      return -EIO
+    }
+    told.fd = this.fds[1]!
+    return r
+  }
+
+  unwatch(watch: number): number {
+    this.begin(OP_UNWATCH, 0).u32(watch)
+    return this.callForResult()
   }
 
   fsync(handle: number): number {

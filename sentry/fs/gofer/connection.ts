@@ -8,6 +8,7 @@ import type { GoferClient } from './client.ts'
 import { PageReader } from './dir-page.ts'
 import { ListingCache } from './listing.ts'
 import { NewFile, WalkResult } from './results.ts'
+import { Watches } from './watches.ts'
 
 /** Handles kept; the gofer's own table is larger. */
 const HANDLES_MAX = 2048
@@ -35,9 +36,11 @@ export class GoferConnection {
   readonly pages = new PageReader()
   readonly listings = new ListingCache()
   readonly ahead = new LookAhead()
+  readonly watches: Watches
 
   constructor(client: GoferClient) {
     this.client = client
+    this.watches = new Watches(client)
   }
 
   /** `owner` has got a handle that it could get again. The oldest ones go when there are too many. */

@@ -1,12 +1,12 @@
 // Directories behind the gofer.
 
-import { FileAttr, MESSAGE_MAX, WALK_MAX } from '../../../gofer/protocol.ts'
-import { latin1 } from '../../../native/index.ts'
+import { FileAttr, WALK_MAX } from '../../../gofer/protocol.ts'
 import { EINVAL, ENOENT, EXDEV } from '../../../syscall-table/errno.ts'
 import {
   AT_REMOVEDIR,
   O_RDWR,
   RENAME_EXCHANGE,
+  S_IFDIR,
   S_IFMT,
   S_IFREG,
   S_ISGID,
@@ -22,38 +22,51 @@ import {
   LOOKUP_CREATE,
   LOOKUP_OPEN,
 } from '../../vfs/inode.ts'
+import { currentMoment } from '../../vfs/moment.ts'
 import { touchChanged, touchModified } from '../../vfs/super.ts'
 import { devMajor, devMinor } from '../dev/registry.ts'
 import { FIRST_COOKIE, listDots } from '../tmpfs/directory.ts'
 import { isFresh, listAhead, OpenedAhead } from './ahead.ts'
+import { AttributedEntries } from './attributed.ts'
 import { closeFd } from './connection.ts'
 import { BRING_PAGE, GoferInode } from './inode.ts'
 import { DirCursor, Listing, type ListingOwner } from './listing.ts'
 import { GoferFile } from './regular.ts'
 import type { Guard } from './results.ts'
+import type { Watch } from './watches.ts'
 
 const directoryOps = new DirectoryOps()
 const attr = new FileAttr()
-const scanBuffer = new Uint8Array(MESSAGE_MAX)
 /** Components resolved by one message: few paths are longer. */
 const CHAIN_MAX = Math.min(16, WALK_MAX)
 
-/** So many questions for attributes of entries are worth one for all of them. */
-const SCAN_AFTER = 8
-/** Where there are fewer entries, the first question is. */
-const SCAN_CHEAP = 512
+/** So many names asked for, where others may change them, are worth to be told of changes. */
+const WATCH_AFTER = 4
+/** Pages of the listing of a watched directory. */
+const WATCHED_PAGES_MAX = 2
 
 export class GoferDir extends GoferInode implements ListingOwner {
   /** What is known of the entries, as they were at its version. */
   listing: Listing | null = null
-  /** The entries that have extended attributes, as of `#scanVersion`; null when that could not be told. */
-  #attributed: Set<string> | null = null
-  #scanVersion = -1
-  #xattrQuestions = 0
-  #scanAfter = SCAN_AFTER
+  #attributed: AttributedEntries | null = null
   /** Directories in this one whose entries had to be asked for. */
   #listedBelow = 0
   #opened: OpenedAhead | null = null
+  /** Where others may change names, and the host tells of that. */
+  watch: Watch | null = null
+  watchAfter = WATCH_AFTER
+  #asked = 0
+
+  override keepsName(name: string, toldAt: number): boolean {
+    if (this.watch === null) return false
+    this.sb.connection.watches.poll()
+    return this.#keeps(name, toldAt)
+  }
+
+  /** To be asked after a poll, which may end the watch. */
+  #keeps(name: string, toldAt: number): boolean {
+    return this.watch?.keeps(name, toldAt) ?? false
+  }
 
   override lookup(name: string, _task: Task | null): Inode | number {
     const listed = this.#listed(name)
@@ -67,7 +80,12 @@ export class GoferDir extends GoferInode implements ListingOwner {
     const names = componentsOf(path, at)
     // A single one is no more than a lookup.
     if (names.length < 2 && intent === 0) return null
-    if (names.length > 0 && this.#currentListing()?.find(names[0]!)) return null
+    if (names.length > 0 && this.sb.cacheable && this.#currentListing()?.find(names[0]!))
+      return null
+    if (names.length > 0 && !this.sb.cacheable && intent !== LOOKUP_CREATE) {
+      const listed = this.#listed(names[0]!)
+      if (listed !== null) return [listed]
+    }
     const chain = this.#walk(names, intent)
     return typeof chain === 'number' ? null : chain
   }
@@ -77,19 +95,72 @@ export class GoferDir extends GoferInode implements ListingOwner {
    * the root of a running container.
    */
   #listed(name: string): GoferInode | null {
-    const page = this.#currentListing()?.find(name) ?? null
+    if (this.watch !== null) this.#listWatched()
+    const listing = this.#currentListing()
+    const page = listing?.find(name) ?? null
     if (page === null) return null
     page.attr(page.foundAt, attr)
-    return this.sb.inodeListed(attr, this, name)
+    return this.sb.cacheable
+      ? this.sb.inodeListed(attr, this, name)
+      : this.#stillListed(name, listing!.moment)
+  }
+
+  /** The inode of `name`, which was listed at `moment` with the attributes in `attr`, when that is certain. */
+  #stillListed(name: string, moment: number): GoferInode | null {
+    const type = attr.mode & S_IFMT
+    if ((type !== S_IFDIR && type !== S_IFREG) || !this.#keeps(name, moment)) return null
+    const known = this.sb.inodeInUse(attr)
+    const older = known === null || known.validAt <= moment
+    const inode = this.sb.inodeListed(attr, this, name)
+    if (inode === null) return null
+    if (older) {
+      if (inode.isDir) inode.update(attr)
+      inode.validAt = moment
+    }
+    if (inode.confirm()) return inode
+    if (inode.pins === 0) this.sb.forget(inode)
+    return null
+  }
+
+  /** Names of a watched directory are asked for one by one: get the listing, as far as that is not too much. */
+  #listWatched(): void {
+    if (this.#currentListing() !== null || this.watch === null) return
+    const { watch } = this
+    if (++watch.asked < watch.listAfter && !this.#isRead()) return
+    watch.asked = 0
+    watch.listAfter *= 2
+    const listing = this.#listingToRead()
+    while (listing.kept && !listing.complete && listing.pages.length < WATCHED_PAGES_MAX)
+      if (this.#nextPage(listing) < 0) return
+  }
+
+  /** A program that opens all files of a tree will probably open those of this directory, and makes none in it. */
+  #isRead(): boolean {
+    return this.version === 0 && this.sb.connection.ahead.opensAll
+  }
+
+  /** Where others may change names: one of this directory had to be asked for. */
+  #countAsked(): void {
+    if (this.watch !== null) return
+    if (++this.#asked < this.watchAfter && !this.#isRead()) return
+    this.#asked = 0
+    this.sb.watch(this)
   }
 
   /** The listing, if it still holds. */
   #currentListing(): Listing | null {
     const { listing } = this
     if (listing === null || listing.version !== this.version) return null
+    if (!this.sb.cacheable) return this.#isWatchedSince(listing.moment) ? listing : null
     return listing.generation === this.sb.listingGeneration && isFresh(listing, this.sb)
       ? listing
       : null
+  }
+
+  #isWatchedSince(moment: number): boolean {
+    if (this.watch === null) return false
+    this.sb.connection.watches.poll()
+    return this.watch !== null && this.watch.since <= moment
   }
 
   /** Resolve names one below the other. A null at the end means that the name does not exist. */
@@ -107,6 +178,10 @@ export class GoferDir extends GoferInode implements ListingOwner {
       const last = typeof chain === 'number' ? null : chain[names.length - 1]
       if (last instanceof GoferFile) last.adoptReadFd(result.fd)
       else closeFd(result.fd)
+    }
+    if (!this.sb.cacheable && intent !== LOOKUP_CREATE && typeof chain !== 'number') {
+      const above = chain.at(-2) ?? this
+      if (above instanceof GoferDir) above.#countAsked()
     }
     return chain
   }
@@ -321,37 +396,12 @@ export class GoferDir extends GoferInode implements ListingOwner {
     newDir.nlink += away - back - gone
   }
 
-  /**
-   * Whether the entry `name`, which is `inode`, is known to have no extended attributes. When many entries are asked about
-   * (`ls -l`), the gofer is asked about all of them at once.
-   */
+  /** Whether the entry `name`, which is `inode`, is known to have no extended attributes. */
   withoutXattrs(name: string, inode: GoferInode): boolean {
     // It may have got some when it was in use before, which does not show in the directory.
     if (this.sb.isOutgrown(inode)) return false
-    const listing = this.#currentListing()
-    const page = listing?.find(name) ?? null
-    if (page?.isBare(page.foundAt)) return true
-    if (this.#scanVersion !== this.version) {
-      // For a directory that has just been listed it costs no more than the answer about one entry.
-      const cheap = page !== null && this.#scanAfter === SCAN_AFTER && listing!.end < SCAN_CHEAP
-      if (++this.#xattrQuestions < (cheap ? 1 : this.#scanAfter)) return false
-      this.#scanXattrs()
-      if (page !== null) this.sb.connection.ahead.xattrs = true
-    }
-    return this.#attributed !== null && !this.#attributed.has(name)
-  }
-
-  #scanXattrs(): void {
-    this.#xattrQuestions = 0
-    // Where names keep changing, less and less often.
-    this.#scanAfter *= 4
-    this.#scanVersion = this.version
-    this.#attributed = null
-    const handle = this.needHandle()
-    if (handle < 0) return
-    const n = this.sb.connection.client.scanxattr(handle, scanBuffer)
-    if (n < 0) return
-    this.#attributed = new Set(latin1(scanBuffer, 0, n).split('\0'))
+    this.#attributed ??= new AttributedEntries(this)
+    return this.#attributed.lacks(name, this.#currentListing())
   }
 
   override open(_task: Task, _flags: number): FileOps | number {
@@ -391,8 +441,11 @@ export class GoferDir extends GoferInode implements ListingOwner {
     }
     const { cacheable, listingGeneration, connection } = this.sb
     if (this.listing !== null) connection.listings.drop(this.listing)
-    const listing = new Listing(this, this.version, listingGeneration, cacheable)
-    if (cacheable) this.listing = listing
+    if (!cacheable && this.#isRead()) this.sb.watch(this)
+    const kept = cacheable || this.watch !== null
+    const moment = Math.max(currentMoment(), this.watch?.since ?? 0)
+    const listing = new Listing(this, this.version, listingGeneration, kept, moment)
+    if (kept) this.listing = listing
     return listing
   }
 
@@ -411,6 +464,7 @@ export class GoferDir extends GoferInode implements ListingOwner {
   /** A tree is being gone through: this directory's entries have come together with those of the next ones. */
   #listAhead(listing: Listing): boolean {
     const { dir } = this
+    if (!this.sb.cacheable) return false
     if (dir === null || !listing.kept || listing.end !== FIRST_COOKIE) return false
     const siblings = dir.#currentListing()
     if (siblings === null || (++dir.#listedBelow < 2 && !siblings.ahead)) return false
@@ -442,13 +496,14 @@ export class GoferDir extends GoferInode implements ListingOwner {
 
   /** A descriptor of the regular file `name` that was to be opened next, or that is got together with others; or -1. */
   openedAhead(name: string): number {
-    if (!this.sb.cacheable) return -1
+    if (!this.sb.cacheable && this.watch === null) return -1
     this.#opened ??= new OpenedAhead(this)
     return this.#opened.take(name, this.#currentListing())
   }
 
   override evict(): void {
     this.#opened?.close()
+    this.sb.connection.watches.remove(this)
     if (this.listing !== null) this.sb.connection.listings.drop(this.listing)
     super.evict()
   }

@@ -225,6 +225,10 @@ export class GoferInode extends Inode {
     return this.sb.cacheable || this.validAt === currentMoment()
   }
 
+  override confirm(): boolean {
+    return this.isDir || this.isFresh()
+  }
+
   /** As `refresh`, unless that takes a message. */
   refreshIfCheap(): void {}
 

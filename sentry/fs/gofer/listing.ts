@@ -22,6 +22,8 @@ export class Listing {
   /** The directory's version and its file system's generation when the first page was asked for. */
   readonly version: number
   readonly generation: number
+  /** Where others may change names: the moment (vfs/moment.ts) that it tells of. */
+  readonly moment: number
   readonly pages: Page[] = []
   /** The positions of their first entries. */
   readonly starts: number[] = []
@@ -39,11 +41,18 @@ export class Listing {
   /** Listings of directories that it holds and that are not in use. */
   below: Map<string, Listing> | null = null
 
-  constructor(owner: ListingOwner | null, version: number, generation: number, kept: boolean) {
+  constructor(
+    owner: ListingOwner | null,
+    version: number,
+    generation: number,
+    kept: boolean,
+    moment: number,
+  ) {
     this.owner = owner
     this.version = version
     this.generation = generation
     this.kept = kept
+    this.moment = moment
   }
 
   add(page: Page): void {

@@ -82,7 +82,7 @@ export class GoferFile extends GoferInode {
 
   #open(mode: number): HostFd {
     if (this.handle === 0 && mode === O_RDONLY) {
-      const ahead = this.dir?.openedAhead(this.name) ?? -1
+      const ahead = this.#openedAhead()
       if (ahead >= 0) return ahead
       const n = this.walkHere(BRING_FD)
       const { fd } = this.sb.connection.walkResult
@@ -93,6 +93,27 @@ export class GoferFile extends GoferInode {
     const { connection } = this.sb
     const fd = connection.client.open(handle, mode)
     return fd === -ENFILE && connection.closeIdle() ? connection.client.open(handle, mode) : fd
+  }
+
+  /** A descriptor for reading that came along with those of other files, or -1. */
+  #openedAhead(): HostFd {
+    const fd = this.dir?.openedAhead(this.name) ?? -1
+    if (fd < 0 || this.sb.cacheable) return fd
+    // Others may have put another file there.
+    if (statFd(fd, record, 0) < 0) return closeFd(fd)
+    readStat(view, 0, attr)
+    if (!this.sb.isOf(this, attr)) return closeFd(fd)
+    this.update(attr)
+    return fd
+  }
+
+  override confirm(): boolean {
+    if (this.openFd() < 0) {
+      const fd = this.#openedAhead()
+      if (fd < 0) return this.isFresh()
+      this.adoptReadFd(fd)
+    }
+    return this.refresh() === 0 && this.nlink > 0
   }
 
   /** A walk has brought a descriptor for reading along. */

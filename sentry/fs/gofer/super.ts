@@ -101,6 +101,11 @@ export class GoferSuperBlock extends SuperBlock {
     return known
   }
 
+  /** `attr` describes this inode. */
+  isOf(inode: GoferInode, attr: FileAttr): boolean {
+    return inode.key === this.#key(attr) && ((inode.mode ^ attr.mode) & S_IFMT) === 0
+  }
+
   /** The inode that `attr` describes, if it is in use. */
   inodeInUse(attr: FileAttr): GoferInode | null {
     return this.#inodes.get(this.#key(attr)) ?? null
@@ -156,6 +161,12 @@ export class GoferSuperBlock extends SuperBlock {
       if (inode.handle !== 0) this.connection.forgetHandle(inode)
       inode.lostName(false)
     } else inode.lostOtherName()
+  }
+
+  /** Be told of changes in `dir`, and of those on the way to it. */
+  watch(dir: GoferDir): void {
+    const { watches } = this.connection
+    for (let at: GoferDir | null = dir; at !== null && watches.add(at); at = at.dir);
   }
 
   /** The inode is not in use any more, or its number may be given to another file. */
