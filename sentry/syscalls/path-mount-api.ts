@@ -178,10 +178,10 @@ export function sys_fsconfig(
   if (command >= FSCONFIG_CMD_CREATE) return context.command(task, command)
   const key = readShort(task, keyAddr)
   if (typeof key === 'number') return key
-  if (command === FSCONFIG_SET_FLAG) return context.set(key, null)
-  if (command !== FSCONFIG_SET_STRING) return -EOPNOTSUPP
+  if (command === FSCONFIG_SET_FLAG) return context.set(task.kernel, key, null)
+  if (command !== FSCONFIG_SET_STRING) return context.refuse()
   const value = readShort(task, valueAddr)
-  return typeof value === 'number' ? value : context.set(key, value)
+  return typeof value === 'number' ? value : context.set(task.kernel, key, value)
 }
 
 function readShort(task: Task, addr: number): string | number {

@@ -66,7 +66,7 @@ export function sys_mount(
   if (typeof place === 'number') return place
   if ((flags & MS_NOUSER) !== 0) return -EINVAL
   if (!mayMount(task)) return -EPERM
-  if ((flags & MS_REMOUNT) !== 0) return remount(task, place, flags)
+  if ((flags & MS_REMOUNT) !== 0) return remount(task, place, flags, data)
   if ((flags & MS_BIND) !== 0) {
     const from = findString(task, source)
     return typeof from === 'number' ? from : bindMount(task, from, place, flags)

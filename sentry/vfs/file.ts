@@ -187,8 +187,10 @@ export class File {
     dentry.opens++
     mount.opens++
     if (inode.pins++ === 0) inode.pinned()
-    if (this.writable) inode.writers++
-    else if (this.readable) inode.readers++
+    if (this.writable) {
+      inode.writers++
+      if (inode.isRegular) mount.writers++
+    } else if (this.readable) inode.readers++
   }
 
   /** A program runs from this file: nobody may write to it until the last reference goes. -ETXTBSY while somebody may. */
@@ -229,8 +231,10 @@ export class File {
     const { inode } = this
     if (inode.locks !== null) inode.locks.releaseFile(this)
     this.ops.release(this)
-    if (this.writable) inode.writers--
-    else if (this.readable) inode.readers--
+    if (this.writable) {
+      inode.writers--
+      if (inode.isRegular) this.mount.writers--
+    } else if (this.readable) inode.readers--
     if (this.#executed) inode.executions--
     this.dentry.opens--
     if (--this.mount.opens === 0 && this.mount.abandoned) releaseMount(this.mount)

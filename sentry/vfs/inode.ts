@@ -56,7 +56,9 @@ export abstract class SuperBlock {
   /** st_dev, as Linux encodes it. */
   abstract readonly dev: number
   abstract readonly root: Inode
-  readonly readonly: boolean = false
+  readonly: boolean = false
+  /** MS_SYNCHRONOUS, MS_DIRSYNC, MS_MANDLOCK, MS_LAZYTIME: they are told, and change nothing for files in memory. */
+  flags = 0
   /** Names may be cached as negative dentries, and positive ones need no revalidation. */
   readonly cacheable: boolean = true
   /** Mounts that show this file system or parts of it. */
@@ -72,6 +74,17 @@ export abstract class SuperBlock {
   }
   sync(): number {
     return 0
+  }
+  /**
+   * Mount options of a remount: 0 or -errno. Where there are none that could change, whatever was given for the first mount may
+   * be given again.
+   */
+  reconfigure(_data: string): number {
+    return 0
+  }
+  /** Whether the file system can become read-only by itself; else only its mounts can. */
+  get ownReadonly(): boolean {
+    return false
   }
   /** No mount shows this file system any more; files of it may still be open. */
   unmounted(): void {}

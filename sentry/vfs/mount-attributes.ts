@@ -26,7 +26,7 @@ import {
   MS_UNBINDABLE,
 } from '../../syscall-table/flags.ts'
 import type { Mount } from './mount.ts'
-import { mayHaveFlags } from './mounting.ts'
+import { mayBecomeReadonly, mayHaveFlags } from './mounting.ts'
 import { walksChanged } from './path-cache.ts'
 import { changePropagation } from './propagation.ts'
 
@@ -93,6 +93,10 @@ export function checkChange({ set, clear, propagation }: MountChange): number {
 export function changeMounts(mounts: readonly Mount[], change: MountChange): number {
   const wanted = mounts.map(mount => changedFlags(mount, change))
   for (let i = 0; i < mounts.length; i++) if (!mayHaveFlags(mounts[i]!, wanted[i]!)) return -EPERM
+  if ((change.set & MOUNT_ATTR_RDONLY) !== 0) {
+    const error = mayBecomeReadonly(mounts, MS_RDONLY)
+    if (error < 0) return error
+  }
   mounts.forEach((mount, i) => {
     mount.flags = wanted[i]!
     if (change.propagation !== 0) changePropagation(mount, change.propagation)

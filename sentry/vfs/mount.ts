@@ -68,6 +68,8 @@ export class Mount {
   floating = false
   /** Open files. */
   opens = 0
+  /** Those of them that may write to a regular file. */
+  writers = 0
   /** Walks that came here over the mountpoint, as far as no cache knew the way; umount2's MNT_EXPIRE. */
   crossings = 0
   /** `crossings` when MNT_EXPIRE was last asked for, else -1. */

@@ -12,6 +12,10 @@ import {
 } from '../../syscall-table/errno.ts'
 import {
   CAP_SYS_ADMIN,
+  MS_BIND,
+  MS_DIRSYNC,
+  MS_LAZYTIME,
+  MS_MANDLOCK,
   MS_NOATIME,
   MS_NODEV,
   MS_NODIRATIME,
@@ -22,6 +26,7 @@ import {
   MS_REC,
   MS_RELATIME,
   MS_STRICTATIME,
+  MS_SYNCHRONOUS,
 } from '../../syscall-table/flags.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
@@ -63,9 +68,14 @@ export const MOUNT_FLAGS =
   MS_RELATIME |
   MS_NOSYMFOLLOW
 
+/** Flags that belong to a file system, and those of them that a remount changes. */
+const SUPER_FLAGS = MS_SYNCHRONOUS | MS_DIRSYNC | MS_MANDLOCK | MS_LAZYTIME
+const REMOUNT_FLAGS = MS_SYNCHRONOUS | MS_MANDLOCK | MS_LAZYTIME
+
 /** The flags of a mount as mount(2) was asked for them: relatime unless another policy is given. */
 export function mountFlags(flags: number): number {
   let kept = flags & MOUNT_FLAGS
+  if ((flags & MS_STRICTATIME) !== 0) kept &= ~(MS_RELATIME | MS_NOATIME)
   if ((flags & (MS_NOATIME | MS_STRICTATIME)) === 0) kept |= MS_RELATIME
   return kept
 }
@@ -171,6 +181,10 @@ export function mountNew(
   if (typeof sb === 'number') return sb
   const wanted = mountFlags(flags)
   if (tooRevealing(task, sb, wanted)) return -EPERM
+  if (sb.ownReadonly) {
+    sb.readonly = (flags & MS_RDONLY) !== 0
+    sb.flags = flags & SUPER_FLAGS
+  }
   const mount = mountOn(at, sb, wanted, source)
   return typeof mount === 'number' ? mount : 0
 }
@@ -241,8 +255,8 @@ export function bindMount(task: Task, from: Path, at: Path, flags: number): numb
   return error
 }
 
-/** MS_REMOUNT: change the flags of the mount whose root `at` is. */
-export function remount(task: Task, at: Path, flags: number): number {
+/** MS_REMOUNT: change the flags of the mount whose root `at` is, and without MS_BIND its file system. */
+export function remount(task: Task, at: Path, flags: number, data: string): number {
   const { mount, dentry } = at
   if (mount.namespace !== task.nsproxy.mnt || dentry !== mount.root) return -EINVAL
   let wanted = mountFlags(flags)
@@ -250,8 +264,33 @@ export function remount(task: Task, at: Path, flags: number): number {
   if ((flags & (ATIME_FLAGS | MS_STRICTATIME)) === 0)
     wanted = (wanted & ~ATIME_FLAGS) | (mount.flags & ATIME_FLAGS)
   if (!mayHaveFlags(mount, wanted)) return -EPERM
+  const error =
+    (flags & MS_BIND) !== 0
+      ? mayBecomeReadonly([mount], wanted)
+      : reconfigure(task, mount.sb, flags, data) || mayBecomeReadonly([mount], wanted)
+  if (error < 0) return error
   mount.flags = wanted
   walksChanged()
+  return 0
+}
+
+/** -EBUSY while files of a mount are open for writing: mnt_hold_writers. */
+export function mayBecomeReadonly(mounts: Iterable<Mount>, flags: number): number {
+  if ((flags & MS_RDONLY) === 0) return 0
+  for (const mount of mounts)
+    if ((mount.flags & MS_RDONLY) === 0 && mount.writers > 0) return -EBUSY
+  return 0
+}
+
+/** reconfigure_super: `flags` are MS_* of the file system as a whole. */
+export function reconfigure(task: Task, sb: SuperBlock, flags: number, data: string): number {
+  if (!task.creds.capableIn(sb.userNs, CAP_SYS_ADMIN)) return -EPERM
+  // Without a state of its own only the mount changes, which is its caller's business.
+  const held = sb.ownReadonly && !sb.readonly ? mayBecomeReadonly(sb.mounts, flags) : 0
+  const error = held || sb.reconfigure(data)
+  if (error < 0 || !sb.ownReadonly) return error
+  sb.readonly = (flags & MS_RDONLY) !== 0
+  sb.flags = (sb.flags & ~REMOUNT_FLAGS) | (flags & REMOUNT_FLAGS)
   return 0
 }
 

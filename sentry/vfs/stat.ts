@@ -1,6 +1,7 @@
 // What stat(2), statx(2) and statfs(2) report, written straight into a DataView in the user's layout.
 
 import {
+  MS_MANDLOCK,
   MS_NOATIME,
   MS_NODEV,
   MS_NODIRATIME,
@@ -9,6 +10,8 @@ import {
   MS_NOSYMFOLLOW,
   MS_RDONLY,
   MS_RELATIME,
+  MS_SYNCHRONOUS,
+  ST_MANDLOCK,
   ST_NOATIME,
   ST_NODEV,
   ST_NODIRATIME,
@@ -17,6 +20,7 @@ import {
   ST_NOSYMFOLLOW,
   ST_RDONLY,
   ST_RELATIME,
+  ST_SYNCHRONOUS,
   ST_VALID,
   STATX_ATTR_APPEND,
   STATX_ATTR_IMMUTABLE,
@@ -157,5 +161,7 @@ const FLAG_PAIRS = [
 function mountStatFlags(mount: Mount): number {
   let flags = ST_VALID
   for (const [ms, st] of FLAG_PAIRS) if ((mount.flags & ms) !== 0) flags |= st
+  if ((mount.sb.flags & MS_SYNCHRONOUS) !== 0) flags |= ST_SYNCHRONOUS
+  if ((mount.sb.flags & MS_MANDLOCK) !== 0) flags |= ST_MANDLOCK
   return mount.sb.readonly ? flags | ST_RDONLY : flags
 }

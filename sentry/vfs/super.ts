@@ -63,9 +63,33 @@ export const USER_MOUNTABLE: ReadonlySet<string> = new Set([
 
 const types = new Map<string, FileSystemFactory>()
 
-/** Make a type known to mount(2) and /proc/filesystems. */
-export function registerFileSystem(name: string, factory: FileSystemFactory): void {
+/** What a file system says of one mount option before it is made. */
+export type OptionCheck = 'good' | 'bad' | 'unknown'
+type OptionChecker = (kernel: Kernel, key: string, option: string) => OptionCheck
+
+const checkers = new Map<string, OptionChecker>()
+
+/**
+ * Make a type known to mount(2) and /proc/filesystems. Without `check`, options are looked at when the file system is
+ * made.
+ */
+export function registerFileSystem(
+  name: string,
+  factory: FileSystemFactory,
+  check?: OptionChecker,
+): void {
   types.set(name, factory)
+  if (check !== undefined) checkers.set(name, check)
+}
+
+/** Check `option`, which is `key` or `key=value`, of a file system of this type. */
+export function checkOption(
+  kernel: Kernel,
+  type: string,
+  key: string,
+  option: string,
+): OptionCheck {
+  return checkers.get(type)?.(kernel, key, option) ?? 'good'
 }
 
 export function fileSystemType(name: string): FileSystemFactory | undefined {

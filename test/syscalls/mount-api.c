@@ -180,3 +180,40 @@ TEST(pick) {
   EXPECT_ERRNO(syscall(SYS_fspick, AT_FDCWD, "a/d", 0), EINVAL);
   EXPECT_ERRNO(syscall(SYS_fspick, AT_FDCWD, "a", 0x100), EINVAL);
 }
+
+TEST(options_are_checked_one_by_one) {
+  begin();
+  char text[256];
+  int fs = EXPECT_OK(do_fsopen("tmpfs", 0));
+  EXPECT_ERRNO(do_fsconfig(fs, FSCONFIG_SET_STRING, "color", "red", 0), EINVAL);
+  EXPECT_ERRNO(do_fsconfig(fs, FSCONFIG_SET_STRING, "size", "red", 0), EINVAL);
+  EXPECT_ERRNO(do_fsconfig(fs, FSCONFIG_SET_BINARY, "size", "red", 3), EINVAL);
+  EXPECT_ERRNO(read(fs, text, 3), EMSGSIZE);
+  ssize_t n = EXPECT_OK(read(fs, text, sizeof text));
+  text[n] = 0;
+  EXPECT_STR(text, "e tmpfs: Unknown parameter 'color'\n");
+  n = EXPECT_OK(read(fs, text, sizeof text));
+  text[n] = 0;
+  EXPECT_STR(text, "e tmpfs: Bad value for 'size'\n");
+  // None of that has spoilt it.
+  EXPECT_OK(do_fsconfig(fs, FSCONFIG_SET_STRING, "size", "64k", 0));
+  EXPECT_OK(do_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+  int tree = EXPECT_OK(do_fsmount(fs, 0, 0));
+  EXPECT_ERRNO(do_fsmount(fs, 0, 0), EBUSY);
+  EXPECT_OK(do_move_mount(tree, "", AT_FDCWD, "a", MOVE_MOUNT_F_EMPTY_PATH));
+  EXPECT_TRUE(shown("size=64k"));
+}
+
+TEST(a_file_system_is_reconfigured) {
+  begin();
+  EXPECT_OK(mount("mine", "a", "tmpfs", 0, "size=64k"));
+  int fs = EXPECT_OK(syscall(SYS_fspick, AT_FDCWD, "a", 0));
+  EXPECT_OK(do_fsconfig(fs, FSCONFIG_SET_STRING, "size", "128k", 0));
+  EXPECT_OK(do_fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0));
+  int fd = EXPECT_OK(open("a/file", O_CREAT | O_WRONLY, 0600));
+  EXPECT_ERRNO(setattr(AT_FDCWD, "a", 0, MOUNT_ATTR_RDONLY, 0, 0), EBUSY);
+  EXPECT_OK(close(fd));
+  EXPECT_OK(do_fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
+  EXPECT_TRUE(shown("mine ro,size=128k"));
+  EXPECT_ERRNO(open("a/other", O_CREAT | O_WRONLY, 0600), EROFS);
+}

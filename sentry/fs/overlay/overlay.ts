@@ -57,6 +57,13 @@ export class OverlaySuperBlock extends MemorySuperBlock {
     return FIRST_UPPER_INO + super.nextIno()
   }
 
+  /** Lower files have names that nobody has counted. */
+  override chargeLink(): number {
+    return 0
+  }
+
+  override linkGone(): void {}
+
   /** The inode that stands for a lower one. */
   inodeOver(lower: Inode): MemoryInode {
     const known = this.changed.get(lower) ?? this.cachedInodes.get(lower)

@@ -2,6 +2,9 @@
 // reaches are shown.
 
 import {
+  MS_DIRSYNC,
+  MS_LAZYTIME,
+  MS_MANDLOCK,
   MS_NOATIME,
   MS_NODEV,
   MS_NODIRATIME,
@@ -10,6 +13,7 @@ import {
   MS_NOSYMFOLLOW,
   MS_RDONLY,
   MS_RELATIME,
+  MS_SYNCHRONOUS,
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { pathBelow, pathInFilesystem } from '../../vfs/d-path.ts'
@@ -37,6 +41,14 @@ function mangle(text: string): string {
   return text.replace(/[ \t\n\\#]/g, c => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
 }
 
+/** show_sb_opts: of the file system as a whole. */
+function superOptions({ sb: { flags } }: Mount): string {
+  let text = (flags & MS_SYNCHRONOUS) !== 0 ? ',sync' : ''
+  if ((flags & MS_DIRSYNC) !== 0) text += ',dirsync'
+  if ((flags & MS_MANDLOCK) !== 0) text += ',mand'
+  return (flags & MS_LAZYTIME) !== 0 ? `${text},lazytime` : text
+}
+
 const readOnly = (mount: Mount): boolean => (mount.flags & MS_RDONLY) !== 0
 
 /** Calls `line` for each mount that can be seen, with its mountpoint. */
@@ -54,7 +66,7 @@ function forEachVisible(target: Task, line: (mount: Mount, path: string) => stri
 export function mountsText(target: Task): string {
   return forEachVisible(target, (mount, path) => {
     const access = readOnly(mount) || mount.sb.readonly ? 'ro' : 'rw'
-    const options = `${access}${mountOptions(mount)}${mount.sb.options()}`
+    const options = `${access}${superOptions(mount)}${mountOptions(mount)}${mount.sb.options()}`
     return `${mangle(mount.source || 'none')} ${path} ${mount.sb.type} ${options} 0 0\n`
   })
 }
@@ -73,7 +85,7 @@ export function mountinfoText(target: Task): string {
     const dev = `${devMajor(sb.dev)}:${devMinor(sb.dev)}`
     const root = mangle(pathInFilesystem(mount.root))
     const own = `${readOnly(mount) ? 'ro' : 'rw'}${mountOptions(mount)}`
-    const shared = `${sb.readonly ? 'ro' : 'rw'}${sb.options()}`
+    const shared = `${sb.readonly ? 'ro' : 'rw'}${superOptions(mount)}${sb.options()}`
     const parent = mount.parent?.id ?? 1
     return `${mount.id} ${parent} ${dev} ${root} ${path} ${own}${propagation(mount)} - ${sb.type} ${mangle(mount.source || 'none')} ${shared}\n`
   })

@@ -133,6 +133,8 @@ export class MemoryDir extends MemoryInode {
   override link(name: string, target: Inode): number {
     if (!(target instanceof MemoryInode) || this.dead) return -ENOENT
     if (target.nlink >= LINK_MAX) return -EMLINK
+    // The first name of an O_TMPFILE has been paid for with the inode.
+    if (target.nlink > 0 && this.sb.chargeLink() < 0) return -ENOSPC
     target.nlink++
     touchChanged(this.sb.kernel, target)
     this.addEntry(name, target)
@@ -141,6 +143,7 @@ export class MemoryDir extends MemoryInode {
 
   override unlink(name: string, victim: Inode): number {
     this.removeEntry(name)
+    if (victim.nlink > 1) this.sb.linkGone()
     victim.nlink--
     touchChanged(this.sb.kernel, victim)
     return 0

@@ -1,6 +1,5 @@
-// Making tmpfs instances: mount options, and the kernel's own mount for memfd_create(2).
+// Making tmpfs instances, and the kernel's own mount for memfd_create(2).
 
-import { EINVAL } from '../../../syscall-table/errno.ts'
 import { S_IFDIR, S_IFREG } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -10,10 +9,9 @@ import type { SuperBlock } from '../../vfs/inode.ts'
 import { Mount } from '../../vfs/mount.ts'
 import { registerFileSystem, touchCreated } from '../../vfs/super.ts'
 import { MemoryDir } from './directory.ts'
+import { defaultSize, knowsOption, parseOptions, type TmpfsOptions } from './options.ts'
 import { MemoryFile } from './regular.ts'
-import { defaultSize, type TmpfsOptions, TmpfsSuperBlock } from './tmpfs.ts'
-
-const UNITS: Record<string, number> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 }
+import { TmpfsSuperBlock } from './tmpfs.ts'
 
 /** A new tmpfs instance. Options as in tmpfs(5); -EINVAL for those that are unknown. */
 export function mountTmpfs(kernel: Kernel, data: string): SuperBlock | number {
@@ -24,10 +22,8 @@ export function mountTmpfs(kernel: Kernel, data: string): SuperBlock | number {
     uid: 0,
     gid: 0,
   }
-  for (const option of data.split(',')) {
-    if (option !== '' && !parseOption(kernel, option, options)) return -EINVAL
-  }
-  return makeInstance(kernel, 'tmpfs', options)
+  const error = parseOptions(kernel, data, options)
+  return error < 0 ? error : makeInstance(kernel, 'tmpfs', options)
 }
 
 /** devtmpfs is a tmpfs of its own kind: the nodes in it are put there by the device code. */
@@ -44,63 +40,6 @@ function makeInstance(kernel: Kernel, type: string, options: TmpfsOptions): Supe
   touchCreated(kernel, root)
   sb.root = root
   return sb
-}
-
-function parseOption(kernel: Kernel, option: string, into: TmpfsOptions): boolean {
-  const equals = option.indexOf('=')
-  const key = equals < 0 ? option : option.slice(0, equals)
-  const value = equals < 0 ? '' : option.slice(equals + 1)
-  switch (key) {
-    case 'size':
-      into.size = value.endsWith('%') ? percent(kernel, value) : parseAmount(value)
-      return into.size >= 0
-    case 'nr_blocks':
-      into.size = parseAmount(value) * 4096
-      return into.size >= 0
-    case 'nr_inodes':
-      into.inodes = parseAmount(value)
-      return into.inodes >= 0
-    case 'mode':
-      if (!/^[0-7]{1,6}$/.test(value)) return false
-      into.mode = Number.parseInt(value, 8) & 0o7777
-      return true
-    case 'uid':
-      return setId(value, id => {
-        into.uid = id
-      })
-    case 'gid':
-      return setId(value, id => {
-        into.gid = id
-      })
-    // Where pages come from and how they are grouped is the host's business.
-    case 'huge':
-    case 'mpol':
-    case 'inode32':
-    case 'inode64':
-    case 'noswap':
-      return true
-    default:
-      return false
-  }
-}
-
-function setId(value: string, set: (id: number) => void): boolean {
-  if (!/^[0-9]{1,10}$/.test(value) || Number(value) >= 2 ** 32 - 1) return false
-  set(Number(value))
-  return true
-}
-
-function percent(kernel: Kernel, value: string): number {
-  const part = value.slice(0, -1)
-  return /^[0-9]{1,3}$/.test(part) ? Math.floor((kernel.memoryBytes * Number(part)) / 100) : -1
-}
-
-/** A number with a unit, as the kernel's memparse reads it; -1 when it is none. */
-function parseAmount(value: string): number {
-  const match = /^([0-9]{1,15})([kmgt]?)$/i.exec(value)
-  if (match === null) return -1
-  const amount = Number(match[1]) * (UNITS[match[2]!.toLowerCase()] ?? 1)
-  return amount <= 2 ** 52 ? amount : -1
 }
 
 let unnamed: { kernel: Kernel; mount: Mount } | null = null
@@ -127,6 +66,8 @@ export function unnamedFile(
   return { inode, mount }
 }
 
-registerFileSystem('tmpfs', (kernel: Kernel, _task: Task | null, _source: string, data: string) =>
-  mountTmpfs(kernel, data),
+registerFileSystem(
+  'tmpfs',
+  (kernel: Kernel, _task: Task | null, _source: string, data: string) => mountTmpfs(kernel, data),
+  knowsOption,
 )

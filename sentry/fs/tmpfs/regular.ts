@@ -180,6 +180,13 @@ export class MemoryFile extends MemoryInode {
     return 0
   }
 
+  /** Where a write from `pos` on must end for want of pages, if the file has no holes. */
+  roomEnd(pos: number): number {
+    const free = Math.max(0, this.sb.pageLimit - this.sb.pagesUsed)
+    const first = Math.max(Math.ceil(this.size / PAGE_SIZE), Math.floor(pos / PAGE_SIZE))
+    return (first + free) * PAGE_SIZE
+  }
+
   #recharge(pages: number): void {
     this.sb.charge(Math.min(0, pages - this.charged))
     if (pages > this.charged) this.sb.pagesUsed += pages - this.charged
@@ -256,15 +263,19 @@ export class MemoryFileOps extends FileOps {
 
   override write(_file: File, io: Io, pos: number, task: Task): number {
     const { inode } = this
-    const length = Math.min(io.remaining, MAX_FILE_SIZE - pos)
+    let length = Math.min(io.remaining, MAX_FILE_SIZE - pos)
     if (length <= 0) return io.remaining === 0 ? 0 : -EFBIG
-    const end = pos + length
+    let end = pos + length
     if (inode.seals > F_SEAL_SEAL) {
       if ((inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM
       if (end > inode.size && (inode.seals & F_SEAL_GROW) !== 0) return -EPERM
     }
-    const error = inode.chargeFor(pos, end)
-    if (error < 0) return error
+    if (inode.chargeFor(pos, end) < 0) {
+      // As much as there is room for.
+      end = Math.min(end, inode.roomEnd(pos))
+      length = end - pos
+      if (length <= 0 || inode.chargeFor(pos, end) < 0) return -ENOSPC
+    }
     const n = this.#store(io, pos, length, task)
     if (n <= 0) return n
     if (pos + n > inode.size) inode.size = pos + n

@@ -20,6 +20,7 @@ import { type Acl, aclMode, inherited, isPlain, withMode } from '../../vfs/acl.t
 import { Inode, type SetAttr, type StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { touchChanged } from '../../vfs/super.ts'
 import { anonymousDev } from '../dev/registry.ts'
+import { defaultSize, parseOptions, type TmpfsOptions } from './options.ts'
 
 const MFD_CLOEXEC = 1
 /** Inodes of an instance without nr_inodes: each costs the kernel some hundred bytes. */
@@ -35,15 +36,6 @@ const MODIFIABLE = FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | FS_NOATIME_FL
 const INHERITED = FS_NODUMP_FL | FS_NOATIME_FL
 /** What of an instance's room for inodes each of them takes; attributes share it. BOGO_INODE_SIZE. */
 const INODE_SPACE = 1024
-
-/** Limits and root attributes, from the mount options. Zero means no limit. */
-export interface TmpfsOptions {
-  size: number
-  inodes: number
-  mode: number
-  uid: number
-  gid: number
-}
 
 export abstract class MemorySuperBlock extends SuperBlock {
   override readonly dev = anonymousDev()
@@ -83,6 +75,15 @@ export abstract class MemorySuperBlock extends SuperBlock {
     return 0
   }
 
+  /** Names beyond the first count as inodes, as in Linux: 0 or -ENOSPC. */
+  chargeLink(): number {
+    return this.chargeInode()
+  }
+
+  linkGone(): void {
+    this.inodesUsed--
+  }
+
   /** Account for so many bytes of extended attributes more (or less): 0 or -ENOSPC. shmem_xattr_handler_set. */
   chargeXattr(bytes: number): number {
     const room = (this.inodeLimit || DEFAULT_INODES) * INODE_SPACE
@@ -108,14 +109,11 @@ export abstract class MemorySuperBlock extends SuperBlock {
   }
 }
 
-/** Half of the memory, if nobody says otherwise: shmem_default_max_blocks. */
-export const defaultSize = (kernel: Kernel): number => Math.floor(kernel.memoryBytes / 2)
-
 /** A tmpfs instance; its root is made by `mountTmpfs`. */
 export class TmpfsSuperBlock extends MemorySuperBlock {
   override readonly type: string
   override root!: Inode
-  readonly #options: TmpfsOptions
+  #options: TmpfsOptions
   /** What a limit is that need not be told. */
   readonly #defaultPages: number
 
@@ -135,6 +133,26 @@ export class TmpfsSuperBlock extends MemorySuperBlock {
       inode.nlink = 0
       if (inode.pins === 0) inode.free()
     }
+  }
+
+  override get ownReadonly(): boolean {
+    return true
+  }
+
+  /** The limits can change, but not to less than is used, and not from none. shmem_reconfigure. */
+  override reconfigure(data: string): number {
+    const options = { ...this.#options }
+    if (parseOptions(this.kernel, data, options) < 0) return -EINVAL
+    const pages = Math.ceil(options.size / PAGE_SIZE)
+    const inodes = options.inodes || DEFAULT_INODES
+    if (options.size !== this.#options.size) {
+      if (pages > 0 && (this.pageLimit === 0 || pages < this.pagesUsed)) return -EINVAL
+    }
+    if (inodes < this.inodesUsed) return -EINVAL
+    this.pageLimit = pages
+    this.inodeLimit = inodes
+    this.#options = { ...this.#options, size: options.size, inodes: options.inodes }
+    return 0
   }
 
   override options(): string {
