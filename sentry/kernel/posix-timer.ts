@@ -4,19 +4,20 @@ import { EAGAIN, EINVAL } from '../../syscall-table/errno.ts'
 import {
   CLOCK_PROCESS_CPUTIME_ID,
   CLOCK_THREAD_CPUTIME_ID,
+  RLIMIT_SIGPENDING,
   SI_TIMER,
   SIGEV_NONE,
   SIGEV_THREAD_ID,
 } from '../../syscall-table/flags.ts'
 import { cpuClockNs } from './accounting.ts'
 import { toMonotonicNs } from './clocks.ts'
-import { removeSignal, sendToGroup, sendToTask } from './signal-send.ts'
+import { removeSignal, sendToGroup, sendToTask, unchargeSignal } from './signal-send.ts'
 import { type SigInfo, sigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
 import { MIN_PERIOD_NS, Timer } from './timer.ts'
 
-/** RLIMIT_SIGPENDING bounds a user's timers in Linux; here a process has at most this many. */
+/** Besides RLIMIT_SIGPENDING, which counts timers too: each keeps room for its signal. */
 const MAX_TIMERS = 1024
 /** DELAYTIMER_MAX. */
 const OVERRUN_MAX = 0x7fffffff
@@ -36,6 +37,8 @@ export class PosixTimer extends Timer {
   readonly valueHi: number
   /** SIGEV_THREAD_ID: the task that gets the signal. */
   readonly target: Task | null
+  /** The user whose RLIMIT_SIGPENDING it counts for. */
+  charged = -1
   /** Expiry on the clock that `now` reads, 0 when disarmed. */
   expiryNs = 0
   intervalNs = 0
@@ -177,13 +180,20 @@ export class PosixTimer extends Timer {
 }
 
 /** The lowest free id gets `make`'s timer. Returns the id or -EAGAIN. */
-export function addPosixTimer(group: ThreadGroup, make: (id: number) => PosixTimer): number {
+export function addPosixTimer(task: Task, make: (id: number) => PosixTimer): number {
+  const { group, creds } = task
+  const { queuedSignals } = group.kernel
+  const used = queuedSignals.get(creds.uid) ?? 0
+  if (used >= group.rlimits[RLIMIT_SIGPENDING]!.cur) return -EAGAIN
   group.posixTimers ??= new Map()
   const timers = group.posixTimers
   if (timers.size >= MAX_TIMERS) return -EAGAIN
   let id = 0
   while (timers.has(id)) id++
-  timers.set(id, make(id))
+  const timer = make(id)
+  timer.charged = creds.uid
+  queuedSignals.set(creds.uid, used + 1)
+  timers.set(id, timer)
   return id
 }
 
@@ -192,6 +202,7 @@ export function deletePosixTimer(group: ThreadGroup, id: number): number {
   if (timer === undefined) return -EINVAL
   group.kernel.timers.cancel(timer)
   timer.forgetSignal()
+  unchargeSignal(group.kernel, timer.charged)
   group.posixTimers!.delete(id)
   return 0
 }

@@ -6,7 +6,6 @@ import {
   CAP_KILL,
   RLIMIT_SIGPENDING,
   SI_KERNEL,
-  SI_TKILL,
   SI_USER,
   SIG_DFL,
   SIG_IGN,
@@ -28,6 +27,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import { groupExit } from './exit.ts'
 import { continueGroup } from './job-control.ts'
+import type { Kernel } from './kernel.ts'
 import { type PendingSignals, type SigInfo, type SigSet, sigInfo } from './signal-state.ts'
 import { BLOCKED, DEAD, RUNNING, STOPPED, type Task, ZOMBIE } from './task.ts'
 import type { ProcessGroup, ThreadGroup } from './thread-group.ts'
@@ -233,7 +233,7 @@ function enqueue(task: Task, pending: PendingSignals, info: SigInfo): number {
   const fromKernel = info.code === SI_KERNEL || info.code > 0
   // A standard signal always gets through, if need be without its siginfo.
   if (used >= task.group.rlimits[RLIMIT_SIGPENDING]!.cur && !fromKernel) {
-    if (signo >= 32 && info.code !== SI_USER && info.code !== SI_TKILL) return -EAGAIN
+    if (signo >= 32 && info.code !== SI_USER) return -EAGAIN
     pending.set.add(signo)
     return 0
   }
@@ -246,11 +246,15 @@ function enqueue(task: Task, pending: PendingSignals, info: SigInfo): number {
 
 function uncharge(group: ThreadGroup, info: SigInfo): void {
   if (info.charged < 0) return
-  const { queuedSignals } = group.kernel
-  const left = (queuedSignals.get(info.charged) ?? 1) - 1
-  if (left > 0) queuedSignals.set(info.charged, left)
-  else queuedSignals.delete(info.charged)
+  unchargeSignal(group.kernel, info.charged)
   info.charged = -1
+}
+
+/** The user pays for one signal less. */
+export function unchargeSignal({ queuedSignals }: Kernel, uid: number): void {
+  const left = (queuedSignals.get(uid) ?? 1) - 1
+  if (left > 0) queuedSignals.set(uid, left)
+  else queuedSignals.delete(uid)
 }
 
 /** Remove one queued signal. */

@@ -34,6 +34,12 @@ export class Tunables {
   rtRuntimeUs = 950_000
   /** vm.max_map_count: areas that one address space may have. */
   maxMapCount = 65530
+  /** vm.overcommit_memory: see mm/commit.ts. */
+  overcommitMemory = 0
+  /** vm.overcommit_ratio: percent of all memory. */
+  overcommitRatio = 50
+  /** vm.overcommit_kbytes: instead of the ratio when it is not 0. */
+  overcommitKbytes = 0
   /** vm.swappiness. */
   swappiness = 60
 }

@@ -44,6 +44,7 @@ import {
 import { AREA_WEIGHT, kernelMemory } from '../kernel/memory.ts'
 import type { OpsFailure, Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
+import { commitFits, OVERCOMMIT_ALWAYS } from './commit.ts'
 import { findGap, forgetGapHint, reservedIn, usable } from './layout.ts'
 import { type Mm, TASK_SIZE } from './mm.ts'
 import { createSharedMemory } from './shared-memory.ts'
@@ -218,7 +219,9 @@ export function orderUnmap(task: Task, mm: Mm, start: number, end: number): void
 export function fits(task: Task, mm: Mm, pages: number, data: boolean): boolean {
   const { rlimits } = task.group
   if ((mm.vmas.totalPages + pages) * PAGE_SIZE > rlimits[RLIMIT_AS]!.cur) return false
-  return !data || (mm.vmas.dataPages + pages) * PAGE_SIZE <= rlimits[RLIMIT_DATA]!.cur
+  if (!data) return true
+  if ((mm.vmas.dataPages + pages) * PAGE_SIZE > rlimits[RLIMIT_DATA]!.cur) return false
+  return commitFits(task.kernel, pages)
 }
 
 /** can_do_mlock. */
@@ -397,6 +400,7 @@ function establish(
     MAP_FIXED |
     (writesThrough ? MAP_SHARED : MAP_PRIVATE) |
     (hostFd < 0 ? MAP_ANONYMOUS : 0) |
+    (task.kernel.tunables.overcommitMemory === OVERCOMMIT_ALWAYS ? MAP_NORESERVE : 0) |
     (flags & MAP_NORESERVE)
   const ops = mm.platform.ops(task.thread)
   ops.mmap(addr, length, prot & PROT_ALL, hostFlags, hostFd, hostOffset)

@@ -1,6 +1,6 @@
 // mprotect(2), madvise(2) and the mlock(2) family.
 
-import { EACCES, EINVAL, ENOMEM, EPERM } from '../../syscall-table/errno.ts'
+import { EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../../syscall-table/errno.ts'
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -266,7 +266,14 @@ function knownAdvice(advice: number): boolean {
  * mlock(2) and munlock(2). LIMIT: locked memory is accounted and limited, but the host is not asked to keep
  * it in memory.
  */
-export function lock(task: Task, mm: Mm, addr: number, wanted: number, locked: boolean): number {
+export function lock(
+  task: Task,
+  mm: Mm,
+  addr: number,
+  wanted: number,
+  locked: boolean,
+  onFault = false,
+): number {
   const start = pageFloor(addr)
   const length = pageCeil(wanted + (addr - start))
   // A length that wraps around when it is rounded up is none: PAGE_ALIGN.
@@ -278,12 +285,48 @@ export function lock(task: Task, mm: Mm, addr: number, wanted: number, locked: b
     if (!lockFits(task, mm, pages)) return -ENOMEM
   }
   if (!mm.vmas.covers(start, end)) return -ENOMEM
-  if (locked) setFlag(mm, start, end, VMA_LOCKED)
-  else clearFlag(mm, start, end, VMA_LOCKED)
-  return 0
+  if (!locked) {
+    clearFlag(mm, start, end, VMA_LOCKED)
+    return 0
+  }
+  const busy = mm.pending.settle(task, start, end)
+  if (busy < 0) return busy
+  setFlag(mm, start, end, VMA_LOCKED)
+  return onFault ? 0 : populate(task, mm, start, end)
 }
 
-/** mlockall(2) with MCL_CURRENT, and munlockall(2). */
+/** Pages that could not be brought into memory: the areas stay locked nevertheless, as in Linux. */
+class PopulateFailure implements OpsFailure {
+  onOpsFailed(_task: Task, _op: number, errno: number): number {
+    return errno === EFAULT || errno === ENOMEM ? -ENOMEM : -EAGAIN
+  }
+}
+const populateFailure = new PopulateFailure()
+
+/** Bring [start, end) into memory, as if the program had touched it: writable private areas get pages of their own. */
+function populate(task: Task, mm: Mm, start: number, end: number): number {
+  const ops = mm.platform.ops(task.thread)
+  let error = 0
+  for (let i = mm.vmas.indexAbove(start); ; i++) {
+    const vma = mm.vmas.at(i)
+    if (vma === undefined || vma.start >= end) break
+    if ((vma.flags & VMA_SPECIAL) !== 0) continue
+    const from = Math.max(vma.start, start)
+    const writes = !vma.shared && (vma.prot & PROT_WRITE) !== 0
+    if (vma.prot === 0) error = -ENOMEM
+    else
+      ops.madvise(
+        from,
+        Math.min(vma.end, end) - from,
+        writes ? MADV_POPULATE_WRITE : MADV_POPULATE_READ,
+      )
+  }
+  if (mm.users > 1) mm.pending.add(task, start, end)
+  task.opsFailure = populateFailure
+  return error
+}
+
+/** mlockall(2) with MCL_CURRENT, and munlockall(2). LIMIT: it does not bring into memory what is locked. */
 export function lockAll(task: Task, mm: Mm, locked: boolean): number {
   if (locked && !lockFits(task, mm, mm.vmas.totalPages - mm.vmas.lockedPages)) return -ENOMEM
   if (locked) setFlag(mm, 0, TASK_SIZE, VMA_LOCKED)

@@ -149,12 +149,13 @@ export function sys_mincore(task: Task, addr: number, length: number, vector: nu
 
 /** mlock(2). */
 export function sys_mlock(task: Task, addr: number, length: number): number {
-  return mayLock(task) ? lock(task, task.mm, addr, length, true) : -EPERM
+  return sys_mlock2(task, addr, length, 0)
 }
 
 /** mlock2(2). */
 export function sys_mlock2(task: Task, addr: number, length: number, flags: number): number {
-  return (flags & ~MLOCK_ONFAULT) !== 0 ? -EINVAL : sys_mlock(task, addr, length)
+  if ((flags & ~MLOCK_ONFAULT) !== 0) return -EINVAL
+  return mayLock(task) ? lock(task, task.mm, addr, length, true, flags !== 0) : -EPERM
 }
 
 /** munlock(2). */

@@ -132,7 +132,7 @@ export function sys_timer_create(
     if (notify !== SIGEV_NONE && (signo < 1 || signo > NSIG)) return -EINVAL
   }
   const byDefault = eventAddr === 0
-  const id = addPosixTimer(task.group, timerId => {
+  const id = addPosixTimer(task, timerId => {
     return new PosixTimer(
       timerId,
       clock,

@@ -97,6 +97,23 @@ const storeCorePattern: Store = (text, task) => {
   return 0
 }
 
+/** Of the two limits of vm.overcommit_memory, the one that is set last holds. */
+const storeOvercommitKbytes: Store = (text, task) => {
+  const [value] = integers(text, 1, 0, INT_MAX)
+  if (value === undefined) return -EINVAL
+  tunables(task).overcommitKbytes = value
+  tunables(task).overcommitRatio = 0
+  return 0
+}
+
+const storeOvercommitRatio: Store = (text, task) => {
+  const [value] = integers(text, 1, 0, INT_MAX)
+  if (value === undefined) return -EINVAL
+  tunables(task).overcommitRatio = value
+  tunables(task).overcommitKbytes = 0
+  return 0
+}
+
 export const KERNEL: readonly Row[] = [
   // Linux keeps the file, although writing has had no effect since 3.19.
   numberRow('auto_msgmni', tunables, 'autoMsgmni', 1),
@@ -117,6 +134,9 @@ export const KERNEL: readonly Row[] = [
 
 export const VM: readonly Row[] = [
   numberRow('max_map_count', tunables, 'maxMapCount'),
+  ['overcommit_kbytes', kernel => kernel.tunables.overcommitKbytes, storeOvercommitKbytes],
+  numberRow('overcommit_memory', tunables, 'overcommitMemory', 2),
+  ['overcommit_ratio', kernel => kernel.tunables.overcommitRatio, storeOvercommitRatio],
   // Nothing is ever swapped.
   numberRow('swappiness', tunables, 'swappiness', 200),
 ]

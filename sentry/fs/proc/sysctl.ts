@@ -252,8 +252,6 @@ const SYSCTLS: Record<string, readonly Row[]> = {
     ['min_free_kbytes', 0],
     ['mmap_min_addr', kernel => kernel.platform.minAddr],
     ['nr_hugepages', 0],
-    ['overcommit_memory', 1],
-    ['overcommit_ratio', 50],
     ['page-cluster', 0],
     ['unprivileged_userfaultfd', 0],
   ],

@@ -5,6 +5,7 @@ import { groupCpu } from '../../kernel/accounting.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { allotmentOf } from '../../kernel/limits.ts'
 import { BLOCKED, RUNNING, type Task } from '../../kernel/task.ts'
+import { commitLimitPages, committedPages } from '../../mm/commit.ts'
 import { fileSystemNames } from '../../vfs/super.ts'
 import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
 import { cpuinfoText } from './cpuinfo.ts'
@@ -141,8 +142,8 @@ function meminfoText(reader: Task): string {
     ['NFS_Unstable', 0],
     ['Bounce', 0],
     ['WritebackTmp', 0],
-    ['CommitLimit', total / 2],
-    ['Committed_AS', used],
+    ['CommitLimit', commitLimitPages(reader.kernel) * 4],
+    ['Committed_AS', committedPages(reader.kernel) * 4],
     ['VmallocTotal', 34359738367],
     ['VmallocUsed', 0],
     ['VmallocChunk', 0],
