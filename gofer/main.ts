@@ -20,7 +20,13 @@ import {
 import { AT_FDCWD } from '../syscall-table/flags.ts'
 import { OPEN_TREE_CLONE, openDescriptors } from './descriptors.ts'
 import type { AttachPoint } from './handles.ts'
-import { ATTACH_DEVICES, ATTACH_HOST_UDS, ATTACH_XATTR_SECURITY, MESSAGE_MAX } from './protocol.ts'
+import {
+  ATTACH_DEVICES,
+  ATTACH_HOST_UDS,
+  ATTACH_HOST_UDS_CREATE,
+  ATTACH_XATTR_SECURITY,
+  MESSAGE_MAX,
+} from './protocol.ts'
 import { GoferServer } from './server.ts'
 
 interface GoferConfig {
@@ -87,8 +93,10 @@ function readConfig(descriptors: Int32Array | null): GoferConfig {
 
 /** The compiled filter lies beside the bundle, or in build/ when the sources are run. */
 function readFilter(config: GoferConfig): Uint8Array {
-  const connects = config.attachPoints.some(point => (point.flags & ATTACH_HOST_UDS) !== 0)
-  const name = connects ? 'gofer-unix-connect.bpf' : 'gofer.bpf'
+  const flags = config.attachPoints.reduce((all, point) => all | point.flags, 0)
+  const connects = (flags & ATTACH_HOST_UDS) !== 0 ? '-connect' : ''
+  const binds = (flags & ATTACH_HOST_UDS_CREATE) !== 0 ? '-bind' : ''
+  const name = `gofer${connects || binds ? '-unix' : ''}${connects}${binds}.bpf`
   const here = dirname(fileURLToPath(import.meta.url))
   const beside = join(here, name)
   return readFileSync(existsSync(beside) ? beside : join(here, '../build', name))

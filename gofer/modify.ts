@@ -2,6 +2,7 @@
 // attributes into the reply.
 
 import {
+  bindUnix,
   fchmodat,
   fchmodat2,
   fchownat,
@@ -14,12 +15,15 @@ import {
   STAT_NLINK,
   STAT_RECORD_SIZE,
   STAT_UID,
+  socketListen,
   statx,
   symlinkat,
   unlinkat,
 } from '../native/index.ts'
 import {
+  EADDRINUSE,
   EBADF,
+  EEXIST,
   EINVAL,
   ENAMETOOLONG,
   ENOENT,
@@ -44,11 +48,15 @@ import {
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
+  SOCK_DGRAM,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
 } from '../syscall-table/flags.ts'
 import type { Handle } from './handles.ts'
 import { closeWith, lookup, replyAttr } from './lookup.ts'
 import {
   ATTACH_DEVICES,
+  ATTACH_HOST_UDS_CREATE,
   ATTACH_READ_ONLY,
   checkName,
   ID_KEEP,
@@ -56,6 +64,9 @@ import {
   UNLINK_TELL,
 } from './protocol.ts'
 import type { GoferServer } from './server.ts'
+
+/** A byte of sun_path is for the NUL. */
+const SUN_PATH_MAX = 107
 
 /**
  * The last step of all that make a file: gives the file behind `fd` (which is consumed) its owner and mode,
@@ -179,6 +190,41 @@ export function mknod(server: GoferServer): number {
   if (refused < 0) return refused
   const r = mknodat(dir.fd, name, type | (mode & 0o1777), major, minor)
   return r < 0 ? r : adoptNamed(server, dir, name, type, mode & 0o7777, uid, gid)
+}
+
+/**
+ * OP_BIND: the name of an AF_UNIX socket. Where it may be one of the host, that comes with the answer, bound; without
+ * it, nobody can connect from outside.
+ */
+export function bindSocket(server: GoferServer): number {
+  const { request } = server
+  const number = request.u32()
+  const type = request.u32()
+  const mode = request.u32()
+  const uid = request.u32()
+  const gid = request.u32()
+  const name = request.string()
+  if (!request.done() || (mode & ~0o7777) !== 0) return -EINVAL
+  if (type !== SOCK_STREAM && type !== SOCK_DGRAM && type !== SOCK_SEQPACKET) return -EINVAL
+  const dir = writableDir(server, number, name)
+  if (typeof dir === 'number') return dir
+  // No name of a socket can be as long as one of a file.
+  if ((dir.attach.flags & ATTACH_HOST_UDS_CREATE) === 0 || name.length > SUN_PATH_MAX) {
+    const r = mknodat(dir.fd, name, S_IFSOCK | (mode & 0o1777), 0, 0)
+    return r < 0 ? r : adoptNamed(server, dir, name, S_IFSOCK, mode, uid, gid)
+  }
+  const fd = bindUnix(dir.fd, name, type)
+  if (fd < 0) return fd === -EADDRINUSE ? -EEXIST : fd
+  server.donate(fd)
+  return adoptNamed(server, dir, name, S_IFSOCK, mode, uid, gid)
+}
+
+/** OP_LISTEN: what the sentry cannot do itself with a socket that it was given. */
+export function listenOn(server: GoferServer): number {
+  const { received } = server
+  const backlog = server.request.u32()
+  if (!server.request.done() || received < 0) return -EINVAL
+  return socketListen(received, backlog | 0)
 }
 
 function mayMake(dir: Handle, type: number, major: number, minor: number): number {

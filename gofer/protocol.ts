@@ -68,7 +68,6 @@ export const OP_LISTXATTR = 21
 export const OP_REMOVEXATTR = 22
 export const OP_CONNECT = 23
 export const OP_SCANXATTR = 24
-/** The one request that comes with a descriptor. */
 export const OP_REOPEN = 25
 export const OP_LIST_TREE = 26
 export const OP_OPEN_FILES = 27
@@ -77,7 +76,11 @@ export const OP_TMPFILE = 28
 /** A directory whose changes are told by an inotify(7) instance, and the end of that. */
 export const OP_WATCH = 29
 export const OP_UNWATCH = 30
-export const OP_COUNT = 31
+/** A socket's name. */
+export const OP_BIND = 31
+/** listen(2) on a socket of OP_BIND, which comes with the request. */
+export const OP_LISTEN = 32
+export const OP_COUNT = 33
 
 /** Request flag of any operation: guards precede its payload. */
 export const REQUEST_GUARDED = 0x8000
@@ -121,6 +124,8 @@ export const ATTACH_XATTR_SECURITY = 16
 
 /** Making unnamed files, also where it is read-only otherwise: the sentry keeps an overlay's contents in them. */
 export const ATTACH_STORE = 32
+/** Names of sockets are of sockets of the host, to which others there may connect. */
+export const ATTACH_HOST_UDS_CREATE = 64
 
 /** A uid or gid that leaves the owner as it is, as in chown(2). */
 export const ID_KEEP = 0xffffffff

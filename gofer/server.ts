@@ -16,7 +16,7 @@ import {
   statfs,
   walk,
 } from './lookup.ts'
-import { link, mkdir, mknod, rename, symlink, unlink } from './modify.ts'
+import { bindSocket, link, listenOn, mkdir, mknod, rename, symlink, unlink } from './modify.ts'
 import { connect, create, fallocate, fsync, open, reopenMemory, tmpfile } from './open.ts'
 import {
   HEADER_SIZE,
@@ -24,6 +24,7 @@ import {
   MessageReader,
   MessageWriter,
   OP_ATTACH,
+  OP_BIND,
   OP_CLOSE,
   OP_CONNECT,
   OP_COUNT,
@@ -34,6 +35,7 @@ import {
   OP_GETXATTR,
   OP_LINK,
   OP_LIST_TREE,
+  OP_LISTEN,
   OP_LISTXATTR,
   OP_MKDIR,
   OP_MKNOD,
@@ -212,5 +214,7 @@ function operationTable(): readonly (Operation | undefined)[] {
   table[OP_TMPFILE] = tmpfile
   table[OP_WATCH] = watch
   table[OP_UNWATCH] = unwatch
+  table[OP_BIND] = bindSocket
+  table[OP_LISTEN] = listenOn
   return table
 }

@@ -89,6 +89,7 @@ interface HostFile {
   watchStart(): number
   watchDirectory(instance: HostFd, dirFd: HostFd, events: number): number
   watchEnd(instance: HostFd, watch: number): number
+  bindUnix(dirFd: HostFd, name: string, type: number): number
   latin1(bytes: Uint8Array, at: number, length: number): string
 }
 
@@ -187,6 +188,8 @@ export const watchStart = host.watchStart
 /** Watch a directory for the events IN_*: the watch's number, which is the same one for the same directory. */
 export const watchDirectory = host.watchDirectory
 export const watchEnd = host.watchEnd
+/** A non-blocking AF_UNIX socket that is bound to a new name in a directory. */
+export const bindUnix = host.bindUnix
 /** Bytes as a string with one character per byte. */
 export const latin1 = host.latin1
 

@@ -162,8 +162,10 @@ export async function runOnce(
   }
 }
 
-function fileOptions({ overlay2, fileAccess, fileAccessMounts }: GlobalOptions): FileOptions {
+function fileOptions(options: GlobalOptions): FileOptions {
+  const { hostUds, overlay2, fileAccess, fileAccessMounts } = options
   return {
+    hostUds,
     overlay: parseOverlay(overlay2),
     rootShared: fileAccess === 'shared',
     mountsShared: fileAccessMounts === 'shared',

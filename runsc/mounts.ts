@@ -3,7 +3,12 @@
 
 import { closeSync, fstatSync, openSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ATTACH_READ_ONLY, ATTACH_STORE } from '../gofer/protocol.ts'
+import {
+  ATTACH_HOST_UDS,
+  ATTACH_HOST_UDS_CREATE,
+  ATTACH_READ_ONLY,
+  ATTACH_STORE,
+} from '../gofer/protocol.ts'
 import { close, mountSetattr, openTree } from '../native/index.ts'
 import type { ContainerConfig, MountConfig, OverlayConfig } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -19,6 +24,7 @@ import { CliError } from './errors.ts'
 import { containerMaps, type IdMaps, mapIds, mountMaps } from './id-maps.ts'
 import { type MountOptions, parseMountOptions } from './mount-options.ts'
 import { isBelow, RootDirectory } from './mountpoints.ts'
+import type { GlobalOptions } from './options.ts'
 import type { Overlay } from './overlay.ts'
 import type { Spec, SpecMount } from './spec-schema.ts'
 
@@ -44,11 +50,20 @@ export interface FileTrees {
   mounts: MountConfig[]
 }
 
-/** --overlay2, --file-access and --file-access-mounts. */
+/** --overlay2, --file-access, --file-access-mounts and --host-uds. */
 export interface FileOptions {
+  hostUds: GlobalOptions['hostUds']
   overlay: Overlay
   rootShared: boolean
   mountsShared: boolean
+}
+
+/** What --host-uds allows in every tree. */
+const SOCKET_FLAGS: Readonly<Record<GlobalOptions['hostUds'], number>> = {
+  none: 0,
+  open: ATTACH_HOST_UDS,
+  create: ATTACH_HOST_UDS_CREATE,
+  all: ATTACH_HOST_UDS | ATTACH_HOST_UDS_CREATE,
 }
 
 /** Files of /proc that runc lets be mounted over: programs are told other values by them. */
@@ -76,6 +91,7 @@ export function openTrees(spec: Spec, bundle: string, options: FileOptions): Fil
   const trees: FileTrees = { attach: [], root, mounts: [] }
   try {
     new TreeOpener(trees, spec, bundle, options).fill()
+    for (const tree of trees.attach) tree.flags |= SOCKET_FLAGS[options.hostUds]
     return trees
   } catch (error) {
     closeTrees(trees.attach)

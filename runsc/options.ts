@@ -12,7 +12,7 @@ export interface GlobalOptions {
   overlay2: string
   fileAccess: 'exclusive' | 'shared'
   fileAccessMounts: 'exclusive' | 'shared'
-  hostUds: 'none' | 'open'
+  hostUds: 'none' | 'open' | 'create' | 'all'
   ociSeccomp: boolean
   debug: boolean
   debugLog?: string
@@ -84,8 +84,8 @@ export function globalOptions(): Option[] {
     ]).default('shared'),
     choice(
       '--host-uds <kind>',
-      'whether programs may connect to Unix sockets of the host in their files',
-      ['none', 'open'],
+      'open: programs may connect to Unix sockets of the host in their files; create: the host to theirs; all: both',
+      ['none', 'open', 'create', 'all'],
     ).default('none'),
     flag('oci-seccomp', 'enforce the seccomp profile of config.json', true),
     new Option('--log <file>', "where runsc's own errors go as well as to stderr"),

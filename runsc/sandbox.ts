@@ -4,7 +4,6 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { cpus, hostname, totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
-import { ATTACH_HOST_UDS } from '../gofer/protocol.ts'
 import { listenUnix, socketpair } from '../native/index.ts'
 import type {
   BootReport,
@@ -135,7 +134,6 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
     sentry.kill()
     throw error
   }
-  if (globals.hostUds === 'open') for (const tree of attach) tree.flags |= ATTACH_HOST_UDS
   const gofer = startGofer(options.detached, goferPair[0], attach, placement)
   closeTrees(attach)
   const owned = [...goferPair, ...linkPair, control, stub, log]

@@ -108,7 +108,10 @@ Napi::Value JsRecvMessage(const Info& info) {
   return Num(info.Env(), static_cast<double>(n));
 }
 
-int ConnectHere(int socketFd, const char* name) {
+// connect(2) or bind(2).
+using AddressCall = int (*)(int, const struct sockaddr*, socklen_t);
+
+int CallHere(AddressCall call, int socketFd, const char* name) {
   struct sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (strlen(name) >= sizeof address.sun_path) {
@@ -116,23 +119,29 @@ int ConnectHere(int socketFd, const char* name) {
     return -1;
   }
   strcpy(address.sun_path, name);
-  return connect(socketFd, reinterpret_cast<struct sockaddr*>(&address), sizeof address);
+  return call(socketFd, reinterpret_cast<struct sockaddr*>(&address), sizeof address);
 }
 
-// connectUnix(dirFd, name, type): a socket connected to the one that `name` leads to in `dirFd`. There
-// is no connectat(2), so the working directory of the process is moved for the moment.
-Napi::Value JsConnectUnix(const Info& info) {
+// A socket of type info[2] on which `call` was made with the name info[1] in the directory info[0]. There is no
+// connectat(2), so the working directory of the process is moved for the moment.
+Napi::Value UnixSocketAt(const Info& info, AddressCall call) {
   Path name(info, 1);
   if (name.error() != 0) return Num(info.Env(), -name.error());
   InDirectory directory(I32(info, 0));
   if (directory.error() != 0) return Num(info.Env(), -directory.error());
   int fd = socket(AF_UNIX, I32(info, 2) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  int failure = fd < 0 || ConnectHere(fd, name.c_str()) < 0 ? errno : 0;
+  int failure = fd < 0 || CallHere(call, fd, name.c_str()) < 0 ? errno : 0;
   int left = directory.leave();
   if (failure == 0) failure = left;
   if (failure != 0 && fd >= 0) close(fd);
   return Num(info.Env(), failure != 0 ? -failure : fd);
 }
+
+// connectUnix(dirFd, name, type): a socket connected to the one that `name` leads to in `dirFd`.
+Napi::Value JsConnectUnix(const Info& info) { return UnixSocketAt(info, connect); }
+
+// bindUnix(dirFd, name, type): a socket bound to a new name in `dirFd`.
+Napi::Value JsBindUnix(const Info& info) { return UnixSocketAt(info, bind); }
 
 // latin1(bytes, at, length): a string with one character per byte.
 Napi::Value JsLatin1(const Info& info) {
@@ -151,6 +160,7 @@ void RegisterMessages(Napi::Env env, Napi::Object exports) {
   Export<JsSendMessage>(env, exports, "sendMessage");
   Export<JsRecvMessage>(env, exports, "recvMessage");
   Export<JsConnectUnix>(env, exports, "connectUnix");
+  Export<JsBindUnix>(env, exports, "bindUnix");
   Export<JsLatin1>(env, exports, "latin1");
 }
 

@@ -19,6 +19,8 @@ const POLICIES: Readonly<Record<string, () => Policy>> = {
   gofer: goferPolicy,
   'socket-server': socketServerPolicy,
   'gofer-unix-connect': () => goferPolicy({ unixConnect: true }),
+  'gofer-unix-bind': () => goferPolicy({ unixBind: true }),
+  'gofer-unix-connect-bind': () => goferPolicy({ unixConnect: true, unixBind: true }),
 }
 
 /** Write `<name>.bpf` into `directory` for every fixed policy. */

@@ -17,6 +17,8 @@ import {
 export interface GoferOptions {
   /** Connect to Unix sockets in the tree for the Sentry (--host-uds). */
   readonly unixConnect?: boolean
+  /** Make Unix sockets in the tree for the Sentry, which the host can connect to. */
+  readonly unixBind?: boolean
 }
 
 const AF_UNIX = 1
@@ -36,7 +38,6 @@ const fileServer: Rules = {
 /** AF_UNIX in the kernel is an int; its type and protocol do not matter. */
 const unixSockets: Rules = {
   socket: [...allowedIf(eq32(0, AF_UNIX)), ...neverHonest.socket!],
-  connect: allowed,
 }
 
 /** The policy for the Gofer's process. */
@@ -45,7 +46,9 @@ export function goferPolicy(options: GoferOptions = {}): Policy {
     ...neverHonest,
     ...nodeRuntime,
     ...fileServer,
-    ...(options.unixConnect ? unixSockets : {}),
+    ...(options.unixConnect || options.unixBind ? unixSockets : {}),
+    ...(options.unixConnect ? { connect: allowed } : {}),
+    ...(options.unixBind ? each('bind listen', allowed) : {}),
   }
   return policy({
     foreignArch: KILL_PROCESS,

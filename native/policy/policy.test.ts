@@ -345,6 +345,11 @@ describe('gofer', () => {
     expect(connecting('socket', [1])).toBe('allow')
     expect(connecting('socket', [2])).toBe('kill-process')
     expect(connecting('connect')).toBe('allow')
+    expect(connecting('bind')).toBe('kill-process')
+    const binding = decider(goferPolicy({ unixBind: true }))
+    for (const name of ['bind', 'listen']) expect(binding(name)).toBe('allow')
+    expect(binding('socket', [2])).toBe('kill-process')
+    expect(binding('connect')).toBe('kill-process')
   })
 })
 

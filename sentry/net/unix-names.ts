@@ -74,11 +74,13 @@ export function writeName(name: string, into: Uint8Array): number {
 /** Give the socket a name that is not empty. */
 export function bindName(task: Task, socket: UnixSocket, name: string): number {
   if (name.charCodeAt(0) === 0) return bindAbstract(socket, name)
-  const inode = makeSocketNode(task, name)
+  const inode = makeSocketNode(task, name, socket.type)
   if (typeof inode === 'number') return inode === -EEXIST ? -EADDRINUSE : inode
   inode.endpoint = socket
   socket.inode = inode
   socket.name = name
+  const outside = inode.takeBound()
+  if (outside !== null) socket.openOutside(outside)
   return 0
 }
 

@@ -34,8 +34,8 @@ import {
 import type { NetNamespace } from '../kernel/nsproxy.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
-import type { Inode } from '../vfs/inode.ts'
-import { RemoteUnix } from './host/remote-unix.ts'
+import type { BoundOutside, Inode } from '../vfs/inode.ts'
+import { OutsideName, RemoteUnix } from './host/remote-unix.ts'
 import type { Message, Ucred } from './message.ts'
 import { SegmentQueue } from './segment-queue.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, Socket } from './socket.ts'
@@ -93,6 +93,8 @@ export class UnixSocket extends Socket {
   #peerIdentity: Ucred | null = null
   /** The connection that this one is the program's end of, when the peer is a socket of the host. */
   #remote: RemoteUnix | null = null
+  /** The host's socket of the same name, where it can connect. */
+  #outside: OutsideName | null = null
   /** Sockets to wake when a full queue here, of datagrams or connections, has room again. */
   readonly #waitingForRoom = new Set<UnixSocket>()
 
@@ -131,6 +133,8 @@ export class UnixSocket extends Socket {
     if (this.name === '' || this.state === CONNECTED) return -EINVAL
     // A larger backlog lets waiting clients in.
     this.#backlog = Math.min(backlog >>> 0, task.kernel.tunables.somaxconn)
+    const n = this.#outside?.listenOutside(this.#backlog) ?? 0
+    if (n < 0) return n
     this.state = LISTENING
     this.#identity = identityOf(task)
     this.roomAgain()
@@ -217,10 +221,26 @@ export class UnixSocket extends Socket {
     if (!this.connectionOriented) return -EOPNOTSUPP
     if (this.state !== LISTENING) return -EINVAL
     const server = this.pending.shift()
-    if (server === undefined) return this.noReceive ? -EINVAL : -EAGAIN
+    if (server === undefined) return this.noReceive ? -EINVAL : this.#acceptOutside()
     server.listener = null
     this.roomAgain()
     return server
+  }
+
+  #acceptOutside(): Socket | number {
+    const fd = this.#outside?.acceptFd() ?? -EAGAIN
+    if (fd < 0) return fd
+    const server = new UnixSocket(this.net, this.type)
+    server.name = this.name
+    server.#remote = new RemoteUnix(server, fd)
+    server.state = CONNECTED
+    server.#peerIdentity = OUTSIDE
+    return server
+  }
+
+  /** The host has a socket of this one's new name, too. */
+  openOutside(bound: BoundOutside): void {
+    this.#outside = new OutsideName(this, bound)
   }
 
   override send(task: Task, message: Message): number {
@@ -232,9 +252,11 @@ export class UnixSocket extends Socket {
 
   override receive(task: Task, message: Message): number {
     if (this.#remote !== null) return this.#remote.receive(task, message)
-    return this.type === SOCK_STREAM
-      ? receiveStream(this, task, message)
-      : receiveDatagram(this, task, message)
+    if (this.type === SOCK_STREAM) return receiveStream(this, task, message)
+    // Datagrams come from both sides.
+    return this.#outside === null || this.type !== SOCK_DGRAM || this.incoming.head !== null
+      ? receiveDatagram(this, task, message)
+      : this.#outside.receive(task, message)
   }
 
   override shutdown(how: number): number {
@@ -283,6 +305,7 @@ export class UnixSocket extends Socket {
     if (this.noReceive && this.noSend) events |= POLLHUP
     if (this.noReceive) events |= POLLRDHUP | READABLE
     if (this.incoming.head !== null || this.pending.length > 0) events |= READABLE
+    if (this.#outside !== null && !this.noReceive) events |= this.#outside.poll() & READABLE
     if (this.connectionOriented && this.state === CLOSED) events |= POLLHUP
     if (this.state !== LISTENING && this.mayWrite && !this.#peerIsFull()) events |= WRITABLE
     return events
@@ -326,6 +349,7 @@ export class UnixSocket extends Socket {
     unixSockets(this.kernel).delete(this)
     unbindName(this)
     this.#remote?.close()
+    this.#outside?.close()
     const { peer } = this
     if (peer !== null && this.connectionOriented) {
       peer.noReceive = peer.noSend = true

@@ -1,6 +1,7 @@
 // Inodes: struct inode and inode_operations. A file system derives its inode classes from Inode and
 // overrides what it supports; the defaults give the errors Linux gives for an absent operation.
 
+import type { HostFd } from '../../native/index.ts'
 import {
   ECONNREFUSED,
   EINVAL,
@@ -110,6 +111,13 @@ export const LOOKUP_CREATE = 2
 /** The result of an operation on a name that a lookup must precede. */
 export const LOOK_FIRST = 1
 
+/** A socket of the host with a name there. */
+export interface BoundOutside {
+  readonly fd: HostFd
+  /** listen(2). */
+  listen(backlog: number): number
+}
+
 export abstract class Inode {
   readonly sb: SuperBlock
   ino: number
@@ -167,6 +175,16 @@ export abstract class Inode {
   /** A host descriptor of a socket that is connected to the one outside behind this inode; -errno. */
   connectOutside(_type: number): number {
     return -ECONNREFUSED
+  }
+
+  /** The name of an AF_UNIX socket of this type. A file system of the host may bind it there, too. */
+  bindSocket(name: string, _type: number, mode: number, creds: Creds): Inode | number {
+    return this.mknod(name, mode, 0, creds)
+  }
+
+  /** The socket of the host that is bound to this new name: to be taken once. */
+  takeBound(): BoundOutside | null {
+    return null
   }
 
   get isDir(): boolean {

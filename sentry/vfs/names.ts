@@ -168,9 +168,12 @@ function added(made: Inode | number): number {
 }
 
 /** A socket inode for bind(2): the inode, or -errno (-EADDRINUSE is the caller's reading of -EEXIST). */
-export function makeSocketNode(task: Task, path: string): Inode | number {
-  const n = makeNode(task, AT_FDCWD, path, S_IFSOCK | 0o777, 0)
-  return n < 0 ? n : newDentry.inode!
+export function makeSocketNode(task: Task, path: string, type: number): Inode | number {
+  const n = lookupNew(task, AT_FDCWD, path, NEW_FILE)
+  if (n < 0) return n
+  const mode = S_IFSOCK | (0o777 & ~task.fs.umask)
+  const made = added(newDentry.parent!.inode!.bindSocket(newDentry.name, type, mode, task.creds))
+  return made < 0 ? made : newDentry.inode!
 }
 
 /** linkat(2). `flags`: AT_SYMLINK_FOLLOW, AT_EMPTY_PATH. */

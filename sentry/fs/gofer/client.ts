@@ -7,6 +7,7 @@ import {
   FSYNC_DATA_ONLY,
   type MessageReader,
   OP_ATTACH,
+  OP_BIND,
   OP_CONNECT,
   OP_CREATE,
   OP_FALLOCATE,
@@ -15,6 +16,7 @@ import {
   OP_GETXATTR,
   OP_LINK,
   OP_LIST_TREE,
+  OP_LISTEN,
   OP_LISTXATTR,
   OP_MKDIR,
   OP_MKNOD,
@@ -262,6 +264,36 @@ export class GoferClient extends GoferTransport {
     out.u32(minor)
     out.string(name)
     return this.callForNew(made, 0)
+  }
+
+  /** The name of a socket: made.fd is one of the host that is bound to it, or -1. */
+  bind(
+    dir: number,
+    name: string,
+    type: number,
+    mode: number,
+    uid: number,
+    gid: number,
+    made: NewFile,
+  ): number {
+    const out = this.begin(OP_BIND, 0)
+    out.u32(dir)
+    out.u32(type)
+    out.u32(mode)
+    out.u32(uid)
+    out.u32(gid)
+    out.string(name)
+    const r = this.callForNew(made, 0, 1)
+    if (r === 0 && this.fds[0] === 1) made.fd = this.fds[1]!
+    return r
+  }
+
+  /** listen(2) on a socket of `bind`. */
+  listen(socket: HostFd, backlog: number): number {
+    this.begin(OP_LISTEN, 0).u32(backlog)
+    this.lent[0] = socket
+    this.lentCount = 1
+    return this.callForResult()
   }
 
   symlink(

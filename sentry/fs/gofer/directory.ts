@@ -29,7 +29,7 @@ import { FIRST_COOKIE, listDots } from '../tmpfs/directory.ts'
 import { isFresh, listAhead, OpenedAhead } from './ahead.ts'
 import { AttributedEntries } from './attributed.ts'
 import { closeFd } from './connection.ts'
-import { BRING_PAGE, GoferInode } from './inode.ts'
+import { BRING_PAGE, bound, GoferInode } from './inode.ts'
 import { DirCursor, Listing, type ListingOwner } from './listing.ts'
 import { GoferFile } from './regular.ts'
 import type { Guard } from './results.ts'
@@ -257,6 +257,21 @@ export class GoferDir extends GoferInode implements ListingOwner {
     if (n < 0) return n
     const inode = this.#added(name)
     if (regular) (inode as GoferFile).adoptFd(newFile.fd)
+    return inode
+  }
+
+  override bindSocket(name: string, type: number, mode: number, creds: Creds): Inode | number {
+    const handle = this.needHandle()
+    if (handle < 0) return handle
+    const { client, newFile } = this.sb.connection
+    const [uid, gid] = [creds.fsuid, this.#groupFor(creds)]
+    const n = this.#retry(() =>
+      client.bind(this.handle, name, type, mode & 0o7777, uid, gid, newFile),
+    )
+    if (n < 0) return n
+    const { fd } = newFile
+    const inode = this.#added(name)
+    if (fd >= 0) bound.set(inode, { fd, listen: backlog => client.listen(fd, backlog) })
     return inode
   }
 

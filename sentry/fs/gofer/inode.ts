@@ -17,7 +17,7 @@ import { EIO, ELOOP, ENODATA, ENOENT, EOPNOTSUPP, ESTALE } from '../../../syscal
 import { XATTR_LIST_MAX, XATTR_SIZE_MAX } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
-import { Inode, type SetAttr } from '../../vfs/inode.ts'
+import { type BoundOutside, Inode, type SetAttr } from '../../vfs/inode.ts'
 import { currentMoment } from '../../vfs/moment.ts'
 import { touchChanged } from '../../vfs/super.ts'
 import { openSpecial } from '../special.ts'
@@ -47,6 +47,9 @@ const ASK = 2
 const CLOCK_TICK_NS = 20e6
 /** Room for a list of names or a value. */
 const xattrBuffer = new Uint8Array(Math.max(XATTR_SIZE_MAX, XATTR_LIST_MAX))
+
+/** Sockets of the host whose names have just been made. */
+export const bound = new WeakMap<Inode, BoundOutside>()
 
 export class GoferInode extends Inode {
   declare readonly sb: GoferSuperBlock
@@ -285,6 +288,12 @@ export class GoferInode extends Inode {
     if (value === undefined) return
     change.mask |= bit
     change[field] = value
+  }
+
+  override takeBound(): BoundOutside | null {
+    const socket = bound.get(this) ?? null
+    bound.delete(this)
+    return socket
   }
 
   /** --host-uds: the gofer says whether it may be. */

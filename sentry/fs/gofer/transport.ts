@@ -175,9 +175,9 @@ export class GoferTransport {
     return -EIO
   }
 
-  protected callForNew(made: NewFile, fdCount: number): number {
+  protected callForNew(made: NewFile, fdCount: number, mayFds = 0): number {
     made.fd = -1
-    const r = this.call(this.in, fdCount)
+    const r = this.call(this.in, fdCount, mayFds)
     if (r < 0) return r
     this.in.attr(made.attr)
     const handle = this.handleWith(r, made.attr)
