@@ -3,9 +3,8 @@
 // what is left when it has been deleted, is printed where it is not as it should be.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { leftovers, mounts, type Process, processes, seeded } from './leftovers.ts'
 
 const [runsc = '', root = '', bundle = '', word = '', rounds = '', seed = ''] =
   process.argv.slice(2)
@@ -14,36 +13,7 @@ const LONGEST_MS = 500
 /** A command may be slow on a busy machine, but it ends. */
 const HANG_MS = 120_000
 
-let state = Number(seed)
-/** From 0 to 1, the same sequence for the same seed. */
-function random(): number {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-  return state / 2 ** 32
-}
-const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!
-
-interface Process {
-  pid: number
-  comm: string
-  line: string
-}
-
-/** All living processes of this namespace but this one. */
-function processes(): Process[] {
-  return readdirSync('/proc').flatMap(name => {
-    const pid = Number(name)
-    if (!(pid > 1)) return []
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-      const dead = 'ZX'.includes(stat.slice(stat.lastIndexOf(')') + 2)[0]!)
-      const line = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim()
-      const comm = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
-      return dead ? [] : [{ pid, comm, line }]
-    } catch {
-      return []
-    }
-  })
-}
+const { random, pick } = seeded(Number(seed))
 
 const STEPS = {
   create: { before: [], args: (id: string) => ['create', '-b', bundle, id] },
@@ -92,40 +62,6 @@ const ended = (child: ChildProcess): Promise<boolean> =>
     })
   })
 
-/** Cgroups of others come and go. */
-function entries(path: string) {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-  } catch {
-    return []
-  }
-}
-
-function cgroupsOf(id: string): string[] {
-  const found: string[] = []
-  const look = (path: string, depth: number): void => {
-    for (const entry of entries(path)) {
-      if (!entry.isDirectory()) continue
-      if (entry.name.includes(id)) found.push(join(path, entry.name))
-      else if (depth > 0) look(join(path, entry.name), depth - 1)
-    }
-  }
-  look('/sys/fs/cgroup', 3)
-  return found
-}
-
-const mounts = (): string => readFileSync('/proc/self/mountinfo', 'utf8')
-
-/** Everything that is wrong after a round. */
-async function leftovers(id: string, mountsBefore: string): Promise<string[]> {
-  for (let i = 0; i < 300 && processes().length > 0; i++) await sleep(100)
-  const left = processes().map(({ pid, comm, line }) => `process ${pid} (${comm}) ${line}`)
-  if (existsSync(root)) left.push(...readdirSync(root).map(name => `state ${name}`))
-  left.push(...cgroupsOf(id).map(path => `cgroup ${path}`))
-  if (mounts() !== mountsBefore) left.push('mounts')
-  return left
-}
-
 /** A step of the container is under way; the victim dies. Returns what is wrong. */
 async function interrupt(id: string, step: Step, victim: string): Promise<string[]> {
   for (const name of STEPS[step].before) {
@@ -164,7 +100,7 @@ for (let round = 0; round < Number(rounds); round++) {
   const victim = pick(Object.keys(VICTIMS))
   const before = mounts()
   const wrong = await interrupt(id, step, victim)
-  wrong.push(...inspect(id), ...(await leftovers(id, before)))
+  wrong.push(...inspect(id), ...(await leftovers(root, id, before)))
   for (const line of wrong) console.log(`round ${round}, ${step}, ${victim} killed: ${line}`)
   for (const { pid } of processes()) process.kill(pid, 'SIGKILL')
 }

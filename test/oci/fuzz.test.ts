@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { withAnnotations } from '../../runsc/annotations.ts'
 import { deviceConfigs, sysctlConfigs } from '../../runsc/devices.ts'
 import { CliError } from '../../runsc/errors.ts'
-import { closeTrees, openTrees } from '../../runsc/mounts.ts'
+import { closeTrees, type FileOptions, openTrees } from '../../runsc/mounts.ts'
 import type { GlobalOptions } from '../../runsc/options.ts'
 import { parseOverlay } from '../../runsc/overlay.ts'
 import { processConfig } from '../../runsc/process-config.ts'
@@ -15,6 +15,7 @@ import { seccompConfig } from '../../runsc/seccomp.ts'
 import { parseJson, validateSpec } from '../../runsc/spec.ts'
 import { checkSpec } from '../../runsc/spec-check.ts'
 import { type Config, temporary } from '../run.ts'
+import { full, get, map, places, put, WRONG } from './mutations.ts'
 
 const box = temporary('oci-fuzz')
 beforeAll(() => {
@@ -26,131 +27,16 @@ beforeAll(() => {
 })
 afterAll(() => box.clean())
 
-const map = { containerID: 0, hostID: 100000, size: 65536 }
-const hook = { path: '/bin/true', args: ['true'], env: ['A=b'], timeout: 1 }
-const caps = ['CAP_KILL']
-
-/** A document with everything in it. */
-const full = (): Config =>
-  JSON.parse(
-    JSON.stringify({
-      ociVersion: '1.2.0',
-      process: {
-        terminal: true,
-        consoleSize: { height: 24, width: 80 },
-        user: { uid: 1, gid: 2, umask: 0o22, additionalGids: [3] },
-        args: ['sh', '-c', 'true'],
-        env: ['PATH=/bin', 'A=b'],
-        cwd: '/bin',
-        capabilities: {
-          bounding: caps,
-          effective: caps,
-          inheritable: caps,
-          permitted: caps,
-          ambient: caps,
-        },
-        rlimits: [{ type: 'RLIMIT_NOFILE', soft: 100, hard: 200 }],
-        noNewPrivileges: true,
-        apparmorProfile: 'some',
-        oomScoreAdj: 10,
-        selinuxLabel: '',
-        scheduler: {
-          policy: 'SCHED_BATCH',
-          nice: 5,
-          priority: 0,
-          flags: ['SCHED_FLAG_RESET_ON_FORK'],
-        },
-        ioPriority: { class: 'IOPRIO_CLASS_BE', priority: 3 },
-      },
-      root: { path: 'rootfs', readonly: true },
-      hostname: 'box',
-      domainname: 'domain',
-      mounts: [
-        { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid'] },
-        {
-          destination: '/link/x',
-          type: 'tmpfs',
-          source: 'tmpfs',
-          options: ['size=1m', 'tmpcopyup'],
-        },
-        { destination: '/b', type: 'bind', source: 'source', options: ['rbind', 'rro', 'rslave'] },
-      ],
-      hooks: {
-        prestart: [hook],
-        createRuntime: [hook],
-        createContainer: [hook],
-        startContainer: [hook],
-        poststart: [hook],
-        poststop: [hook],
-      },
-      annotations: { 'dev.portcullis.flag.strace': 'true', other: 'x' },
-      linux: {
-        uidMappings: [map],
-        gidMappings: [map],
-        sysctl: { 'net.core.somaxconn': '1' },
-        cgroupsPath: '/a/b',
-        namespaces: ['pid', 'network', 'mount', 'ipc', 'uts', 'user', 'cgroup'].map(type => ({
-          type,
-          path: '',
-        })),
-        devices: [
-          { path: '/dev/x', type: 'c', major: 1, minor: 3, fileMode: 0o600, uid: 0, gid: 0 },
-        ],
-        seccomp: {
-          defaultAction: 'SCMP_ACT_ERRNO',
-          defaultErrnoRet: 1,
-          architectures: ['SCMP_ARCH_X86_64'],
-          flags: ['SECCOMP_FILTER_FLAG_LOG'],
-          listenerPath: '',
-          syscalls: [
-            {
-              names: ['read', 'execve'],
-              action: 'SCMP_ACT_ALLOW',
-              errnoRet: 1,
-              args: [{ index: 0, value: 1, valueTwo: 2, op: 'SCMP_CMP_MASKED_EQ' }],
-            },
-          ],
-        },
-        rootfsPropagation: 'rprivate',
-        maskedPaths: ['/proc/kcore'],
-        readonlyPaths: ['/proc/sys'],
-        mountLabel: '',
-        personality: { domain: 'LINUX', flags: [] },
-        timeOffsets: {},
-      },
-    }),
-  )
-
 const long = 'x'.repeat(10 << 20)
-const WRONG: unknown[] = [
-  ...[null, true, 0, -1, 1.5, 7, 2 ** 31, 2 ** 53, 2 ** 64, 1e300, '', 'x', '\0', 'a\nb', '..'],
-  ...['/../../..', '/link/../../x', '/proc/self/root', '-1', [], [[]], [null], {}, { a: 1 }],
-]
-
-type Path = (string | number)[]
-
-/** Every place in a document, containers before what is in them. */
-function places(value: unknown, path: Path = []): Path[] {
-  const below =
-    typeof value === 'object' && value !== null
-      ? Object.entries(value).flatMap(([key, member]) =>
-          places(member, [...path, Array.isArray(value) ? Number(key) : key]),
-        )
-      : []
-  return path.length > 0 ? [path, ...below] : below
-}
-
-function put(document: Config, path: Path, value: unknown): void {
-  const parent = path.slice(0, -1).reduce<Config>((at, key) => at[key], document)
-  parent[path.at(-1)!] = value
-}
-
-const get = (document: Config, path: Path): unknown =>
-  path.reduce<unknown>((at, key) => (at as Config)[key], document)
 
 const options = { allowFlagOverride: false, debug: false, strace: false } as GlobalOptions
 
-const files = { overlay: parseOverlay('none'), rootShared: false, mountsShared: true }
+const files: FileOptions = {
+  hostUds: 'none',
+  overlay: parseOverlay('none'),
+  rootShared: false,
+  mountsShared: true,
+}
 
 /** All that runsc does with a configuration before it starts anything. */
 function take(document: unknown): void {
