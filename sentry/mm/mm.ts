@@ -210,8 +210,10 @@ export class Mm {
   /** As `copyIn`, but returns the bytes copied before memory ended, or -EFAULT for none. */
   copyInPartial(task: Task, addr: number, into: Uint8Array, at: number, length: number): number {
     if (length === 0) return 0
-    if (addr + length > TASK_SIZE) return -EFAULT
-    return task.kernel.platform.readMemory(task.thread, addr, into, at, length)
+    if (addr >= TASK_SIZE) return -EFAULT
+    // A string may be the last thing below the end of memory: who asks for more than there is gets what there is.
+    const there = Math.min(length, TASK_SIZE - addr)
+    return task.kernel.platform.readMemory(task.thread, addr, into, at, there)
   }
 
   copyOutPartial(task: Task, addr: number, from: Uint8Array, at: number, length: number): number {

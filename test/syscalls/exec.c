@@ -1,6 +1,8 @@
 // Execution of programs: execve(2), execveat(2).
 #define TEST_HELPER
 #include "test.h"
+#include <sys/auxv.h>
+#include <sys/personality.h>
 
 static char self_path[PATH_MAX];
 static const char *self(void) {
@@ -15,6 +17,14 @@ static void test_helper(int argc, char **argv) {
   if (strcmp(argv[1], "helper-args") == 0) exit(argc == 5 && strcmp(argv[4], "last arg") == 0 ? 0 : 1);
   if (strcmp(argv[1], "helper-env") == 0) exit(getenv("ONLY") && !getenv("PATH") ? 0 : 1);
   if (strcmp(argv[1], "helper-pid") == 0) exit(getpid() == atoi(argv[2]) ? 0 : 1);
+  if (strcmp(argv[1], "helper-top") == 0) {
+    // The program's name is the last string below the end of memory, and the environment comes before it.
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    char *exit_with_23[] = {"x", "helper-exit", "23", NULL};
+    if ((uintptr_t)name + strlen(name) + 9 != 0x7ffffffff000 || open(name, O_RDONLY) == -1) exit(1);
+    execve(name, exit_with_23, environ);
+    exit(2);
+  }
   if (strcmp(argv[1], "helper-closed") == 0) exit(fcntl(atoi(argv[2]), F_GETFD) == -1 ? 0 : 1);
   if (strcmp(argv[1], "helper-signals") == 0) {
     sigset_t mask;
@@ -34,6 +44,15 @@ TEST(exec_arguments_and_environment) {
   char *argv[] = {"x", "helper-env", NULL};
   char *env[] = {"ONLY=1", NULL};
   EXPECT_EXIT(FORK({ execve(self_path, argv, env); }), 0);
+}
+
+TEST(strings_at_the_end_of_memory) {
+  self();
+  pid_t child = FORK({
+    EXPECT_OK(personality(ADDR_NO_RANDOMIZE));
+    execl(self_path, "x", "helper-top", NULL);
+  });
+  EXPECT_EXIT(child, 23);
 }
 
 TEST(exec_keeps_pid_mask_and_ignored_signals) {
