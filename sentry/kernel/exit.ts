@@ -15,7 +15,7 @@ import { releasePiLocks } from './pi-futex.ts'
 import { leaveProcessGroup } from './pid.ts'
 import { deletePosixTimers } from './posix-timer.ts'
 import { tracedTaskEnds, tracerEnds } from './ptrace.ts'
-import { dropPending, signalGroup, signalProcessGroup } from './signal-send.ts'
+import { dropPending, sendToGroup, signalProcessGroup, userSigInfo } from './signal-send.ts'
 import { DEAD, RUNNING, type Task, ZOMBIE } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
 
@@ -212,7 +212,9 @@ function reparentChildren(group: ThreadGroup): void {
       notifyParent(child)
       continue
     }
-    if (child.parentDeathSignal !== 0) signalGroup(child, child.parentDeathSignal)
+    // As if the parent had sent it.
+    const signo = child.parentDeathSignal
+    if (signo !== 0) sendToGroup(child, userSigInfo(group.leader, signo))
     if (wasLink && isOrphaned(child.pgrp, null)) hangUpIfStopped(child.pgrp)
   }
 }

@@ -29,16 +29,19 @@ import {
   PTRACE_SYSCALL,
   PTRACE_SYSEMU,
   SA_NOCLDSTOP,
+  SI_KERNEL,
   SI_USER,
   SIG_IGN,
+  SIGBUS,
   SIGCHLD,
   SIGKILL,
+  SIGSEGV,
   SIGSTOP,
   SIGTRAP,
 } from '../../syscall-table/flags.ts'
 import { REG } from '../platform.ts'
 import { stopComplete } from './job-control.ts'
-import { sendToGroup, sendToTask, signalGroup, userSigInfo } from './signal-send.ts'
+import { forceSignal, sendToGroup, sendToTask, signalGroup, userSigInfo } from './signal-send.ts'
 import { type SigInfo, sigInfo } from './signal-state.ts'
 import { STOPPED, type Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
@@ -125,7 +128,6 @@ export class Tracee {
    */
   setUserRegs(words: Uint32Array): number {
     const { thread } = this.task
-    if (words[IP * 2 + 1]! >= 0x8000 || words[SP * 2 + 1]! >= 0x8000) return -EIO
     if (!SEGMENTS.every(i => isSelector(words[i * 2]!, i))) return -EIO
     if (this.kind === AT_ENTRY) {
       this.nr = words[ORIG_RAX * 2]! | 0
@@ -191,9 +193,7 @@ export function userRegsOf({ thread, fsBase, gsBase }: Task, nr: number): Uint32
 const USER_REGS = 27
 const RAX = 10
 const ORIG_RAX = 15
-const IP = 16
 const CS = 17
-const SP = 19
 const SS = 20
 /** cs, ss, ds, es, fs, gs. */
 const SEGMENTS = [CS, SS, 23, 24, 25, 26]
@@ -453,6 +453,7 @@ export function sendOn(tracee: Tracee, mode: number, signo: number, sender: Task
     tracee.inject =
       signo === 0 ? null : info !== null && info.signo === signo ? info : userSigInfo(sender, signo)
   } else if (signo !== 0 && kind !== AT_GROUP_STOP) sendToTask(task, userSigInfo(sender, signo))
+  if (tracee.dirty) refuseBadAddresses(task)
   if (kind !== AT_ENTRY) {
     if (mode === PTRACE_SINGLESTEP) {
       task.thread.regs[REG.eflags * 2]! |= X86_EFLAGS_TF
@@ -464,6 +465,16 @@ export function sendOn(tracee: Tracee, mode: number, signo: number, sender: Task
   tracee.info = null
   kernel.makeRunnable(task)
 }
+
+/** A tracer may set addresses that no program can have: the first instruction would fault by them. */
+function refuseBadAddresses(task: Task): void {
+  const { regs } = task.thread
+  const beyond = (reg: number) => regs[reg * 2 + 1]! >= USER_END_HIGH
+  if (beyond(REG.rip)) forceSignal(task, sigInfo(SIGSEGV, SI_KERNEL))
+  else if (beyond(REG.rsp)) forceSignal(task, sigInfo(SIGBUS, SI_KERNEL))
+}
+/** The upper half of the first address that is no program's. */
+const USER_END_HIGH = 0x8000
 
 /** The registers at the end of a call are the tracer's now; a call that must be repeated is repeated by them. */
 function takeRegisters(task: Task): void {

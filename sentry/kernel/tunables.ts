@@ -13,6 +13,12 @@ export class Tunables {
   somaxconn = 4096
   /** fs.lease-break-time: seconds that the holder of a lease has. */
   leaseBreakTime = 45
+  /** fs.protected_hardlinks and fs.protected_symlinks: see vfs/names.ts and vfs/path-walk.ts. */
+  protectedHardlinks = 1
+  protectedSymlinks = 1
+  /** fs.protected_regular and fs.protected_fifos: see vfs/open.ts. */
+  protectedRegular = 0
+  protectedFifos = 0
   /** kernel.core_pattern: the name of a core dump. */
   corePattern = 'core'
   /** kernel.core_uses_pid. */

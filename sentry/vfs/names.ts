@@ -199,7 +199,7 @@ export function makeLink(
   const inode = dentry.inode!
   const m = lookupNew(task, newDfd, newPath, NEW_LINK)
   if (m < 0) return m
-  const refused = mayLink(task.creds, mount, dentry)
+  const refused = mayLink(task, mount, dentry)
   if (refused < 0) return newExists(task) ? -EEXIST : refused
   const error = newDentry.parent!.inode!.link(newDentry.name, inode)
   if (error < 0) return error
@@ -209,10 +209,11 @@ export function makeLink(
 }
 
 /** Whether the file of `dentry` may get the name that `lookupNew` has found. */
-function mayLink(creds: Creds, mount: Mount, dentry: Dentry): number {
+function mayLink({ creds, kernel }: Task, mount: Mount, dentry: Dentry): number {
   const inode = dentry.inode!
   if (mount !== newMount || inode.sb !== newDentry.parent!.inode!.sb) return -EXDEV
-  if (!mayHardlink(creds, inode)) return -EPERM
+  const { protectedHardlinks } = kernel.tunables
+  if (protectedHardlinks !== 0 && !mayHardlink(creds, inode)) return -EPERM
   const denied = mayCreate(creds, newDentry.parent!.inode!)
   if (denied < 0) return denied
   if (inode.isDir || isLocked(inode)) return -EPERM

@@ -39,9 +39,13 @@ import {
   O_TRUNC,
   S_IFBLK,
   S_IFCHR,
+  S_IFIFO,
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
+  S_ISVTX,
+  S_IWGRP,
+  S_IWOTH,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { maskedMode, removePrivileges } from './attributes.ts'
@@ -116,8 +120,23 @@ export function openPath(
     if (walk.trailingSlash) return -EISDIR
     if (dentry.inode === null) return createAndOpen(task, mount, dentry, flags, mode)
     if ((flags & O_EXCL) !== 0) return -EEXIST
+    if (plantedIn(task, dentry)) return -EACCES
   }
   return openFound(task, mount, dentry, flags)
+}
+
+/**
+ * fs.protected_regular and fs.protected_fifos: who would have created a file in a sticky directory does not open one
+ * that somebody else has put there.
+ */
+function plantedIn({ kernel, creds }: Task, { inode, parent }: Dentry): boolean {
+  const dir = parent?.inode ?? null
+  if (inode === null || dir === null || (dir.mode & S_ISVTX) === 0) return false
+  const { protectedFifos, protectedRegular } = kernel.tunables
+  const type = inode.mode & S_IFMT
+  const level = type === S_IFREG ? protectedRegular : type === S_IFIFO ? protectedFifos : 0
+  if (level === 0 || inode.uid === dir.uid || inode.uid === creds.fsuid) return false
+  return (dir.mode & S_IWOTH) !== 0 || (level >= 2 && (dir.mode & S_IWGRP) !== 0)
 }
 
 function checkFlags(flags: number): number {

@@ -424,6 +424,7 @@ function mayFollow(link: Dentry): number {
   const inode = link.inode!
   if ((dir.mode & (S_ISVTX | 2)) !== (S_ISVTX | 2)) return 0
   walk.plain = false
+  if (walk.task.kernel.tunables.protectedSymlinks === 0) return 0
   if (walk.task.creds.fsuid === inode.uid || dir.uid === inode.uid) return 0
   return walk.at < walk.path.length ? 0 : -EACCES
 }

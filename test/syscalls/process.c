@@ -351,6 +351,35 @@ TEST(parent_death_signal) {
   EXPECT_ERRNO(prctl(PR_SET_PDEATHSIG, 65), EINVAL);
 }
 
+TEST(the_death_signal_comes_from_the_parent) {
+  int pipe_fds[2];
+  EXPECT_OK(pipe(pipe_fds));
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  EXPECT_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+  pid_t parent = FORK({
+    pid_t self = getpid();
+    FORK({
+      EXPECT_OK(prctl(PR_SET_PDEATHSIG, SIGUSR2));
+      EXPECT_EQ(write(pipe_fds[1], "x", 1), 1);
+      siginfo_t info;
+      EXPECT_EQ(sigwaitinfo(&set, &info), SIGUSR2);
+      EXPECT_TRUE(info.si_code == SI_USER && info.si_pid == self);
+      EXPECT_EQ(write(pipe_fds[1], "y", 1), 1);
+      _exit(0);
+    });
+    char c;
+    EXPECT_EQ(read(pipe_fds[0], &c, 1), 1);
+    _exit(0);
+  });
+  EXPECT_EXIT(parent, 0);
+  close(pipe_fds[1]);
+  char c = 0;
+  EXPECT_EQ(read(pipe_fds[0], &c, 1), 1);
+  EXPECT_EQ(c, 'y');
+}
+
 static void *thread_spins(void *arg) {
   (void)arg;
   for (;;) pause();

@@ -202,3 +202,25 @@ TEST(registers_that_cannot_be) {
   EXPECT_ERRNO(ptrace(PTRACE_SETREGSET, pid, NT_X86_XSTATE, &vector), EFAULT);
   kill(pid, SIGKILL);
 }
+
+TEST(addresses_that_no_program_can_have) {
+  const unsigned long bad = 0xcccc000000000000;
+  struct user_regs_struct regs;
+  pid_t pid = TRACED({ _exit(0); });
+  EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  regs.rip = bad;
+  EXPECT_OK(ptrace(PTRACE_SETREGS, pid, 0, &regs));
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  EXPECT_EQ(WSTOPSIG(wait_for(pid)), SIGSEGV);
+  // Without the signal the same happens again.
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  EXPECT_EQ(WSTOPSIG(wait_for(pid)), SIGSEGV);
+  EXPECT_OK(ptrace(PTRACE_DETACH, pid, 0, 0));
+  EXPECT_EQ(wait_for(pid) & 0x7f, SIGSEGV);
+  pid = TRACED({ _exit(0); });
+  EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  regs.rsp = bad;
+  EXPECT_OK(ptrace(PTRACE_SETREGS, pid, 0, &regs));
+  EXPECT_OK(ptrace(PTRACE_DETACH, pid, 0, 0));
+  EXPECT_EQ(wait_for(pid) & 0x7f, SIGBUS);
+}
