@@ -4,9 +4,12 @@
 import { EACCES, EINVAL, EOPNOTSUPP } from '../../syscall-table/errno.ts'
 import type { Creds } from '../kernel/creds.ts'
 import { NO_ID, type UserNamespace } from '../kernel/user-namespace.ts'
+import type { Inode } from './inode.ts'
 
 export const ACL_ACCESS = 'system.posix_acl_access'
 export const ACL_DEFAULT = 'system.posix_acl_default'
+
+export const isAclName = (name: string): boolean => name === ACL_ACCESS || name === ACL_DEFAULT
 
 const USER_OBJ = 0x01
 const USER = 0x02
@@ -129,4 +132,12 @@ export function withMode(acl: Acl, mode: number): Acl {
 /** What a new file gets of its directory's default list: not more than `mode` asks for. posix_acl_create_masq. */
 export function inherited(acl: Acl, mode: number): Acl {
   return withMode(acl, mode & aclMode(acl))
+}
+
+/** Take over the access lists of another inode. Returns 0 or -errno. */
+export function adoptAcls(from: Inode, to: Inode): number {
+  const error = from.refreshAcls()
+  to.acl = from.acl
+  to.defaultAcl = from.defaultAcl
+  return error
 }

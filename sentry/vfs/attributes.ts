@@ -13,6 +13,7 @@ import {
 import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
+import { aclMode } from './acl.ts'
 import type { Inode, SetAttr } from './inode.ts'
 import { breakLeases } from './leases.ts'
 import type { Mount } from './mount.ts'
@@ -78,9 +79,13 @@ export function removePrivileges(task: Task, inode: Inode): number {
   return mode === inode.mode ? 0 : inode.setattr({ mode: mode & 0o7777 })
 }
 
-/** The mode of a new file in `dir`: the umask counts unless the directory has a default access list. */
+/**
+ * The mode of a new file in `dir`: the umask counts unless the directory has a default access list. LIMIT: where it takes a
+ * message to know that, the umask counts as well, until somebody has asked for the list.
+ */
 export function maskedMode(task: Task, dir: Inode, mode: number): number {
-  return dir.defaultAcl === null ? mode & ~task.fs.umask : mode
+  const { defaultAcl } = dir
+  return defaultAcl === null ? mode & ~task.fs.umask : mode & (aclMode(defaultAcl) | ~0o777)
 }
 
 /** What utimensat(2) asks for one of the two times. */

@@ -281,6 +281,14 @@ export abstract class Inode {
   tmpfile(_mode: number, _creds: Creds): Inode | number {
     return -EOPNOTSUPP
   }
+  /** The lists are kept elsewhere, and `refreshAcls` has to be called before they count. */
+  get remoteAcls(): boolean {
+    return false
+  }
+  /** Bring `acl` and `defaultAcl` up to date. Returns 0 or -errno. */
+  refreshAcls(): number {
+    return 0
+  }
   /** Whether the file may have access control lists. */
   get takesAcl(): boolean {
     return false

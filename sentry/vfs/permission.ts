@@ -43,6 +43,8 @@ export function permission(creds: Creds, inode: Inode, mask: number): number {
   const { mode } = inode
   if (creds.fsuid === inode.uid) {
     if (((mode >> 6) & mask) === mask) return 0
+  } else if (inode.remoteAcls && (mode & S_IRWXG) !== 0) {
+    return remotePermission(creds, inode, mask)
   } else if (inode.acl !== null && (mode & S_IRWXG) !== 0) {
     if (aclPermission(creds, inode.gid, inode.acl, mask) === 0) return 0
   } else if ((mode & 0o77) === (mode & 7) * 9) {
@@ -50,6 +52,18 @@ export function permission(creds: Creds, inode: Inode, mask: number): number {
     if ((mode & mask) === mask) return 0
   } else if (((creds.inGroup(inode.gid) ? mode >> 3 : mode) & mask) === mask) return 0
   return overridden(creds, inode, mask) ? 0 : -EACCES
+}
+
+/** As `permission`, of who does not own the file and where it takes a message to know its access list. */
+function remotePermission(creds: Creds, inode: Inode, mask: number): number {
+  if (overridden(creds, inode, mask)) return 0
+  const { mode, gid } = inode
+  // Where there is a list, it allows nobody more than the bits of the group or of others say.
+  if (((mode >> 3) & mask) !== mask && (mode & mask) !== mask) return -EACCES
+  const error = inode.refreshAcls()
+  if (error < 0) return error
+  if (inode.acl !== null) return aclPermission(creds, gid, inode.acl, mask)
+  return ((creds.inGroup(gid) ? mode >> 3 : mode) & mask) === mask ? 0 : -EACCES
 }
 
 /** CAP_DAC_*: everything on directories; on files execution only when somebody may execute. */

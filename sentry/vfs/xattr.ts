@@ -10,7 +10,16 @@ import {
   XATTR_LIST_MAX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { ACL_ACCESS, ACL_DEFAULT, type Acl, aclMode, formatAcl, isPlain, parseAcl } from './acl.ts'
+import {
+  ACL_ACCESS,
+  ACL_DEFAULT,
+  type Acl,
+  aclMode,
+  formatAcl,
+  isAclName,
+  isPlain,
+  parseAcl,
+} from './acl.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
@@ -76,11 +85,11 @@ export function removeXattr(task: Task, mount: Mount, inode: Inode, name: string
   return xattrPermission(task, inode, name, MAY_WRITE) || inode.removexattr(name)
 }
 
-const isAclName = (name: string): boolean => name === ACL_ACCESS || name === ACL_DEFAULT
-
 /** Everybody who finds the file may read its lists. */
 function getAcl(task: Task, inode: Inode, name: string): Uint8Array | number {
   if (!inode.takesAcl) return -EOPNOTSUPP
+  const error = inode.refreshAcls()
+  if (error < 0) return error
   const acl = name === ACL_DEFAULT ? inode.defaultAcl : inode.acl
   return acl === null ? -ENODATA : formatAcl(acl, task.creds.userNs)
 }
@@ -103,11 +112,14 @@ function setAcl(task: Task, inode: Inode, name: string, acl: Acl | null): number
 
 /** All names that the task may know, each with its NUL, as one latin1 string. */
 export function listXattr(task: Task, inode: Inode): string | number {
+  const error = inode.refreshAcls()
+  if (error < 0 && error !== -EOPNOTSUPP) return error
   const names = inode.listxattr()
   if (typeof names === 'number') return names === -EOPNOTSUPP ? '' : names
   let list = inode.acl === null ? '' : `${ACL_ACCESS}\0`
   if (inode.defaultAcl !== null) list += `${ACL_DEFAULT}\0`
   for (const name of names) {
+    if (isAclName(name)) continue
     if (name.startsWith('trusted.') && !task.creds.capable(CAP_SYS_ADMIN)) continue
     list += `${name}\0`
   }

@@ -52,6 +52,7 @@ import {
 import {
   ECONNREFUSED,
   EEXIST,
+  EINVAL,
   EIO,
   ENODATA,
   ENOENT,
@@ -396,7 +397,8 @@ test('extended attributes of the permitted name spaces', () => {
   expect(client.getxattr(file, 'user.x', read)).toBe(-ENODATA)
   expect(client.setxattr(file, 'security.capability', value, 0)).toBe(-EPERM)
   expect(client.setxattr(file, 'trusted.x', value, 0)).toBe(-EPERM)
-  expect(client.setxattr(file, 'system.posix_acl_access', value, 0)).toBe(-EOPNOTSUPP)
+  expect(client.setxattr(file, 'system.posix_acl_access', value, 0)).toBe(-EINVAL)
+  expect(client.setxattr(file, 'system.other', value, 0)).toBe(-EOPNOTSUPP)
 })
 
 test('statfs, fsync and fallocate', () => {

@@ -16,6 +16,8 @@ import { attributesSize, type HostFd, latin1 } from '../../../native/index.ts'
 import { EIO, ELOOP, ENODATA, ENOENT, EOPNOTSUPP, ESTALE } from '../../../syscall-table/errno.ts'
 import { XATTR_LIST_MAX, XATTR_SIZE_MAX } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
+import { INITIAL_USER_NAMESPACE } from '../../kernel/user-namespace.ts'
+import { ACL_ACCESS, ACL_DEFAULT, type Acl, formatAcl, parseAcl, withMode } from '../../vfs/acl.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import { type BoundOutside, Inode, type SetAttr } from '../../vfs/inode.ts'
 import { currentMoment } from '../../vfs/moment.ts'
@@ -67,6 +69,10 @@ export class GoferInode extends Inode {
   #xattrs = UNKNOWN
   /** NONE holds as long as this is the time of the last change, where others may make some. */
   #bareSec = 0
+  /** The access lists have been asked for; where others may change them, they hold for this time of the last change. */
+  #aclsAsked = false
+  #aclSec = -1
+  #aclNsec = 0
   #bareNsec = 0
 
   /** Take over attributes as the host tells them. */
@@ -281,6 +287,8 @@ export class GoferInode extends Inode {
     const n = client.setattr(handle, change, fresh)
     // After an error some of the changes may have been made.
     if (n === 0 || client.getattr(handle, fresh) === 0) this.update(fresh)
+    if (n === 0 && attr.mode !== undefined && this.acl !== null)
+      this.acl = withMode(this.acl, attr.mode)
     return n
   }
 
@@ -342,17 +350,89 @@ export class GoferInode extends Inode {
     return this.ctimeSec === this.#bareSec && this.ctimeNsec === this.#bareNsec
   }
 
+  /** Two changes within one tick of the host's clock have the same time: one of them might be to come. */
+  #ctimeIsPast(): boolean {
+    this.sb.kernel.clock.realtime(now)
+    const age = (now.sec - this.ctimeSec) * 1e9 + now.nsec - this.ctimeNsec
+    return age >= CLOCK_TICK_NS && this.isFresh()
+  }
+
   /** There were none, at a time when the inode's own attributes were known to be true. */
   #foundNone(): void {
     if (!this.sb.cacheable) {
-      // Two changes within one tick of the host's clock have the same time: one of them might be to come.
-      this.sb.kernel.clock.realtime(now)
-      const age = (now.sec - this.ctimeSec) * 1e9 + now.nsec - this.ctimeNsec
-      if (age < CLOCK_TICK_NS || !this.isFresh()) return
+      if (!this.#ctimeIsPast()) return
       this.#bareSec = this.ctimeSec
       this.#bareNsec = this.ctimeNsec
     }
     this.#xattrs = NONE
+  }
+
+  override get takesAcl(): boolean {
+    return !this.isSymlink
+  }
+
+  override get remoteAcls(): boolean {
+    return !this.#aclsKnown()
+  }
+
+  #aclsKnown(): boolean {
+    if (this.isSymlink) return true
+    if (this.sb.cacheable) return this.#aclsAsked
+    // Where others may change them, that shows in the time of the last change.
+    return this.ctimeSec === this.#aclSec && this.ctimeNsec === this.#aclNsec && this.isFresh()
+  }
+
+  override refreshAcls(): number {
+    if (!this.sb.cacheable) this.refresh()
+    if (this.#aclsKnown()) return 0
+    const names = this.listxattr()
+    if (typeof names === 'number') return names === -EOPNOTSUPP ? 0 : names
+    const acl = names.includes(ACL_ACCESS) ? this.#fetchAcl(ACL_ACCESS) : null
+    const defaultAcl = names.includes(ACL_DEFAULT) ? this.#fetchAcl(ACL_DEFAULT) : null
+    if (typeof acl === 'number') return acl
+    if (typeof defaultAcl === 'number') return defaultAcl
+    this.acl = acl
+    this.defaultAcl = defaultAcl
+    this.#rememberAcls()
+    return 0
+  }
+
+  #rememberAcls(): void {
+    this.#aclsAsked = true
+    if (this.#ctimeIsPast()) {
+      this.#aclSec = this.ctimeSec
+      this.#aclNsec = this.ctimeNsec
+    }
+  }
+
+  #fetchAcl(name: string): Acl | null | number {
+    const handle = this.needHandle()
+    if (handle < 0) return handle
+    const n = this.sb.connection.client.getxattr(handle, name, xattrBuffer)
+    if (n < 0) return n === -ENODATA ? null : n
+    return parseAcl(xattrBuffer.subarray(0, n), INITIAL_USER_NAMESPACE)
+  }
+
+  override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {
+    const handle = this.needHandle()
+    if (handle < 0) return handle
+    const { client } = this.sb.connection
+    const name = isDefault ? ACL_DEFAULT : ACL_ACCESS
+    this.#xattrs = ASK
+    let n: number
+    if (acl === null) n = client.removexattr(handle, name)
+    else n = client.setxattr(handle, name, formatAcl(acl, INITIAL_USER_NAMESPACE), 0)
+    if (n < 0 && n !== -ENODATA) return n
+    if (isDefault) this.defaultAcl = acl
+    else this.acl = acl
+    // The host has made the mode fit the list, but for what only the sentry judges.
+    return isDefault ? this.#afterChange() : this.setattr({ mode })
+  }
+
+  #afterChange(): number {
+    const n = this.sb.connection.client.getattr(this.handle, fresh)
+    if (n === 0) this.update(fresh)
+    return n
   }
 
   override setxattr(name: string, value: Uint8Array, flags: number): number {

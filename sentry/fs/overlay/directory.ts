@@ -4,7 +4,7 @@ import { EISDIR, ENOENT } from '../../../syscall-table/errno.ts'
 import { O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
-import type { Acl } from '../../vfs/acl.ts'
+import { type Acl, adoptAcls } from '../../vfs/acl.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
 import type { File } from '../../vfs/file.ts'
 import type { DirSink, Inode, SetAttr } from '../../vfs/inode.ts'
@@ -225,6 +225,14 @@ export class OverlayDir extends MemoryDir {
   override setattr(attr: SetAttr): number {
     if (attr.size !== undefined) return -EISDIR
     return this.#keep() || super.setattr(attr)
+  }
+
+  override get remoteAcls(): boolean {
+    return this.#unchanged && this.lower!.remoteAcls
+  }
+
+  override refreshAcls(): number {
+    return this.#unchanged ? adoptAcls(this.lower!, this) : 0
   }
 
   override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {

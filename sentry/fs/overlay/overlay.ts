@@ -14,7 +14,7 @@ import {
   S_IFREG,
 } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
-import type { Acl } from '../../vfs/acl.ts'
+import { type Acl, adoptAcls, isAclName } from '../../vfs/acl.ts'
 import type { Inode, SetAttr, StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { MemorySpecial, MemorySymlink } from '../tmpfs/directory.ts'
 import { type MemoryInode, MemorySuperBlock } from '../tmpfs/tmpfs.ts'
@@ -98,6 +98,7 @@ export class OverlaySuperBlock extends MemorySuperBlock {
     this.cachedInodes.delete(lower)
     // Attributes that the lower layer stores apart come along now.
     copyXattrs(lower, inode)
+    adoptAcls(lower, inode)
     inode.chargeAcls()
     return 0
   }
@@ -165,7 +166,7 @@ function copyXattrs(from: Inode, to: MemoryInode): void {
   if (typeof names === 'number' || names.length === 0) return
   for (const name of names) {
     const value = from.getxattr(name)
-    if (typeof value !== 'number') to.adoptXattr(name, value)
+    if (typeof value !== 'number' && !isAclName(name)) to.adoptXattr(name, value)
   }
 }
 
@@ -209,6 +210,13 @@ class OverlaySpecial extends MemorySpecial {
   }
   override setattr(attr: SetAttr): number {
     return this.sb.keep(this, this.lower) || super.setattr(attr)
+  }
+  override get remoteAcls(): boolean {
+    return this.sb.unchangedLower(this, this.lower)?.remoteAcls === true
+  }
+  override refreshAcls(): number {
+    const lower = this.sb.unchangedLower(this, this.lower)
+    return lower === null ? 0 : adoptAcls(lower, this)
   }
   override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {
     return this.sb.keep(this, this.lower) || super.setAcl(isDefault, acl, mode)

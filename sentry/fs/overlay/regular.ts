@@ -5,7 +5,7 @@ import { EFBIG, EIO, ENXIO } from '../../../syscall-table/errno.ts'
 import { O_ACCMODE, O_LARGEFILE, O_RDONLY, SEEK_DATA } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { type Io, KernelIo } from '../../mm/io.ts'
-import type { Acl } from '../../vfs/acl.ts'
+import { type Acl, adoptAcls } from '../../vfs/acl.ts'
 import type { File, FileOps, MapSource } from '../../vfs/file.ts'
 import type { Inode, SetAttr } from '../../vfs/inode.ts'
 import { MemoryFile, MemoryFileOps, SMALL_FILE_MAX, seekRegular } from '../tmpfs/regular.ts'
@@ -171,6 +171,14 @@ export class OverlayFile extends MemoryFile {
     if (this.#isChanged) return super.listxattr()
     const names = this.lower.listxattr()
     return typeof names === 'number' ? [] : names
+  }
+
+  override get remoteAcls(): boolean {
+    return !this.#isChanged && this.lower.remoteAcls
+  }
+
+  override refreshAcls(): number {
+    return this.#isChanged ? 0 : adoptAcls(this.lower, this)
   }
 
   override setAcl(isDefault: boolean, acl: Acl | null, mode: number): number {
