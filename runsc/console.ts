@@ -9,7 +9,7 @@ import {
   openPty,
   sendMessage,
   setWinsize,
-} from '../native/index.ts'
+} from '../native/host.ts'
 import { ENOENT, errnoMessage } from '../syscall-table/errno.ts'
 import { CliError } from './errors.ts'
 

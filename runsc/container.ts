@@ -1,17 +1,14 @@
-// The life of containers: create, start, run, signal, delete. Each step leaves a state on disk that the other
+// Making containers: create, run, do. Each step leaves a state on disk that the other
 // commands cope with, wherever this process dies.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { ALREADY_RUNNING } from '../sentry/config.ts'
 import { withAnnotations } from './annotations.ts'
 import { build } from './build.ts'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
-import { NoAnswer, post, request } from './control.ts'
-import { CliError } from './errors.ts'
-import { runHooks, tryHooks } from './hooks.ts'
+import { runHooks } from './hooks.ts'
+import { afterStart, hookState, hostPlace, removeContainer, stopped } from './life.ts'
 import { openDebugLog, warner } from './log.ts'
 import type { FileOptions } from './mounts.ts'
 import type { GlobalOptions } from './options.ts'
@@ -22,20 +19,8 @@ import { checkForeignNamespaces, joinPod, neighbourOf, podOf } from './pod.ts'
 import { type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
 import { readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
-import {
-  type ContainerState,
-  isAlive,
-  processStartTime,
-  StateStore,
-  signalSandbox,
-  statusOf,
-} from './state.ts'
+import { type ContainerState, processStartTime, StateStore } from './state.ts'
 import { forwardSignals } from './terminal.ts'
-import { OCI_VERSION } from './version.ts'
-
-const SIGKILL = 9
-/** How long `delete --force` waits for a killed sandbox. */
-const KILL_TIMEOUT_MS = 60_000
 
 interface BundleOptions extends GlobalOptions, FdOptions {
   bundle: string
@@ -49,54 +34,6 @@ export async function createContainer(options: BundleOptions, id: string): Promi
   sandbox.abandon()
 }
 
-/** `runsc start`. */
-export async function startContainer(store: StateStore, id: string): Promise<void> {
-  const state = store.load(id)
-  const status = statusOf(state)
-  if (status !== 'created')
-    throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
-  try {
-    await request(store.controlSocket(id), { command: 'start', container: id })
-  } catch (error) {
-    if (error instanceof NoAnswer && !isAlive(state))
-      throw new CliError('cannot start a container that has stopped')
-    if ((error as Error).message === ALREADY_RUNNING) throw error
-    // A program that cannot run will not run later either.
-    signalSandbox(state, 'SIGKILL')
-    throw error
-  }
-  await store.saveStarted(state)
-  await afterStart(state)
-}
-
-/** A poststart hook that fails ends the container, as runc has it. */
-async function afterStart(state: ContainerState): Promise<void> {
-  if (state.hooks.poststart.length === 0) return
-  try {
-    const seen = { ...hookState(state), status: 'running', pid: state.pid }
-    await runHooks('poststart', state.hooks.poststart, seen, hostPlace(state))
-  } catch (error) {
-    signalSandbox(state, 'SIGKILL')
-    throw error
-  }
-}
-
-/** Remove what is left of a container whose processes are gone, or about to be: its cgroup and its files. */
-async function removeContainer(store: StateStore, id: string, warn: Warn): Promise<void> {
-  const cgroup = ContainerCgroup.load(store.directory(id))
-  if (cgroup !== null) {
-    cgroup.thaw()
-    await cgroup.remove(warn)
-  }
-  store.remove(id)
-}
-
-/** Tell the poststop hooks; their failures end nothing. */
-async function stopped(state: ContainerState, warn: Warn): Promise<void> {
-  const seen = { ...hookState(state), status: 'stopped' }
-  await tryHooks('poststop', state.hooks.poststop, seen, hostPlace(state), warn)
-}
-
 /** The container of a `run` has ended: remove it, unless others have done that. */
 async function forgetEnded(store: StateStore, id: string, pid: number, warn: Warn): Promise<void> {
   const state = await store.locked(id, async () => {
@@ -107,15 +44,6 @@ async function forgetEnded(store: StateStore, id: string, pid: number, warn: War
   })
   if (state !== null) await stopped(state, warn)
 }
-
-const hostPlace = ({ bundle }: ContainerState) => ({ cwd: bundle, enter: [] })
-
-const hookState = ({ id, bundle, annotations }: ContainerState) => ({
-  ociVersion: OCI_VERSION,
-  id,
-  bundle,
-  annotations,
-})
 
 /** `runsc run`: returns the exit status for this process. */
 export async function runContainer(
@@ -296,93 +224,4 @@ async function createHooks(spec: Spec, state: ContainerState, pid: number): Prom
   const launcher = [join(build, 'launcher'), '--mount', '--join-net', `/proc/${pid}/ns/net`, '--']
   const place = { cwd: resolve(state.bundle, spec.root.path), enter: launcher }
   await runHooks('createContainer', hooks.createContainer, seen, place)
-}
-
-/** Who gets a signal: the container's program, all of its processes, one of them or one process group. */
-export interface Addressee {
-  all?: boolean
-  pid?: number
-  pgid?: number
-}
-
-/** `runsc kill`. */
-export async function signalContainer(
-  store: StateStore,
-  id: string,
-  signal: number,
-  to: Addressee,
-): Promise<void> {
-  const state = store.load(id)
-  const status = statusOf(state)
-  // Engines look for these words.
-  const notRunning = new CliError(`container not running: "${id}"`)
-  if (status === 'stopped') throw notRunning
-  const { all = false, pid, pgid } = to
-  // A sandbox that does not answer can still be killed.
-  if (signal === SIGKILL && !all && pid === undefined && pgid === undefined) {
-    if (!signalSandbox(state, 'SIGKILL')) throw notRunning
-    // Frozen processes do not even die. As runc has it, only this signal wakes them.
-    ContainerCgroup.load(store.directory(id))?.thaw()
-    return
-  }
-  const message = { command: 'signal', container: id, signal, all, pid, pgid }
-  try {
-    if (status === 'paused') post(store.controlSocket(id), message)
-    else await request(store.controlSocket(id), message)
-  } catch (error) {
-    throw isAlive(state) ? error : notRunning
-  }
-}
-
-/** `runsc delete`. With `force`, a missing container is no error, as runc has it. */
-export async function deleteContainer(
-  store: StateStore,
-  id: string,
-  force: boolean,
-  warn: Warn,
-): Promise<void> {
-  const done = await store.locked(id, () => deleteLocked(store, id, force, warn))
-  if (done === null && !force) store.load(id)
-  if (done?.state) await stopped(done.state, warn)
-}
-
-/** Returns what was known of the container. */
-async function deleteLocked(
-  store: StateStore,
-  id: string,
-  force: boolean,
-  warn: Warn,
-): Promise<{ state: ContainerState | null }> {
-  const state = force ? loadAny(store, id) : store.load(id)
-  if (state !== null && isAlive(state)) {
-    const status = statusOf(state)
-    if (!force && status !== 'created') {
-      throw new CliError(`container "${id}" is ${status}: kill it first, or use --force`)
-    }
-    signalSandbox(state, 'SIGKILL')
-    ContainerCgroup.load(store.directory(id))?.thaw()
-    await gone(state.pid, state.startTime, id)
-  }
-  // Nobody knows yet which processes are those of a container that is being made.
-  if (state === null) ContainerCgroup.load(store.directory(id))?.kill()
-  await removeContainer(store, id, warn)
-  return { state }
-}
-
-/** A container whose state is damaged can be removed all the same. */
-function loadAny(store: StateStore, id: string): ContainerState | null {
-  try {
-    return store.tryLoad(id)
-  } catch {
-    return null
-  }
-}
-
-async function gone(pid: number, startTime: string, id: string): Promise<void> {
-  const deadline = Date.now() + KILL_TIMEOUT_MS
-  while (processStartTime(pid) === startTime) {
-    if (Date.now() > deadline)
-      throw new CliError(`container "${id}": its sandbox (pid ${pid}) does not end after SIGKILL`)
-    await sleep(5)
-  }
 }

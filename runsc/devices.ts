@@ -3,7 +3,7 @@
 import type { DeviceConfig } from '../sentry/config.ts'
 import { S_IFBLK, S_IFCHR, S_IFIFO } from '../syscall-table/flags.ts'
 import { CliError } from './errors.ts'
-import { latin1 } from './mounts.ts'
+import { latin1 } from './latin1.ts'
 import { sysctlName } from './spec-check.ts'
 import type { Spec } from './spec-schema.ts'
 

@@ -1,10 +1,10 @@
 // `runsc exec`: a further process in a container that runs.
 
 import { closeSync } from 'node:fs'
-import { close, type HostFd } from '../native/index.ts'
+import { close, type HostFd } from '../native/host.ts'
 import { ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { checkConsole, openConsole } from './console.ts'
-import { request } from './control.ts'
+import { request, requestNow } from './control.ts'
 import { CliError } from './errors.ts'
 import { warner } from './log.ts'
 import type { GlobalOptions } from './options.ts'
@@ -83,7 +83,7 @@ async function execIn(
     const streams = terminal === null ? [0, 1, 2] : [terminal]
     streams.push(...passed.map(({ host }) => host))
     const message = { command: 'exec', container: id, process: config }
-    const answer = await request(store.controlSocket(id), message, [sandboxLink, ...streams])
+    const answer = requestNow(store.controlSocket(id), message, [sandboxLink, ...streams])
     pid = Number((answer as { pid?: unknown }).pid)
     rememberStandIn(store.directory(id), standIn.pid, pid)
     const { internalPidFile } = options

@@ -1,7 +1,7 @@
 // A runsc that makes a sandbox is forked into the sandbox's processes before it has loaded anything.
 
 import { join } from 'node:path'
-import { forked } from '../native/index.ts'
+import { forked } from '../native/host.ts'
 import { build } from './build.ts'
 
 /** Commands that make sandboxes. */

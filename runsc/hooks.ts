@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import type { HookConfig } from '../sentry/config.ts'
 import { CliError } from './errors.ts'
-import { latin1 } from './mounts.ts'
+import { latin1 } from './latin1.ts'
 import type { Spec, SpecHook } from './spec-schema.ts'
 
 /** What of a hook's output goes into a message. */

@@ -2,7 +2,7 @@
 // host's kernel translates them, by id-mapped mounts: files of unmapped users show as nobody's, and neither gofer
 // nor container can do more to them than everybody can. Inside the sandbox there are the container's ids only.
 
-import { close, makeUserNamespace, mountSetattr } from '../native/index.ts'
+import { close, makeUserNamespace, mountSetattr } from '../native/host.ts'
 import type { SandboxConfig } from '../sentry/config.ts'
 import { EINVAL, errnoMessage } from '../syscall-table/errno.ts'
 import { CliError } from './errors.ts'

@@ -3,7 +3,7 @@
 
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { flock } from '../native/index.ts'
+import { flock } from '../native/host.ts'
 import { EAGAIN, errnoMessage } from '../syscall-table/errno.ts'
 import { CliError } from './errors.ts'
 

@@ -2,9 +2,10 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { dup } from '../native/index.ts'
+import { dup } from '../native/host.ts'
 import { CliError } from './errors.ts'
 import type { GlobalOptions } from './options.ts'
+import { complain } from './output.ts'
 
 /** The first descriptor behind the standard streams. */
 const FIRST_OTHER = 3
@@ -20,7 +21,7 @@ function oneLine(message: string): string {
 /** Print a failure, and append it to --log as runc does. */
 export function reportFailure(text: string, options: Partial<GlobalOptions>): void {
   const message = oneLine(text)
-  process.stderr.write(`runsc: ${message}\n`)
+  complain(`runsc: ${message}\n`)
   if (options.log !== undefined) appendLog(options.log, 'error', message, options)
 }
 
@@ -28,7 +29,7 @@ export function reportFailure(text: string, options: Partial<GlobalOptions>): vo
 export function warner(options: Partial<GlobalOptions>): (text: string) => void {
   return text => {
     const message = oneLine(text)
-    if (options.log === undefined) process.stderr.write(`runsc: warning: ${message}\n`)
+    if (options.log === undefined) complain(`runsc: warning: ${message}\n`)
     else appendLog(options.log, 'warning', message, options)
   }
 }
@@ -49,7 +50,7 @@ function appendLog(
     writeSync(fd, `${line}\n`)
     closeSync(fd)
   } catch (error) {
-    process.stderr.write(`runsc: cannot write --log ${file}: ${(error as Error).message}\n`)
+    complain(`runsc: cannot write --log ${file}: ${(error as Error).message}\n`)
   }
 }
 

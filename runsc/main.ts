@@ -1,11 +1,12 @@
 // The runsc command line: one file per command under commands/, listed here.
 
 import { Command } from 'commander'
-import { closeOnExec } from '../native/index.ts'
+import { closeOnExec } from '../native/host.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
 import { beginForked, MAKERS } from './forked.ts'
 import { openDebugLog, reportFailure } from './log.ts'
 import { type GlobalOptions, globalOptions } from './options.ts'
+import { complain } from './output.ts'
 import { spellOut } from './spelling.ts'
 import { OCI_VERSION, VERSION } from './version.ts'
 
@@ -42,11 +43,14 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   platforms: async () => (await import('./commands/platforms.ts')).platformsCommand(),
 }
 
+/** Engines ask for it at their start. */
+const VERSIONS = ['-v', '--version', '-version']
 const HELP = ['help', '-h', '-help', '--help']
 
 /** The commands that these words can lead to: those that are among them, or all when somebody asks or errs. */
 function candidates(words: readonly string[]): string[] {
   const all = Object.keys(COMMANDS)
+  if (words.length === 1 && VERSIONS.includes(words[0]!)) return []
   const named = all.filter(name => words.includes(name))
   return named.length === 0 || HELP.some(word => words.includes(word)) ? all : named
 }
@@ -101,7 +105,7 @@ function exitStatusOf(error: unknown, program: Command): number {
   if (error instanceof Error && 'code' in error && String(error.code).startsWith('commander.')) {
     if ((error as { exitCode?: number }).exitCode === 0) return 0
     if (error.code === 'commander.help') {
-      process.stderr.write(program.helpInformation())
+      complain(program.helpInformation())
       return EXIT_FAILURE
     }
     reportFailure(
@@ -111,7 +115,7 @@ function exitStatusOf(error: unknown, program: Command): number {
     return EXIT_FAILURE
   }
   reportFailure(error instanceof Error ? error.message : String(error), program.opts())
-  if (program.opts().debug && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  if (program.opts().debug && error instanceof Error) complain(`${error.stack}\n`)
   return error instanceof CliError ? error.exitStatus : EXIT_FAILURE
 }
 

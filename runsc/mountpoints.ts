@@ -2,7 +2,7 @@
 // not be given them later. Symlinks are followed inside the root only. Places that lie below another mount are
 // left to the sentry, which sees that mount.
 
-import { close, mkdirat, mknodat, openat2, readlinkat } from '../native/index.ts'
+import { close, mkdirat, mknodat, openat2, readlinkat } from '../native/host.ts'
 import { EEXIST, ELOOP, ENOENT, ENOTDIR, errnoMessage } from '../syscall-table/errno.ts'
 import {
   O_DIRECTORY,

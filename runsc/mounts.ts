@@ -9,7 +9,7 @@ import {
   ATTACH_READ_ONLY,
   ATTACH_STORE,
 } from '../gofer/protocol.ts'
-import { close, mountSetattr, openTree } from '../native/index.ts'
+import { close, mountSetattr, openTree } from '../native/host.ts'
 import type { ContainerConfig, MountConfig, OverlayConfig } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
 import {
@@ -22,6 +22,7 @@ import {
 } from '../syscall-table/flags.ts'
 import { CliError } from './errors.ts'
 import { containerMaps, type IdMaps, mapIds, mountMaps } from './id-maps.ts'
+import { latin1 } from './latin1.ts'
 import { type MountOptions, parseMountOptions } from './mount-options.ts'
 import { isBelow, RootDirectory } from './mountpoints.ts'
 import type { GlobalOptions } from './options.ts'
@@ -80,9 +81,6 @@ const PROC_FILES = [
   '/proc/sys/kernel/ns_last_pid',
   '/proc/uptime',
 ]
-
-/** JSON and Node have text; the kernel has bytes, one per char. */
-export const latin1 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
 
 /** Open the root and the sources of all mounts. In a root with an overlay, nothing is made on the host. */
 export function openTrees(spec: Spec, bundle: string, options: FileOptions): FileTrees {

@@ -1,20 +1,26 @@
-// Our standard output without Node's streams: loading those takes longer than most of what is printed.
+// Our standard output and error without Node's streams: loading those takes longer than most of what is printed.
 
 import { writeSync } from 'node:fs'
-import { getWinsize } from '../native/index.ts'
+import { getWinsize } from '../native/host.ts'
 
 /** Print to stdout. A reader that is gone has seen enough. */
-export function print(text: string): void {
+export const print = (text: string): void => printTo(1, text)
+
+/** Print to stderr. */
+export const complain = (text: string): void => printTo(2, text)
+
+function printTo(fd: 1 | 2, text: string): void {
   const bytes = Buffer.from(text)
   for (let at = 0; at < bytes.length; ) {
     try {
-      at += writeSync(1, bytes, at)
+      at += writeSync(fd, bytes, at)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EPIPE') return
       if (code !== 'EAGAIN') throw error
       // Somebody has made it nonblocking, and it is full.
-      process.stdout.write(bytes.subarray(at))
+      const stream = fd === 1 ? process.stdout : process.stderr
+      stream.write(bytes.subarray(at))
       return
     }
   }

@@ -2,7 +2,7 @@
 
 import { fstatSync, readlinkSync } from 'node:fs'
 import { InvalidArgumentError, Option } from 'commander'
-import { fcntl } from '../native/index.ts'
+import { fcntl } from '../native/host.ts'
 import { F_GETFL, O_ACCMODE, O_RDWR } from '../syscall-table/flags.ts'
 import { CliError } from './errors.ts'
 import { integer } from './options.ts'

@@ -9,7 +9,8 @@ import type { ContainerConfig } from '../sentry/config.ts'
 import { sizeGoferSocket } from '../sentry/fs/gofer/transport.ts'
 import { ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { oomScores } from './cgroup/oom-score.ts'
-import { request } from './control.ts'
+import { sandboxLimits } from './cgroup/sandbox-limits.ts'
+import { request, requestNow } from './control.ts'
 import { CliError } from './errors.ts'
 import { closeTrees, openTrees } from './mounts.ts'
 import { networkOf } from './network.ts'
@@ -24,7 +25,6 @@ import {
   type Sandbox,
   SOCK_SEQPACKET,
   SOCK_STREAM,
-  sandboxLimits,
   viewOf,
 } from './sandbox.ts'
 import { type SocketServer, startSocketServer } from './socket-server.ts'
@@ -144,15 +144,14 @@ export async function joinPod(
     const message = { command: 'create', config, shares, ...places }
     const streams = terminal === null ? [0, 1, 2] : [terminal]
     streams.push(...options.passed.map(({ host }) => host))
-    await request(options.controlSocket, message, [
+    requestNow(options.controlSocket, message, [
       ...[link[1], goferPair[1], ...streams],
       ...[...entrances, ...values.values()],
       ...(server?.fds ?? []),
     ])
     const limits = sandboxLimits(options.cgroup?.resources ?? {})
-    await request(options.controlSocket, { command: 'limits', container: id, ...limits })
-    if (!config.waitForStart)
-      await request(options.controlSocket, { command: 'start', container: id })
+    requestNow(options.controlSocket, { command: 'limits', container: id, ...limits })
+    if (!config.waitForStart) requestNow(options.controlSocket, { command: 'start', container: id })
   } catch (error) {
     standIn.kill()
     throw error

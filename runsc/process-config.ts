@@ -14,7 +14,7 @@ import {
 } from '../syscall-table/flags.ts'
 import { capabilityConfig } from './capabilities.ts'
 import { CliError } from './errors.ts'
-import { latin1 } from './mounts.ts'
+import { latin1 } from './latin1.ts'
 import { terminalSize } from './output.ts'
 import type { PassedFd } from './passed-fds.ts'
 import { rlimitConfig } from './rlimits.ts'

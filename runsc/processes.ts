@@ -3,7 +3,7 @@
 
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Forked, forked, pipe2, reap, sendOrders } from '../native/index.ts'
+import { type Forked, forked, pipe2, reap, sendOrders } from '../native/host.ts'
 import { SENTRY_FDS } from '../sentry/config.ts'
 import { EAGAIN, errnoMessage } from '../syscall-table/errno.ts'
 import { O_CLOEXEC } from '../syscall-table/flags.ts'

@@ -3,7 +3,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import * as v from 'valibot'
-import { request } from './control.ts'
+import { requestNow } from './control.ts'
 import { CliError } from './errors.ts'
 import { livingStandIns } from './stand-in.ts'
 import { type ContainerState, type StateStore, statusOf } from './state.ts'
@@ -37,7 +37,7 @@ export async function processesOf(store: StateStore, id: string): Promise<Proces
   if (status === 'stopped') throw new CliError(`container "${id}" is not running`)
   if (status === 'paused')
     throw new CliError(`container "${id}" is paused: resume it to list its processes`)
-  const answer = await request(store.controlSocket(id), { command: 'ps', container: id })
+  const answer = requestNow(store.controlSocket(id), { command: 'ps', container: id })
   return v.parse(answerSchema, answer).processes
 }
 

@@ -4,13 +4,12 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { cpus, hostname, totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
-import { listenUnix, socketpair } from '../native/index.ts'
+import { listenUnix, socketpair } from '../native/host.ts'
 import type {
   BootReport,
   CgroupConfig,
   ContainerConfig,
   SandboxConfig,
-  SandboxLimits,
   StraceConfig,
 } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -19,15 +18,16 @@ import { build } from './build.ts'
 import { withoutNetRaw } from './capabilities.ts'
 import { type ContainerCgroup, closeAll } from './cgroup/container-cgroup.ts'
 import { type OomScores, oomScores } from './cgroup/oom-score.ts'
-import type { Resources } from './cgroup/resources.ts'
+import { sandboxLimits } from './cgroup/sandbox-limits.ts'
 import { checkConsole, openConsole } from './console.ts'
 import { type Answer, request } from './control.ts'
 import { deviceConfigs, sysctlConfigs } from './devices.ts'
 import { CliError } from './errors.ts'
 import { startHooks } from './hooks.ts'
 import { idMapConfig } from './id-maps.ts'
+import { latin1 } from './latin1.ts'
 import { openDebugFile } from './log.ts'
-import { type Attach, closeTrees, type FileOptions, latin1, openTrees } from './mounts.ts'
+import { type Attach, closeTrees, type FileOptions, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
 import type { PassedFd } from './passed-fds.ts'
@@ -323,14 +323,4 @@ function cgroupConfig(cgroup: ContainerCgroup | null, entrances: number): Cgroup
   const { version, paths, resources } = cgroup
   const join = Array.from({ length: entrances }, (_, i) => FIRST_ENTRANCE + i)
   return { version, paths, join, limits: sandboxLimits(resources) }
-}
-
-/** What the sentry enforces or shows itself. */
-export function sandboxLimits({ memory, pids, cpu }: Resources): SandboxLimits {
-  const positive = (n: number | undefined) => (n !== undefined && n > 0 ? n : null)
-  return {
-    pids: positive(pids?.limit),
-    memoryBytes: positive(memory?.limit),
-    cpus: cpu?.cpus || null,
-  }
 }

@@ -15,7 +15,7 @@ import {
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import type { HostFd } from '../native/index.ts'
+import type { HostFd } from '../native/host.ts'
 import { build } from './build.ts'
 import { CliError } from './errors.ts'
 import type { View } from './sandbox.ts'

@@ -2,12 +2,12 @@
 
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { post, request } from '../control.ts'
+import { post, request, requestNow } from '../control.ts'
 import { CliError } from '../errors.ts'
-import { sandboxLimits } from '../sandbox.ts'
 import { isAlive, type StateStore, type Status, statusOf } from '../state.ts'
 import { ContainerCgroup } from './container-cgroup.ts'
 import { ignoredResources, parseResources, type Resources } from './resources.ts'
+import { sandboxLimits } from './sandbox-limits.ts'
 import { oomKills, readStats } from './stats.ts'
 
 /** How soon an OOM kill is told: version 1 has no file that can be watched without an eventfd of our own. */
@@ -101,10 +101,10 @@ async function statsEvent(store: StateStore, id: string): Promise<Record<string,
 async function countTasks(store: StateStore, id: string, status: Status): Promise<number | null> {
   if (status === 'paused') return null
   try {
-    const { tasks } = (await request(store.controlSocket(id), {
+    const { tasks } = requestNow(store.controlSocket(id), {
       command: 'usage',
       container: id,
-    })) as {
+    }) as {
       tasks?: unknown
     }
     return typeof tasks === 'number' ? tasks : null

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { deleteContainer } from '../container.ts'
+import { deleteContainer } from '../life.ts'
 import { warner } from '../log.ts'
 import type { GlobalOptions } from '../options.ts'
 import { StateStore } from '../state.ts'

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { type Addressee, signalContainer } from '../container.ts'
+import { type Addressee, signalContainer } from '../life.ts'
 import { integer } from '../options.ts'
 import { parseSignal } from '../signals.ts'
 import { StateStore } from '../state.ts'

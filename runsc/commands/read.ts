@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { latin1 } from '../mounts.ts'
+import { latin1 } from '../latin1.ts'
 import { integer } from '../options.ts'
 import { receive, toStdout } from '../outlet.ts'
 import { liveSocket, StateStore } from '../state.ts'

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { startContainer } from '../container.ts'
+import { startContainer } from '../life.ts'
 import { StateStore } from '../state.ts'
 
 export const startCommand = () =>
