@@ -33,7 +33,7 @@ export class CpuGroup {
     const procs = join(this.#path, 'cgroup.procs')
     for (const start = Date.now(); Date.now() - start < EMPTY_TIMEOUT_MS; )
       if (readFileSync(procs, 'latin1') === '') break
-    const time = this.#time(this.#path)
+    const time = this.time()
     try {
       rmdirSync(this.#path)
     } catch {
@@ -42,7 +42,10 @@ export class CpuGroup {
     return time
   }
 
-  #time(path: string): number {
+  /** Milliseconds so far. */
+  time(): number {
+    const path = this.#path
+    if (path === null) return 0
     const v1 = join(path, 'cpuacct.usage')
     if (existsSync(v1)) return Number(readFileSync(v1, 'latin1')) / 1e6
     const usage = /^usage_usec (\d+)/m.exec(readFileSync(join(path, 'cpu.stat'), 'latin1'))

@@ -4,7 +4,7 @@
 // that does other things too, it is the steadier figure.
 //   --rounds=N (5)   --only=TEXT: cases whose name holds the text   --quick: one round
 
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -94,6 +94,7 @@ const CASES: Case[] = [
       return withCpu('start: run /bin/true', Number(process.hrtime.bigint() - start) / 1e6, cpuMs)
     },
   },
+  { name: 'commands', unit: 'ms', measure: lifeOf },
   inside('shell: 300 x /bin/true', 'for i in {1..300}; do /bin/true; done'),
   inside(`python3: import ${MODULES.length} modules`, `python3 -c 'import ${MODULES.join(', ')}'`),
   inside('gcc -O2 one file', 'gcc -O2 -pthread -c /bench/microbench.c -o /tmp/o.o'),
@@ -115,6 +116,37 @@ const CASES: Case[] = [
     'cp -a /bench/repository /bench/copy',
   ),
 ]
+
+/** One container's life as an engine sees it, command by command. The sandbox's own work is part of `create` alone. */
+function lifeOf(peer: Peer): Map<string, number> {
+  const id = `bench-${process.pid}-${runs++}`
+  const bundle = makeBundle(id, ['sleep', '1000'])
+  const results = new Map<string, number>()
+  const step = (name: string, ...args: string[]) => {
+    const group = new CpuGroup(`${id}-${name}`)
+    const [program, ...rest] = group.wrap(peer.call(name, ...args))
+    const start = process.hrtime.bigint()
+    // What stays of a container must not hold a pipe.
+    const { status } = spawnSync(program!, rest, { stdio: 'ignore', timeout: 60_000 })
+    const ms = Number(process.hrtime.bigint() - start) / 1e6
+    const cpuMs = name === 'create' ? group.time() : group.end()
+    if (status !== 0) throw new Error(`${name}: status ${status}`)
+    for (const [row, value] of withCpu(`command: ${name}`, ms, cpuMs)) results.set(row, value)
+    return group
+  }
+  try {
+    const first = step('create', '--bundle', bundle, id)
+    step('start', id)
+    step('state', id)
+    step('kill', id, 'KILL')
+    step('delete', '--force', id)
+    first.end()
+  } finally {
+    peer.cleanUp(id)
+    rmSync(bundle, { recursive: true, force: true })
+  }
+  return results
+}
 
 let runs = 0
 function execute(

@@ -13,6 +13,8 @@ export interface Peer {
   missing?: string
   /** The command that runs a bundle under a name. */
   command(bundle: string, id: string, network?: Network): string[]
+  /** Another of its commands. */
+  call(...args: string[]): string[]
   /** Clears what a run that was cut short left behind. */
   cleanUp(id: string): void
 }
@@ -21,16 +23,11 @@ const stateOf = (name: string) => join(cache, `bench/state-${name}`)
 
 function runtime(name: string, program: string, flags: string[]): Peer {
   const base = [program, `--root=${stateOf(name)}`, ...flags]
+  const on = (network: Network) => (name === 'runc' ? base : [...base, `--network=${network}`])
   return {
     name,
-    command: (bundle, id, network = 'none') => [
-      ...base,
-      ...(name === 'runc' ? [] : [`--network=${network}`]),
-      'run',
-      '--bundle',
-      bundle,
-      id,
-    ],
+    command: (bundle, id, network = 'none') => [...on(network), 'run', '--bundle', bundle, id],
+    call: (...args) => [...on('none'), ...args],
     cleanUp: id => {
       run(base[0]!, [...base.slice(1), 'delete', '--force', id], { seconds: 30 })
     },
@@ -41,6 +38,7 @@ const absent = (name: string, missing: string): Peer => ({
   name,
   missing,
   command: () => [],
+  call: () => [],
   cleanUp: () => {},
 })
 
