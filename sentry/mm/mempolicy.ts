@@ -4,6 +4,7 @@
 import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
 import { PAGE_SIZE } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { VMA_POLICY_MASK, VMA_POLICY_SHIFT } from './vma.ts'
 
 const MPOL_DEFAULT = 0
 const MPOL_PREFERRED = 1
@@ -46,6 +47,39 @@ export function readNodes(task: Task, mask: number, maxNode: number): number {
   return (scratch[0]! & ~1) !== 0 && bits > 1 ? -EINVAL : scratch[0]! & 1
 }
 
+/** A policy in 8 bits: the mode, its two flags, and whether node 0 is named. */
+const PACKED_MODE = 7
+const PACKED_FLAGS_SHIFT = 11
+const PACKED_FLAGS = 0x18
+const PACKED_NODE = 0x20
+
+/** mbind(2): the policy of [start, end), which is mapped at least in part. */
+export function bindArea(
+  { mm }: Task,
+  start: number,
+  end: number,
+  mode: number,
+  nodes: number,
+): void {
+  const flags = (mode & MODE_FLAGS) >> PACKED_FLAGS_SHIFT
+  const packed = (mode & PACKED_MODE) | flags | (nodes !== 0 ? PACKED_NODE : 0)
+  mm.vmas.change(start, end, vma => {
+    vma.flags = (vma.flags & ~VMA_POLICY_MASK) | (packed << VMA_POLICY_SHIFT)
+  })
+}
+
+/** The policy of the area at `addr`. */
+function areaPolicy({ mm }: Task, addr: number): { mode: number; nodes: number } {
+  const packed = ((mm.vmas.find(addr)?.flags ?? 0) & VMA_POLICY_MASK) >> VMA_POLICY_SHIFT
+  const flags = (packed & PACKED_FLAGS) << PACKED_FLAGS_SHIFT
+  return { mode: (packed & PACKED_MODE) | flags, nodes: (packed & PACKED_NODE) !== 0 ? 1 : 0 }
+}
+
+/** What is kept of a policy that `checkPolicy` has let through: preferring no node means the local one. */
+export function keptMode(mode: number, nodes: number): number {
+  return mode === MPOL_PREFERRED && nodes === 0 ? MPOL_LOCAL : mode
+}
+
 /** get_mempolicy(2). */
 export function getPolicy(
   task: Task,
@@ -65,8 +99,9 @@ export function getPolicy(
   // A node is told only for an address, or for the next page of an interleaving policy: that is node 0.
   const node = (flags & MPOL_F_NODE) !== 0
   if (node && !byAddr && !interleaves(task.memPolicy.mode & ~MODE_FLAGS)) return -EINVAL
-  const mode = allowed || byAddr || node ? 0 : task.memPolicy.mode
-  const nodes = allowed ? 1 : byAddr ? 0 : task.memPolicy.nodes
+  const policy = byAddr ? areaPolicy(task, addr) : task.memPolicy
+  const mode = allowed || node ? 0 : policy.mode
+  const nodes = allowed ? 1 : policy.nodes
   const { scratch, scratchView } = task.kernel
   if (modeAt !== 0) {
     scratchView.setInt32(0, mode, true)

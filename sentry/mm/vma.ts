@@ -22,6 +22,9 @@ export const VMA_PRISTINE = 128
 export const VMA_SEALED = 256
 /** MADV_DONTDUMP. */
 export const VMA_DONTDUMP = 512
+/** mbind(2): a policy of mempolicy.ts in the bits from here on; 0 for none. */
+export const VMA_POLICY_SHIFT = 16
+export const VMA_POLICY_MASK = 0xff << VMA_POLICY_SHIFT
 
 export const PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC
 

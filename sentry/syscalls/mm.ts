@@ -16,7 +16,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { mayLock } from '../mm/map.ts'
-import { checkPolicy, getPolicy } from '../mm/mempolicy.ts'
+import { bindArea, checkPolicy, getPolicy, keptMode } from '../mm/mempolicy.ts'
 import { TASK_SIZE } from '../mm/mm.ts'
 import { advise, lock, lockAll, protect } from '../mm/protect.ts'
 import { remap, setBrk } from '../mm/remap.ts'
@@ -186,7 +186,7 @@ export function sys_munlockall(task: Task): number {
 export function sys_set_mempolicy(task: Task, mode: number, mask: number, maxNode: number): number {
   const nodes = checkPolicy(task, mode, mask, maxNode)
   if (nodes < 0) return nodes
-  task.memPolicy = { mode, nodes }
+  task.memPolicy = { mode: keptMode(mode, nodes), nodes }
   return 0
 }
 
@@ -202,7 +202,7 @@ export function sys_get_mempolicy(
   return getPolicy(task, mode, mask, maxNode, addr, flags)
 }
 
-/** mbind(2). With one node no policy moves a page, so none is kept. */
+/** mbind(2). With one node no policy moves a page: it is only kept. */
 export function sys_mbind(
   task: Task,
   addr: number,
@@ -222,5 +222,7 @@ export function sys_mbind(
   const { vmas } = task.mm
   // Holes do not matter where the policy only goes.
   const mapped = mode === 0 ? vmas.firstIn(addr, end) !== undefined : vmas.covers(addr, end)
-  return mapped ? 0 : -EFAULT
+  if (!mapped) return -EFAULT
+  bindArea(task, addr, end, keptMode(mode, nodes), nodes)
+  return 0
 }

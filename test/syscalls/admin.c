@@ -166,6 +166,23 @@ TEST(policies_of_memory) {
   EXPECT_OK(syscall(SYS_mbind, p, 3 * 4096L, MPOL_DEFAULT, NULL, 0L, 0));
   EXPECT_ERRNO(syscall(SYS_mbind, p, 3 * 4096L, MPOL_BIND, &one, 64L, 0), EFAULT);
   EXPECT_ERRNO(syscall(SYS_get_mempolicy, &mode, NULL, 0L, NULL, (long)MPOL_F_NODE), EINVAL);
+  // What an area has, its parts have.
+  unsigned long nodes = 0;
+  p = new_pages(3);
+  EXPECT_OK(syscall(SYS_mbind, p, 2 * 4096L, MPOL_BIND, &one, 64L, 0));
+  EXPECT_OK(syscall(SYS_get_mempolicy, &mode, &nodes, 64L, p + 4096, (long)MPOL_F_ADDR));
+  EXPECT_TRUE(mode == MPOL_BIND && nodes == 1);
+  EXPECT_OK(syscall(SYS_get_mempolicy, &mode, &nodes, 64L, p + 2 * 4096, (long)MPOL_F_ADDR));
+  EXPECT_TRUE(mode == MPOL_DEFAULT && nodes == 0);
+  EXPECT_OK(syscall(SYS_mbind, p, 4096L, MPOL_INTERLEAVE | MPOL_F_STATIC_NODES, &one, 64L, 0));
+  EXPECT_OK(syscall(SYS_get_mempolicy, &mode, NULL, 0L, p, (long)MPOL_F_ADDR));
+  EXPECT_EQ(mode, MPOL_INTERLEAVE | MPOL_F_STATIC_NODES);
+  EXPECT_OK(syscall(SYS_mbind, p, 4096L, MPOL_PREFERRED, NULL, 0L, 0));
+  EXPECT_OK(syscall(SYS_get_mempolicy, &mode, NULL, 0L, p, (long)MPOL_F_ADDR));
+  EXPECT_EQ(mode, MPOL_LOCAL);
+  EXPECT_OK(syscall(SYS_mbind, p, 2 * 4096L, MPOL_DEFAULT, NULL, 0L, 0));
+  EXPECT_OK(syscall(SYS_get_mempolicy, &mode, NULL, 0L, p, (long)MPOL_F_ADDR));
+  EXPECT_EQ(mode, MPOL_DEFAULT);
   EXPECT_OK(syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, &one, 64L));
   EXPECT_OK(syscall(SYS_get_mempolicy, &mode, NULL, 0L, NULL, (long)MPOL_F_NODE));
   EXPECT_EQ(mode, 0);
