@@ -153,6 +153,13 @@ export function trimDcache(kernel: Kernel): void {
   if (cached > limit) sweep(kernel)
 }
 
+/** Drop all dentries that nobody holds. As `trimDcache`, not while a path is walked. */
+export function dropDcache(kernel: Kernel): void {
+  // What was used lately survives one sweep.
+  sweep(kernel)
+  sweep(kernel)
+}
+
 function sweep(kernel: Kernel): void {
   const held = heldByTasks(kernel)
   for (const sb of mountedSuperBlocks(kernel))

@@ -75,6 +75,18 @@ TEST(areas_of_an_address_space) {
   EXPECT_ERRNO(set("/proc/sys/vm/swappiness", "201"), EINVAL);
 }
 
+TEST(caches_are_dropped_but_nothing_else) {
+  make_file("kept", "data");
+  EXPECT_OK(mkdir("directory", 0700));
+  EXPECT_ERRNO(open("/proc/sys/vm/drop_caches", O_RDONLY), EACCES);
+  EXPECT_ERRNO(set("/proc/sys/vm/drop_caches", "0"), EINVAL);
+  EXPECT_OK(set("/proc/sys/vm/drop_caches", "2"));
+  expect_content("kept", "data");
+  EXPECT_OK(chdir("directory"));
+  EXPECT_OK(set("/proc/sys/vm/drop_caches", "2"));
+  expect_content("../kept", "data");
+}
+
 TEST(only_root_may_tune) {
   become(NOBODY, NOBODY);
   EXPECT_ERRNO(set("/proc/sys/kernel/sched_rr_timeslice_ms", "100"), EACCES);

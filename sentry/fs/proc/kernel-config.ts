@@ -5,7 +5,7 @@
 import { gzipSync } from 'node:zlib'
 
 const BUILT_IN: readonly string[] = [
-  ...['X86', 'X86_64', '64BIT', 'SMP', 'MMU', 'MULTIUSER', 'PRINTK', 'BUG', 'ELF_CORE'],
+  ...['X86', 'X86_64', '64BIT', 'SMP', 'MMU', 'MULTIUSER', 'PRINTK', 'BUG', 'COREDUMP', 'ELF_CORE'],
   ...['BINFMT_ELF', 'BINFMT_SCRIPT', 'IKCONFIG', 'IKCONFIG_PROC'],
   // Processes, time and memory.
   ...['POSIX_TIMERS', 'HIGH_RES_TIMERS', 'FUTEX', 'FUTEX_PI', 'RSEQ', 'MEMBARRIER', 'KCMP'],
@@ -16,8 +16,8 @@ const BUILT_IN: readonly string[] = [
   // Namespaces and control groups.
   ...['NAMESPACES', 'UTS_NS', 'IPC_NS', 'USER_NS', 'PID_NS', 'NET_NS', 'CGROUPS', 'CGROUP_PIDS'],
   // Files.
-  ...['FILE_LOCKING', 'INOTIFY_USER', 'POSIX_ACL', 'PROC_FS', 'PROC_SYSCTL', 'SYSFS', 'TMPFS'],
-  ...['TMPFS_XATTR', 'UNIX98_PTYS', 'TTY'],
+  ...['FILE_LOCKING', 'INOTIFY_USER', 'FS_POSIX_ACL', 'PROC_FS', 'PROC_SYSCTL', 'SYSFS', 'TMPFS'],
+  ...['TMPFS_XATTR', 'TMPFS_POSIX_ACL', 'TASK_IO_ACCOUNTING', 'UNIX98_PTYS', 'TTY'],
   // Sockets.
   ...['NET', 'UNIX', 'INET', 'IPV6', 'PACKET', 'IP_MULTICAST', 'NETLINK_DIAG'],
 ]

@@ -7,6 +7,7 @@ import type { IpcIds, IpcObject } from '../../ipc/ids.ts'
 import { PID_MAX, PID_MAX_MIN } from '../../kernel/pid-namespace.ts'
 import type { Task } from '../../kernel/task.ts'
 import { DEFAULT_RR_SLICE_MS, type Tunables } from '../../kernel/tunables.ts'
+import { dropDcache } from '../../vfs/dcache.ts'
 import { integers, line, numberRow, type Row, type Store } from './sysctl-values.ts'
 
 /** CORENAME_MAX_SIZE, with its NUL. */
@@ -132,7 +133,16 @@ export const KERNEL: readonly Row[] = [
   nextId('shm'),
 ]
 
+/** drop_caches: 1 for the pages of files, which are the host's, 2 for names, 3 for both; 4 is silence in the log. */
+const storeDropCaches: Store = (text, task) => {
+  const [value] = integers(text, 1, 1, 4)
+  if (value === undefined) return -EINVAL
+  if ((value & 2) !== 0) dropDcache(task.kernel)
+  return 0
+}
+
 export const VM: readonly Row[] = [
+  ['drop_caches', null, storeDropCaches],
   numberRow('max_map_count', tunables, 'maxMapCount'),
   ['overcommit_kbytes', kernel => kernel.tunables.overcommitKbytes, storeOvercommitKbytes],
   numberRow('overcommit_memory', tunables, 'overcommitMemory', 2),

@@ -4,8 +4,8 @@ import { EINVAL } from '../../../syscall-table/errno.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 
-/** What a tunable shows: fixed, or computed for its reader. */
-export type Value = string | number | ((kernel: Kernel, reader: Task) => string | number)
+/** What a tunable shows: fixed, or computed for its reader; null for one that can only be written. */
+export type Value = string | number | ((kernel: Kernel, reader: Task) => string | number) | null
 /** Takes what was written: 0 or -errno. */
 export type Store = (text: string, writer: Task) => number
 

@@ -7,6 +7,7 @@ import {
   CAP_SYS_RESOURCE,
   O_ACCMODE,
   O_RDONLY,
+  O_WRONLY,
   SEMMSL,
 } from '../../../syscall-table/flags.ts'
 import { IPCMNI } from '../../ipc/ids.ts'
@@ -25,21 +26,25 @@ import { integer, line, numberRow, type Row, type Store, type Value } from './sy
 
 /** A tunable. Reading-only ones refuse even root at open, as proc_sys_permission does. */
 class SysctlFile extends GeneratedFile {
+  readonly #readable: boolean
   readonly #writable: boolean
 
   constructor(sb: PseudoFs, value: Value, store: Store | null) {
     const { kernel } = sb
     super(
       sb,
-      store === null ? 0o444 : 0o644,
+      value === null ? 0o200 : store === null ? 0o444 : 0o644,
       reader => `${typeof value === 'function' ? value(kernel, reader) : value}\n`,
       store,
     )
+    this.#readable = value !== null
     this.#writable = store !== null
   }
 
   override open(task: Task, flags: number): FileOps | number {
-    if ((flags & O_ACCMODE) !== O_RDONLY && !this.#writable) return -EACCES
+    const mode = flags & O_ACCMODE
+    if (mode !== O_RDONLY && !this.#writable) return -EACCES
+    if (mode !== O_WRONLY && !this.#readable) return -EACCES
     return super.open(task, flags)
   }
 }
@@ -338,7 +343,7 @@ const ofNetwork =
   (path: string, value: Value): Value =>
   (kernel, reader) =>
     reader.nsproxy.net.host?.facts.tunables.get(path) ??
-    (typeof value === 'function' ? value(kernel, reader) : value)
+    (typeof value === 'function' ? value(kernel, reader) : (value ?? ''))
 
 function isOwn(path: string): boolean {
   const slash = path.lastIndexOf('/')
