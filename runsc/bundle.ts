@@ -21,7 +21,7 @@ import { type BuildOptions, build, type Plugin } from 'esbuild'
 const require = createRequire(import.meta.url)
 const root = join(fileURLToPath(import.meta.url), '../..')
 const out = join(root, 'build')
-const PROGRAMS = ['runsc', 'sentry', 'gofer']
+const PROGRAMS = ['runsc', 'runsc-life', 'sentry', 'gofer']
 const files = PROGRAMS.map(name => join(out, `${name}.cjs`))
 /** What the programs are to have compiled: starting a container and a few common calls. */
 const WORKLOAD = 'ls -l /dev | cat >/dev/null; test -e /bin/sh; echo done'
@@ -72,7 +72,12 @@ const common: BuildOptions = {
 }
 await build({
   ...common,
-  entryPoints: { runsc: 'runsc/main.ts', sentry: 'sentry/main.ts', gofer: 'gofer/main.ts' },
+  entryPoints: {
+    runsc: 'runsc/main.ts',
+    'runsc-life': 'runsc/life-main.ts',
+    sentry: 'sentry/main.ts',
+    gofer: 'gofer/main.ts',
+  },
   define: { 'import.meta.url': '__url' },
   // One expression, a function that load.cjs calls.
   banner: {
@@ -124,7 +129,9 @@ function recordBundle(): void {
     const state = join(folder, 'state')
     record(`--root=${state}`, 'run', '--bundle', folder, id)
     record(`--root=${state}`, 'create', '--bundle', folder, id)
+    record(`--root=${state}`, 'state', id)
     record(`--root=${state}`, 'start', id)
+    record(`--root=${state}`, 'kill', id, 'TERM')
     record(`--root=${state}`, 'delete', '--force', id)
   } catch {
     // Without it the programs start all the same.

@@ -1,20 +1,10 @@
 // The runsc command line: one file per command under commands/, listed here.
 
-import { Command } from 'commander'
-import { closeOnExec } from '../native/host.ts'
-import { CliError, EXIT_FAILURE } from './errors.ts'
-import { beginForked, MAKERS } from './forked.ts'
-import { openDebugLog, reportFailure } from './log.ts'
-import { type GlobalOptions, globalOptions } from './options.ts'
-import { complain } from './output.ts'
-import { spellOut } from './spelling.ts'
-import { OCI_VERSION, VERSION } from './version.ts'
+import { type Commands, main } from './command-line.ts'
+import { LIFE_COMMANDS } from './life-commands.ts'
 
-/** The first descriptor behind the standard streams. */
-const FIRST_OTHER = 3
-
-/** Each is loaded when it is named: loading all would take longer than most of them. */
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+const COMMANDS: Commands = {
+  ...LIFE_COMMANDS,
   exec: async () => (await import('./commands/exec.ts')).execCommand(),
   ps: async () => (await import('./commands/ps.ts')).psCommand(),
   wait: async () => (await import('./commands/wait.ts')).waitCommand(),
@@ -25,10 +15,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   install: async () => (await import('./commands/install.ts')).installCommand(),
   uninstall: async () => (await import('./commands/install.ts')).uninstallCommand(),
   create: async () => (await import('./commands/create.ts')).createCommand(),
-  start: async () => (await import('./commands/start.ts')).startCommand(),
-  state: async () => (await import('./commands/state.ts')).stateCommand(),
-  kill: async () => (await import('./commands/kill.ts')).killCommand(),
-  delete: async () => (await import('./commands/delete.ts')).deleteCommand(),
   list: async () => (await import('./commands/list.ts')).listCommand(),
   pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
   resume: async () => (await import('./commands/resume.ts')).resumeCommand(),
@@ -43,80 +29,4 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   platforms: async () => (await import('./commands/platforms.ts')).platformsCommand(),
 }
 
-/** Engines ask for it at their start. */
-const VERSIONS = ['-v', '--version', '-version']
-const HELP = ['help', '-h', '-help', '--help']
-
-/** The commands that these words can lead to: those that are among them, or all when somebody asks or errs. */
-function candidates(words: readonly string[]): string[] {
-  const all = Object.keys(COMMANDS)
-  if (words.length === 1 && VERSIONS.includes(words[0]!)) return []
-  const named = all.filter(name => words.includes(name))
-  return named.length === 0 || HELP.some(word => words.includes(word)) ? all : named
-}
-
-async function build(words: readonly string[]): Promise<Command> {
-  const program = quiet(new Command('runsc'))
-    .description(
-      'Runs programs on a Linux kernel of their own, written in TypeScript, in user space.',
-    )
-    .version(`runsc version ${VERSION}\nspec: ${OCI_VERSION}`, '-v, --version', 'print the version')
-    .enablePositionalOptions()
-    .showSuggestionAfterError()
-  for (const option of globalOptions()) program.addOption(option)
-  for (const name of candidates(words)) program.addCommand(quiet(await COMMANDS[name]!()))
-  return program
-}
-
-/** What is wrong is told by us, in one line. */
-function quiet(command: Command): Command {
-  for (const below of command.commands) quiet(below)
-  return command.exitOverride().configureOutput({ writeErr: () => {} })
-}
-
-async function main(): Promise<void> {
-  // Whatever whoever called us has left open is none of the sandbox's business.
-  closeOnExec(FIRST_OTHER)
-  const argv = process.argv.slice(2)
-  const program = await build(argv)
-  try {
-    const { words, notes } = spellOut(argv, program)
-    program.hook('preAction', (_program, command) => {
-      if (MAKERS.includes(command.name())) beginForked()
-      return logNotes(program.opts<GlobalOptions>(), notes)
-    })
-    await program.parseAsync(words, { from: 'user' })
-  } catch (error) {
-    process.exitCode = exitStatusOf(error, program)
-  }
-  // Node.js would take itself apart piece by piece.
-  if (process.getActiveResourcesInfo().length === 0) process.exit()
-}
-
-/** Flags that have no effect are told in the debug log. */
-async function logNotes(options: GlobalOptions, notes: readonly string[]): Promise<void> {
-  if (notes.length === 0) return
-  const log = await openDebugLog(options, 'flags', '')
-  for (const note of notes) log.warn(note)
-}
-
-function exitStatusOf(error: unknown, program: Command): number {
-  // Commander's own: help and version have been printed, usage errors have not.
-  if (error instanceof Error && 'code' in error && String(error.code).startsWith('commander.')) {
-    if ((error as { exitCode?: number }).exitCode === 0) return 0
-    if (error.code === 'commander.help') {
-      complain(program.helpInformation())
-      return EXIT_FAILURE
-    }
-    reportFailure(
-      `${error.message.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`runsc --help\``,
-      program.opts(),
-    )
-    return EXIT_FAILURE
-  }
-  reportFailure(error instanceof Error ? error.message : String(error), program.opts())
-  if (program.opts().debug && error instanceof Error) complain(`${error.stack}\n`)
-  return error instanceof CliError ? error.exitStatus : EXIT_FAILURE
-}
-
-void main()
+void main(COMMANDS)

@@ -153,6 +153,18 @@ describe('runsc', () => {
     expect(cli('--version')).toMatchObject({ status: 0 })
   })
 
+  it('finds the command among words that could be commands, too', () => {
+    const other = join(box.path, 'kill')
+    const at = (...args: string[]) => run(runsc, args, { cwd: box.path, seconds: 60 })
+    expect(at('--root', 'kill', 'list', '-q')).toMatchObject({ status: 0, stdout: '', stderr: '' })
+    expectError(at(`--root=${other}`, 'kill', 'list'), 'container "list" does not exist')
+    expectError(at(`--root=${other}`, 'exec', 'start', 'kill'), 'container "start" does not exist')
+    expectError(at(`--root=${other}`, 'list', 'kill'), "too many arguments for 'list'")
+    expectError(at(`--root=${other}`, 'kil', 'list'), "unknown command 'kil'")
+    expect(at('help', 'kill').stdout).toBe(at('kill', '--help').stdout)
+    expect(at('help').stdout).toContain('delete [options] <id...>')
+  })
+
   it('writes a starter configuration that it accepts', () => {
     const path = join(box.path, 'starter')
     mkdirSync(path)
