@@ -185,6 +185,7 @@ function newGroup(task: Task, args: CloneArgs, pid: Pid): ThreadGroup {
   const parent = (args.flags & CLONE_PARENT) !== 0 ? group.parent : group
   const rlimits = group.rlimits.map(limit => ({ cur: limit.cur, max: limit.max }))
   const child = new ThreadGroup(kernel, pid, parent, group.pgrp, handlers, rlimits)
+  child.parentTask = parent === group ? task : group.parentTask
   child.exitSignal = (args.flags & CLONE_PARENT) !== 0 ? group.exitSignal : args.exitSignal
   child.dumpable = group.dumpable
   child.oomScoreAdj = group.oomScoreAdj

@@ -112,7 +112,10 @@ export function exitTask(task: Task): void {
     forgetTask(task)
   }
   if (group.tasks.length === 0) endGroup(group)
-  else if (!group.exiting) taskLeftStop(group)
+  else if (!group.exiting) {
+    passChildren(task)
+    taskLeftStop(group)
+  }
 }
 
 function releaseThreads(task: Task): void {
@@ -199,6 +202,23 @@ function endPidNamespace(init: ThreadGroup): void {
   for (const group of ns.groups()) if (group !== init) groupExit(group, SIGKILL)
 }
 
+/** Children of a thread that ends become those of another one, and are told if they want to be. */
+function passChildren(task: Task): void {
+  const { group } = task
+  if (group.children.size === 0) return
+  for (const child of group.children) {
+    if (child.parentTask !== task) continue
+    child.parentTask = group.tasks[0]!
+    tellParentDeath(child, task)
+  }
+}
+
+/** PR_SET_PDEATHSIG: as if the parent had sent it. */
+function tellParentDeath(child: ThreadGroup, parent: Task): void {
+  const signo = child.parentDeathSignal
+  if (signo !== 0 && !child.zombie) sendToGroup(child, userSigInfo(parent, signo))
+}
+
 function reparentChildren(group: ThreadGroup): void {
   if (group.children.size === 0) return
   const reaper = findReaper(group)
@@ -206,15 +226,14 @@ function reparentChildren(group: ThreadGroup): void {
     group.children.delete(child)
     const wasLink = child.pgrp !== group.pgrp && child.session === group.session
     child.parent = reaper
+    child.parentTask = reaper?.leader ?? null
     reaper?.children.add(child)
     child.exitSignal = SIGCHLD
     if (child.zombie) {
       notifyParent(child)
       continue
     }
-    // As if the parent had sent it.
-    const signo = child.parentDeathSignal
-    if (signo !== 0) sendToGroup(child, userSigInfo(group.leader, signo))
+    tellParentDeath(child, group.leader)
     if (wasLink && isOrphaned(child.pgrp, null)) hangUpIfStopped(child.pgrp)
   }
 }

@@ -73,6 +73,8 @@ export class ThreadGroup {
   zombie = false
   /** PR_SET_CHILD_SUBREAPER. */
   subreaper = false
+  /** The thread of the parent that this is a child of: its end counts as the parent's death. */
+  parentTask: Task | null = null
   /** PR_SET_PDEATHSIG. */
   parentDeathSignal = 0
   /** /proc/PID/oom_score_adj. */

@@ -37,7 +37,8 @@ const interleaves = (policy: number): boolean =>
 
 /** get_nodes: bits above the first node must be clear. */
 export function readNodes(task: Task, mask: number, maxNode: number): number {
-  if (maxNode <= 1 || mask === 0) return 0
+  if (maxNode === 1 || mask === 0) return 0
+  if (maxNode === 0) return -EINVAL
   const bits = maxNode - 1
   if (bits > PAGE_SIZE * 8) return -EINVAL
   const bytes = Math.ceil(bits / 64) * 8

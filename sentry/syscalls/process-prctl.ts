@@ -10,6 +10,7 @@ import {
   ARCH_SET_GS,
   CAP_LAST_CAP,
   CAP_SETPCAP,
+  CAP_SYS_RESOURCE,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_CLEAR_ALL,
   PR_CAP_AMBIENT_IS_SET,
@@ -35,6 +36,7 @@ import {
   PR_SET_CHILD_SUBREAPER,
   PR_SET_DUMPABLE,
   PR_SET_KEEPCAPS,
+  PR_SET_MM,
   PR_SET_NAME,
   PR_SET_NO_NEW_PRIVS,
   PR_SET_PDEATHSIG,
@@ -149,6 +151,9 @@ export function sys_prctl(
       return arg2 === 0 && none ? task.memoryErrorPolicy : -EINVAL
     case PR_SET_VMA:
       return arg2 === PR_SET_VMA_ANON_NAME ? setVmaName(task, arg3, arg4, arg5) : -EINVAL
+    case PR_SET_MM:
+      // LIMIT: what checkpoint and restore change of a memory layout cannot be changed.
+      return task.creds.capable(CAP_SYS_RESOURCE) ? -EINVAL : -EPERM
     case PR_SET_PTRACER:
       // Yama is not built in.
       return -EINVAL

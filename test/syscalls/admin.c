@@ -166,6 +166,10 @@ TEST(policies_of_memory) {
   EXPECT_OK(syscall(SYS_mbind, p, 3 * 4096L, MPOL_DEFAULT, NULL, 0L, 0));
   EXPECT_ERRNO(syscall(SYS_mbind, p, 3 * 4096L, MPOL_BIND, &one, 64L, 0), EFAULT);
   EXPECT_ERRNO(syscall(SYS_get_mempolicy, &mode, NULL, 0L, NULL, (long)MPOL_F_NODE), EINVAL);
+  EXPECT_ERRNO(syscall(SYS_set_mempolicy, MPOL_DEFAULT, &one, 0L), EINVAL);
+  EXPECT_ERRNO(syscall(SYS_set_mempolicy, MPOL_PREFERRED, &one, 0L), EINVAL);
+  EXPECT_OK(syscall(SYS_set_mempolicy, MPOL_PREFERRED, NULL, 1L));
+  EXPECT_OK(syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0L));
   // What an area has, its parts have.
   unsigned long nodes = 0;
   p = new_pages(3);

@@ -380,6 +380,29 @@ TEST(the_death_signal_comes_from_the_parent) {
   EXPECT_EQ(c, 'y');
 }
 
+static int death_pipe[2];
+static void *thread_with_a_child(void *arg) {
+  *(pid_t *)arg = FORK({
+    EXPECT_OK(prctl(PR_SET_PDEATHSIG, SIGUSR1));
+    EXPECT_EQ(write(death_pipe[1], "x", 1), 1);
+    for (;;) pause();
+  });
+  char c;
+  EXPECT_EQ(read(death_pipe[0], &c, 1), 1);
+  return NULL;
+}
+TEST(the_parent_of_a_child_is_a_thread) {
+  EXPECT_OK(pipe(death_pipe));
+  pid_t child = 0, grown = FORK({ pause(); });
+  pthread_t thread;
+  pthread_create(&thread, NULL, thread_with_a_child, &child);
+  pthread_join(thread, NULL);
+  EXPECT_KILLED(child, SIGUSR1);
+  // Children of other threads do not mind.
+  EXPECT_EQ(waitpid(grown, NULL, WNOHANG), 0);
+  kill(grown, SIGKILL);
+}
+
 static void *thread_spins(void *arg) {
   (void)arg;
   for (;;) pause();
