@@ -116,6 +116,7 @@ static const struct Fetch FETCHES[] = {
   [297] = {3, FETCH_ONE, 128},  // rt_tgsigqueueinfo
   [299] = {4, FETCH_ONE, 16},  // recvmmsg
   [302] = {2, FETCH_ONE, 16},  // prlimit64
+  [303] = {1, FETCH_ONE, 0},  // name_to_handle_at
   [305] = {1, FETCH_ONE, 208},  // clock_adjtime
   [307] = {1, 2, 64},  // sendmmsg
   [310] = {1, 2, 16},  // process_vm_readv

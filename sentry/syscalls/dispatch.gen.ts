@@ -160,8 +160,10 @@ import {
   sys_mount,
   sys_mount_setattr,
   sys_move_mount,
+  sys_name_to_handle_at,
   sys_newfstatat,
   sys_open,
+  sys_open_by_handle_at,
   sys_open_tree,
   sys_openat,
   sys_openat2,
@@ -1822,6 +1824,18 @@ function call_prlimit64(task: Task): number {
   return sys_prlimit64(task, s[0]!, s[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!)
 }
 
+function call_name_to_handle_at(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_name_to_handle_at(task, s[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
+}
+
+function call_open_by_handle_at(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_open_by_handle_at(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!)
+}
+
 function call_clock_adjtime(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -2454,8 +2468,8 @@ export const dispatch: ((task: Task) => number)[] = [
   notSupported, // 300 fanotify_init
   notSupported, // 301 fanotify_mark
   call_prlimit64, // 302 prlimit64
-  notSupported, // 303 name_to_handle_at
-  notSupported, // 304 open_by_handle_at
+  call_name_to_handle_at, // 303 name_to_handle_at
+  call_open_by_handle_at, // 304 open_by_handle_at
   call_clock_adjtime, // 305 clock_adjtime
   call_syncfs, // 306 syncfs
   call_sendmmsg, // 307 sendmmsg
@@ -2930,7 +2944,7 @@ export const restartClass: Int32Array = Int32Array.of(
   EINTR, // 301 fanotify_mark
   EINTR, // 302 prlimit64
   EINTR, // 303 name_to_handle_at
-  EINTR, // 304 open_by_handle_at
+  ERESTARTSYS, // 304 open_by_handle_at
   EINTR, // 305 clock_adjtime
   EINTR, // 306 syncfs
   ERESTARTSYS, // 307 sendmmsg

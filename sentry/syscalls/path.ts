@@ -2,6 +2,7 @@
 
 export * from './path-attributes.ts'
 export * from './path-fileattr.ts'
+export * from './path-handle.ts'
 export * from './path-mount.ts'
 export {
   sys_fsconfig,

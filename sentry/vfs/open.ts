@@ -201,6 +201,24 @@ function createAndOpen(
   return file
 }
 
+/** Open what a file handle names. */
+export function openByDentry(
+  task: Task,
+  mount: Mount,
+  dentry: Dentry,
+  flags: number,
+): File | number {
+  if ((flags & O_PATH) !== 0) {
+    const { inode } = dentry
+    if ((flags & O_DIRECTORY) !== 0 && !inode!.isDir) return -ENOTDIR
+    return new File(pathOnlyOps, inode!, dentry, mount, flags & PATH_FLAGS)
+  }
+  const error = checkFlags(flags)
+  // Something that exists is opened: neither can a name be made, nor a file without one.
+  if (error < 0 || (flags & __O_TMPFILE) !== 0) return error || -EINVAL
+  return openFound(task, mount, dentry, flags & ~O_CREAT)
+}
+
 /** Open an existing file, after the checks of may_open. */
 function openFound(task: Task, mount: Mount, dentry: Dentry, flags: number): File | number {
   const inode = dentry.inode!

@@ -48,6 +48,8 @@ export const AT_STATX_FORCE_SYNC = 0x2000
 export const AT_STATX_DONT_SYNC = 0x4000
 export const AT_RECURSIVE = 0x8000
 export const AT_HANDLE_FID = 0x200
+export const AT_HANDLE_MNT_ID_UNIQUE = 0x1
+export const MAX_HANDLE_SZ = 128
 
 // Limits of names, paths and vectors.
 export const NAME_MAX = 255

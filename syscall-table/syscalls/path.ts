@@ -18,7 +18,6 @@ import {
   off,
   out,
   outBuf,
-  outInts,
   path,
   size,
   str,
@@ -100,14 +99,14 @@ export const pathCalls = inArea('path', {
   utimensat: { nr: 280, args: { dirfd, path, times: timespecs, flags: flags('AT') } },
   name_to_handle_at: {
     nr: 303,
-    args: { dirfd, path, handle: addr, mountId: outInts(1), flags: flags('AT') },
-    todo: ENOSYS,
-    note: 'as without CONFIG_FHANDLE',
+    args: { dirfd, path, handle: addr, mountId: addr, flags: flags('AT') },
+    partial: 'in memory file systems, EOPNOTSUPP elsewhere',
   },
   open_by_handle_at: {
     nr: 304,
     args: { mountFd: dirfd, handle: addr, flags: flags('OPEN') },
-    todo: ENOSYS,
+    restart: 'sys',
+    partial: 'in memory file systems',
   },
   renameat2: {
     nr: 316,

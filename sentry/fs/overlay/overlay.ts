@@ -110,8 +110,11 @@ export class OverlaySuperBlock extends MemorySuperBlock {
       if (inode.nlink > 0) return
       this.changed.delete(lower)
       inode.free()
-    } else if (this.cachedInodes.get(lower) === inode) this.cachedInodes.delete(lower)
-    else return
+    } else if (this.cachedInodes.get(lower) === inode) {
+      this.cachedInodes.delete(lower)
+      // When it is looked up again it is another inode.
+      this.handles.delete(inode.ino)
+    } else return
     if (--lower.pins === 0) lower.evict()
   }
 

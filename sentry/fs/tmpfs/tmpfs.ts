@@ -17,6 +17,7 @@ import {
 import type { Kernel } from '../../kernel/kernel.ts'
 import { INODE_WEIGHT, kernelMemory } from '../../kernel/memory.ts'
 import { type Acl, aclMode, inherited, isPlain, withMode } from '../../vfs/acl.ts'
+import type { Dentry } from '../../vfs/dentry.ts'
 import { Inode, type SetAttr, type StatFs, SuperBlock } from '../../vfs/inode.ts'
 import { touchChanged } from '../../vfs/super.ts'
 import { anonymousDev } from '../dev/registry.ts'
@@ -47,6 +48,7 @@ export abstract class MemorySuperBlock extends SuperBlock {
   inodesUsed = 0
   /** Bytes of extended attributes. */
   xattrSpace = 0
+  override handles = new Map<number, Dentry>()
   #lastIno = 0
 
   constructor(kernel: Kernel, pageLimit: number, inodeLimit: number) {
@@ -296,6 +298,7 @@ export class MemoryInode extends Inode {
   /** The inode ceases to exist. */
   free(): void {
     this.sb.inodesUsed--
+    this.sb.handles.delete(this.ino)
     this.#storeAcl(false, null)
     this.#storeAcl(true, null)
     if (this.xattrs === null) return
