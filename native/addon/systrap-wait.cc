@@ -28,6 +28,10 @@ constexpr double kTrialSpinNs = 100'000;
 // that thread sleeps, and must be woken on another CPU instead of ours.
 constexpr double kPromptGainNs = 10'000;
 constexpr double kLateLossNs = 50'000;
+// An answer that takes this long has mostly waited for the gofer, which wants the CPU on which the thread spins. Without
+// spinning, the three of them hand one CPU to each other.
+constexpr double kSlowAnswerNs = 15'000;
+constexpr double kSlowLossNs = 80'000;
 // After events that spinning missed, the score falls until spinning stops; it is tried again after a pause
 // that doubles with each trial in vain, if events come more often than this.
 constexpr double kSpinGapNs = 60'000;
@@ -139,9 +143,14 @@ int Platform::scan() {
   return kNothing;
 }
 
-// Called with each answer: was it given before we next had nothing to do?
+// Called with each answer: was it given at once, and before we next had nothing to do?
 void Platform::countAnswer(const Thread* t) {
-  double gain = t->takenAt == idles_ ? kPromptGainNs : -kLateLossNs;
+  double gain = kPromptGainNs;
+  if (t->takenAt != idles_) {
+    gain = -kLateLossNs;
+  } else if (static_cast<double>(Ticks() - t->takenTicks) > kSlowAnswerNs * ticksPerNs_) {
+    gain = -kSlowLossNs;
+  }
   gainNs_ += (gain - gainNs_) / 16;
   if (!spinning_ || gainNs_ > -kPromptGainNs / 2) return;
   setSpinning(false);
@@ -327,6 +336,7 @@ void Platform::rung(Thread* t, uint64_t id) {
 bool Platform::takeEvent(Thread* t) {
   const StubSlot* slot = t->slot;
   t->takenAt = idles_;
+  t->takenTicks = Ticks();
   bool started = t->fresh;
   t->fresh = false;
   uint32_t kind = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);

@@ -104,6 +104,8 @@ struct Thread {
   int64_t hintPid = 0;
   // How often the waiter had been idle when its event was taken.
   uint64_t takenAt = 0;
+  // The CPU's clock then.
+  uint64_t takenTicks = 0;
   uint32_t index = 0;
   int runAt = -1;
   uint64_t token = 0;
