@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import { withAnnotations } from './annotations.ts'
 import { build } from './build.ts'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
+import { CliError } from './errors.ts'
 import { runHooks } from './hooks.ts'
 import { afterStart, hookState, hostPlace, removeContainer, stopped } from './life.ts'
 import { openDebugLog, warner } from './log.ts'
@@ -114,6 +115,8 @@ async function prepare(
   id: string,
   how: { waitForStart: boolean; detached: boolean },
 ): Promise<Sandbox> {
+  if (process.getuid?.() !== 0)
+    throw new CliError('containers are made by root; for other users there is `runsc do`')
   const bundle = resolve(given.bundle)
   const passed = passedFds(given)
   const warn = warner(given)

@@ -119,11 +119,10 @@ export function globalOptions(): Option[] {
       "let a container's annotations dev.portcullis.flag.NAME set every flag, not just harmless ones",
       false,
     ),
-    new Option('--rootless [mode]', 'taken for runc: it is root that makes sandboxes').choices([
-      'true',
-      'false',
-      'auto',
-    ]),
+    new Option(
+      '--rootless [mode]',
+      'taken for runc: only `do` is for users other than root, and needs no flag',
+    ).choices(['true', 'false', 'auto']),
   ]
 }
 

@@ -16,7 +16,8 @@ function printTo(fd: 1 | 2, text: string): void {
       at += writeSync(fd, bytes, at)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === 'EPIPE') return
+      // There is nobody left to be told of what is wrong with stderr.
+      if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return
       if (code !== 'EAGAIN') throw error
       // Somebody has made it nonblocking, and it is full.
       const stream = fd === 1 ? process.stdout : process.stderr

@@ -1,7 +1,7 @@
 // Tells the processes of a sandbox what they are to be: the gofer, the launcher and the sentry, which runsc has forked when
 // it started.
 
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync } from 'node:fs'
 import { cpus, hostname, totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { listenUnix, socketpair } from '../native/host.ts'
@@ -270,8 +270,18 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     cgroup: null,
     passed: [],
     oomScoreAdj: scores.program,
-    host: { cpus: cpus().length, memoryBytes: totalmem(), uid: NOBODY, gid: NOBODY },
+    host: { cpus: cpus().length, memoryBytes: totalmem(), uid: ownUser(), gid: NOBODY },
   }
+}
+
+/** Nobody; in a user namespace that has no other user than its root, the sentry stays that, without his rights. */
+function ownUser(): number | null {
+  const ranges = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n')
+  const mapped = ranges.some(line => {
+    const [first = 0, , count = 0] = line.trim().split(/ +/).map(Number)
+    return first <= NOBODY && NOBODY < first + count
+  })
+  return mapped ? NOBODY : null
 }
 
 /** What a container of a pod has, too. */

@@ -214,8 +214,8 @@ export interface SandboxConfig extends ContainerConfig {
   host: {
     cpus: number
     memoryBytes: number
-    /** The sentry's own process runs under this user and group. */
-    uid: number
+    /** The sentry's own process runs under this user and group; null: it stays who it is, and has no rights any more. */
+    uid: number | null
     gid: number
   }
 }

@@ -6,9 +6,11 @@ import {
   close,
   createPtracePlatform,
   createSystrapPlatform,
+  dropCapabilities,
   exitNow,
   type HostFd,
   installFilter,
+  openTree,
   ownMemory,
   pivotToEmptyRoot,
   setDescriptorCeiling,
@@ -21,6 +23,7 @@ import {
   write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
+import { AT_FDCWD } from '../syscall-table/flags.ts'
 import { BootError } from './boot/boot-error.ts'
 import {
   type CpuFeatures,
@@ -48,6 +51,7 @@ import type { Platform } from './platform.ts'
 
 const EXIT_FAILURE = 128
 const SIGKILL = 9
+const OPEN_TREE_CLONE = 1
 /** Descriptors have fixed numbers: SENTRY_FDS. */
 const ALL = 64
 const NO_LIMITS = { pids: null, memoryBytes: null, cpus: null }
@@ -116,8 +120,9 @@ function hostFacts(config: SandboxConfig): HostFacts {
 
 /** Give up rights step by step, with the platform started in between: its stubs must not have our filter. */
 function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
+  const threads = config.host.uid === null ? ownThreads() : -1
   succeed('leave the root directory', pivotToEmptyRoot())
-  succeed('change the user', changeUser(config))
+  succeed('change the user', changeUser(config, threads))
   succeed('stay dumpable', setDumpable(1))
   // The launcher has asked for this too, but a change of user takes it back.
   succeed('die with the launcher', setParentDeathSignal(SIGKILL))
@@ -138,9 +143,24 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
 }
 
 /** Leaving uid 0 takes all capabilities, in every thread; but this one may keep what sockets of the host need. */
-function changeUser({ host, process, networkCapabilities }: SandboxConfig): number {
+function changeUser(
+  { host, process, networkCapabilities }: SandboxConfig,
+  threads: HostFd,
+): number {
   const kept = (networkCapabilities & process.capabilities.bounding[0]) >>> 0
+  if (host.uid === null) {
+    const n = dropCapabilities(kept, 0, threads)
+    close(threads)
+    return n
+  }
   return kept === 0 ? setIds(host.uid, host.gid) : setIdsKeeping(host.uid, host.gid, kept)
+}
+
+/** The list of our threads, to be seen from an empty root as well: each has capabilities to drop. */
+function ownThreads(): HostFd {
+  const tree = openTree(AT_FDCWD, '/proc/self/task', OPEN_TREE_CLONE)
+  succeed('open the list of threads', tree)
+  return tree
 }
 
 /** The stub processes are made with the program's score, and are all of one kind; ours is what it was. */

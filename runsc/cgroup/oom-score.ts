@@ -39,6 +39,8 @@ export function oomScores(configured: number | undefined, memoryLimit: number): 
 }
 
 function mayLower(): boolean {
+  // In a user namespace, the capability is worth nothing here.
+  if (!/^ *0 +0 +4294967295$/m.test(readFileSync('/proc/self/uid_map', 'latin1'))) return false
   const status = readFileSync('/proc/self/status', 'latin1')
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'
   return (BigInt(`0x${effective}`) & CAP_SYS_RESOURCE) !== 0n
