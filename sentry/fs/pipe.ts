@@ -12,6 +12,7 @@ import {
   EPIPE,
 } from '../../syscall-table/errno.ts'
 import {
+  CAP_SYS_RESOURCE,
   FIONREAD,
   O_ACCMODE,
   O_DIRECT,
@@ -39,12 +40,20 @@ import type { Inode } from '../vfs/inode.ts'
 import { setFifoOpener } from './special.ts'
 
 export const PIPE_CAPACITY = 65536
-/** fs.pipe-max-size. */
+/** The most that fs.pipe-max-size can be. */
 export const PIPE_MAX_SIZE = 1 << 20
 const PAGE = 4096
 
 const READABLE = POLLIN | POLLRDNORM
 const WRITABLE = POLLOUT | POLLWRNORM
+
+/**
+ * What a pipe of `task` may grow to: fs.pipe-max-size, which CAP_SYS_RESOURCE exceeds.
+ * LIMIT: nobody gets more than 1 MiB, as the memory is the kernel's own here.
+ */
+export function pipeLimit({ creds, kernel }: Task): number {
+  return creds.capable(CAP_SYS_RESOURCE) ? PIPE_MAX_SIZE : kernel.tunables.pipeMaxSize
+}
 
 /** struct pipe_inode_info. */
 export class Pipe {
@@ -58,11 +67,15 @@ export class Pipe {
   writerCount = 0
   /** Bytes in the pipe. */
   used = 0
-  #capacity = PIPE_CAPACITY
+  #capacity: number
   #buffer: Uint8Array = EMPTY
   #head = 0
   /** O_DIRECT packets, in order, among stretches of plain bytes (negative); null when there are only bytes. */
   #marks: number[] | null = null
+
+  constructor(limit = PIPE_MAX_SIZE) {
+    this.#capacity = Math.min(PIPE_CAPACITY, limit)
+  }
 
   get capacity(): number {
     return this.#capacity
@@ -82,13 +95,12 @@ export class Pipe {
     return this.#marks !== null && this.#marks.length >= this.#capacity / PAGE
   }
 
-  /** fcntl(F_SETPIPE_SZ): the new capacity, or -errno. */
-  resize(wanted: number): number {
+  /** fcntl(F_SETPIPE_SZ): the new capacity, or -errno. It grows to no more than `most`. */
+  resize(wanted: number, most: number): number {
     if (wanted > 2 ** 31) return -EINVAL
     let size = PAGE
     while (size < wanted) size *= 2
-    // LIMIT: Linux lets CAP_SYS_RESOURCE exceed fs.pipe-max-size; the memory is the kernel's own here.
-    if (size > PIPE_MAX_SIZE) return -EPERM
+    if (size > most && size > this.#capacity) return -EPERM
     if (size < this.used || (this.#marks !== null && this.#marks.length > size / PAGE))
       return -EBUSY
     const wasFull = this.full
@@ -304,10 +316,10 @@ export function pipeOf(file: File): Pipe | null {
   return file.ops instanceof PipeEnd ? file.ops.pipe : null
 }
 
-/** A new pipe's read end and write end, with O_NONBLOCK and O_DIRECT as in `flags`. */
-export function createPipe(kernel: Kernel, flags: number): [File, File] {
+/** A new pipe's read end and write end, with O_NONBLOCK and O_DIRECT as in `flags`. `limit` is the maker's. */
+export function createPipe(kernel: Kernel, flags: number, limit = PIPE_MAX_SIZE): [File, File] {
   const inode = pipeInode(kernel)
-  const pipe = new Pipe()
+  const pipe = new Pipe(limit)
   inode.endpoint = pipe
   const kept = flags & (O_NONBLOCK | O_DIRECT)
   const reader = inodeFile(
@@ -342,7 +354,7 @@ export function openFifo(inode: Inode, task: Task, flags: number): FileOps | num
   const opening = restart.resource
   if (opening instanceof FifoOpening && opening.inode === inode)
     return continueOpening(task, opening)
-  const pipe = inode.endpoint instanceof Pipe ? inode.endpoint : new Pipe()
+  const pipe = inode.endpoint instanceof Pipe ? inode.endpoint : new Pipe(pipeLimit(task))
   const mode = flags & O_ACCMODE
   // A pipe that is opened again through /proc/PID/fd never waits for its other side.
   const isPipe = inode.sb.type === 'pipefs'

@@ -46,6 +46,7 @@ const kernel = { clock: { realtime: () => {}, monotonicNs: () => 0 } } as unknow
 function newTask(): Task {
   return {
     kernel,
+    creds: { capable: () => true },
     io: null,
     block: () => -EBLOCKED,
     restart: { resource: null, done: 0, deadline: 0 },
@@ -86,9 +87,9 @@ describe('pipe', () => {
     expect(write(w, bytes(101))).toBe(-EAGAIN)
     expect(poll(w)).toBe(0)
     expect(write(w, bytes(100))).toBe(100)
-    expect(pipeOf(w)!.resize(4096)).toBe(-EBUSY)
-    expect(pipeOf(w)!.resize(100000)).toBe(131072)
-    expect(pipeOf(w)!.resize(2 << 20)).toBe(-EPERM)
+    expect(pipeOf(w)!.resize(4096, 1 << 20)).toBe(-EBUSY)
+    expect(pipeOf(w)!.resize(100000, 1 << 20)).toBe(131072)
+    expect(pipeOf(w)!.resize(2 << 20, 1 << 20)).toBe(-EPERM)
   })
 
   test('the ends see each other go', () => {

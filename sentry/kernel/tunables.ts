@@ -13,6 +13,8 @@ export class Tunables {
   somaxconn = 4096
   /** fs.lease-break-time: seconds that the holder of a lease has. */
   leaseBreakTime = 45
+  /** fs.pipe-max-size: what pipes of the unprivileged may grow to. */
+  pipeMaxSize = 1 << 20
   /** fs.protected_hardlinks and fs.protected_symlinks: see vfs/names.ts and vfs/path-walk.ts. */
   protectedHardlinks = 1
   protectedSymlinks = 1

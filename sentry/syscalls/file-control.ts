@@ -64,7 +64,7 @@ import {
   SEEK_SET,
 } from '../../syscall-table/flags.ts'
 import { newFlock, readFlock, SIZEOF_FLOCK, writeFlock } from '../../syscall-table/structs.gen.ts'
-import { pipeOf } from '../fs/pipe.ts'
+import { pipeLimit, pipeOf } from '../fs/pipe.ts'
 import { MemoryFile } from '../fs/tmpfs/regular.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
@@ -141,7 +141,7 @@ export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): num
     case F_GETPIPE_SZ:
       return pipeOf(file)?.capacity ?? -EBADF
     case F_SETPIPE_SZ:
-      return pipeOf(file)?.resize(arg >>> 0) ?? -EBADF
+      return pipeOf(file)?.resize(arg >>> 0, pipeLimit(task)) ?? -EBADF
     case F_GETLEASE:
       return leaseType(file)
     case F_SETLEASE:

@@ -11,7 +11,7 @@ import {
   SPLICE_F_MOVE,
   SPLICE_F_NONBLOCK,
 } from '../../syscall-table/flags.ts'
-import { createPipe, pipeOf } from '../fs/pipe.ts'
+import { createPipe, pipeLimit, pipeOf } from '../fs/pipe.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
 import { sys_readv, sys_writev } from './file-io.ts'
@@ -26,7 +26,7 @@ export function sys_pipe(task: Task, fds: number): number {
 /** pipe2(2). */
 export function sys_pipe2(task: Task, fds: number, flags: number): number {
   if ((flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) !== 0) return -EINVAL
-  const [reader, writer] = createPipe(task.kernel, flags)
+  const [reader, writer] = createPipe(task.kernel, flags, pipeLimit(task))
   return installPair(task, reader, writer, (flags & O_CLOEXEC) !== 0, fds)
 }
 

@@ -8,6 +8,7 @@ import {
   O_ACCMODE,
   O_RDONLY,
   O_WRONLY,
+  PAGE_SIZE,
   SEMMSL,
 } from '../../../syscall-table/flags.ts'
 import { IPCMNI } from '../../ipc/ids.ts'
@@ -20,6 +21,7 @@ import { randomBytes } from '../../kernel/random.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import type { MqueueLimits } from '../mqueue/limits.ts'
+import { PIPE_MAX_SIZE } from '../pipe.ts'
 import { GeneratedFile, type PseudoFs, type StaticDirectory } from '../pseudo.ts'
 import { KERNEL, VM } from './sysctl-kernel.ts'
 import { integer, line, numberRow, type Row, type Store, type Value } from './sysctl-values.ts'
@@ -174,6 +176,16 @@ const SEMOPM_MAX = 10_000
 
 const FILE_MAX = '9223372036854775807'
 
+/** A power of two of at least a page: round_pipe_size. */
+const storePipeMaxSize: Store = (text, { kernel }) => {
+  const wanted = integer(text, 0, PIPE_MAX_SIZE)
+  if (wanted < 0) return wanted
+  let size = PAGE_SIZE
+  while (size < wanted) size *= 2
+  kernel.tunables.pipeMaxSize = size
+  return 0
+}
+
 /** Directory, then name, value and, when it can be written, what writing does. */
 const SYSCTLS: Record<string, readonly Row[]> = {
   kernel: [
@@ -229,7 +241,7 @@ const SYSCTLS: Record<string, readonly Row[]> = {
     ['nr_open', NR_OPEN],
     ['overflowgid', 65534],
     ['overflowuid', 65534],
-    ['pipe-max-size', 1048576],
+    ['pipe-max-size', kernel => kernel.tunables.pipeMaxSize, storePipeMaxSize],
     ['pipe-user-pages-hard', 0],
     ['pipe-user-pages-soft', 16384],
     numberRow('protected_fifos', ({ kernel }) => kernel.tunables, 'protectedFifos', 2),
