@@ -29,6 +29,7 @@ import { type Pipe, pipeOf } from '../fs/pipe.ts'
 import { sendSignal } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import { KernelIo } from '../mm/io.ts'
+import { fileAccessed } from '../vfs/attributes.ts'
 import type { File } from '../vfs/file.ts'
 import { notifyMoved } from '../vfs/notify.ts'
 import { isImmutable } from '../vfs/permission.ts'
@@ -146,7 +147,7 @@ function copyRange(
   while (done < most) {
     const want = Math.min(most - done, buffer.length)
     const got = input.ops.read(input, source.reset(buffer, 0, want), from + done, task)
-    if (got <= 0) return done > 0 ? copied(input, output, done) : got
+    if (got <= 0) return done > 0 ? copied(task, input, output, done) : got
     target.reset(buffer, 0, got)
     const put =
       to >= 0
@@ -155,15 +156,16 @@ function copyRange(
     if (put <= 0) {
       if (put === -EAGAIN && done === 0 && !output.nonblocking)
         return task.block(output.ops.queue, POLLOUT)
-      return done > 0 ? copied(input, output, done) : put
+      return done > 0 ? copied(task, input, output, done) : put
     }
     done += put
     if (put < got) break
   }
-  return copied(input, output, done)
+  return copied(task, input, output, done)
 }
 
-function copied(input: File, output: File, n: number): number {
+function copied(task: Task, input: File, output: File, n: number): number {
+  if (input.inode.isRegular) fileAccessed(task.kernel, input)
   notifyMoved(input, IN_ACCESS, n)
   return notifyMoved(output, IN_MODIFY, n)
 }
@@ -312,6 +314,7 @@ function fileToPipe(
   if (got === -EAGAIN && waits && !input.nonblocking) return task.block(input.ops.queue, POLLIN)
   if (got <= 0) return got
   pipe.put(target.reset(buffer, 0, got), false)
+  if (input.inode.isRegular) fileAccessed(task.kernel, input)
   notifyMoved(input, IN_ACCESS, got)
   if (!seekable) return got
   const error = storeOffset(task, input, offIn, from + got)

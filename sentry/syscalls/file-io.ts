@@ -12,9 +12,7 @@ import {
 import {
   IN_ACCESS,
   IN_MODIFY,
-  MS_NOATIME,
   O_DSYNC,
-  O_NOATIME,
   POLLIN,
   POLLOUT,
   RLIMIT_FSIZE,
@@ -30,7 +28,7 @@ import { sendSignal } from '../kernel/signal-send.ts'
 import { orBlock, type Task } from '../kernel/task.ts'
 import type { Io } from '../mm/io.ts'
 import { TASK_SIZE } from '../mm/mm.ts'
-import { removePrivileges, touchAccessed } from '../vfs/attributes.ts'
+import { fileAccessed, removePrivileges } from '../vfs/attributes.ts'
 import type { File } from '../vfs/file.ts'
 import { notifyMoved } from '../vfs/notify.ts'
 
@@ -238,10 +236,10 @@ export function writeAtPosition(task: Task, file: File, io: Io): number {
 /** Read at `pos`, and mark the access. */
 export function readFile(task: Task, file: File, io: Io, pos: number): number {
   const n = file.ops.read(file, io, pos, task)
-  if (n <= 0) return n < 0 ? orBlock(task, file, POLLIN, n) : 0
-  if ((file.flags & O_NOATIME) === 0 && (file.mount.flags & MS_NOATIME) === 0) {
-    touchAccessed(task.kernel, file.inode)
-  }
+  if (n < 0) return orBlock(task, file, POLLIN, n)
+  // Also at the end, where there was nothing to read.
+  fileAccessed(task.kernel, file)
+  if (n === 0) return 0
   notifyMoved(file, IN_ACCESS, n)
   return n
 }

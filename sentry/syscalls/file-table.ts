@@ -20,7 +20,7 @@ import {
   SYNC_FILE_RANGE_WRITE,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { touchAccessed } from '../vfs/attributes.ts'
+import { fileAccessed } from '../vfs/attributes.ts'
 import { closeFile } from '../vfs/close.ts'
 import type { File } from '../vfs/file.ts'
 import type { DirSink } from '../vfs/inode.ts'
@@ -184,7 +184,7 @@ function listDirectory(task: Task, fd: number, dirp: number, count: number, old:
   const n = task.mm.copyResult(task, dirp, bounce, 0, length)
   if (n < 0) return n
   file.pos = writer.next
-  touchAccessed(task.kernel, inode)
+  fileAccessed(task.kernel, file)
   return length
 }
 

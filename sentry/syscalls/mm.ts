@@ -22,6 +22,7 @@ import { advise, lock, lockAll, protect } from '../mm/protect.ts'
 import { remap, setBrk } from '../mm/remap.ts'
 import { remapFilePages } from '../mm/remap-pages.ts'
 import { pageCeil, VMA_LOCKED } from '../mm/vma.ts'
+import { fileAccessed } from '../vfs/attributes.ts'
 
 export { sys_mseal, sys_pkey_alloc, sys_pkey_free, sys_pkey_mprotect } from './mm-keys.ts'
 export { sys_membarrier } from './mm-membarrier.ts'
@@ -55,7 +56,9 @@ export function sys_mmap(
   const file = task.files.get(fd)
   if (file === undefined || (!file.readable && !file.writable)) return -EBADF
   if ((flags & MAP_HUGETLB) !== 0) return -EINVAL
-  return task.mm.map(task, addr, length, prot, flags, file, offset)
+  const at = task.mm.map(task, addr, length, prot, flags, file, offset)
+  if (at >= 0 && file.inode.isRegular) fileAccessed(task.kernel, file)
+  return at
 }
 
 /** munmap(2). */

@@ -34,8 +34,6 @@ const HEADER_SIZE = 8
 /** Generation and inode number, as tmpfs has them. Numbers are not given twice, so that the generation is always the same. */
 const HANDLE_SIZE = 12
 const HANDLE_TYPE = 1
-/** Unique numbers of mounts are above those that may be used again. */
-const UNIQUE_ID_OFFSET = 2 ** 31
 
 /**
  * name_to_handle_at(2). LIMIT: only what is kept in memory has handles; the gofer finds files by their names.
@@ -61,7 +59,7 @@ export function sys_name_to_handle_at(
   const room = v.getUint32(0, true)
   if (room > MAX_HANDLE_SZ) return -EINVAL
   const unique = (flags & AT_HANDLE_MNT_ID_UNIQUE) !== 0
-  v.setUint32(0, mount.id + (unique ? UNIQUE_ID_OFFSET : 0), true)
+  v.setUint32(0, unique ? mount.uniqueId : mount.id, true)
   v.setUint32(4, 0, true)
   if (task.mm.copyOut(task, mountId, scratch, 0, unique ? 8 : 4) < 0) return -EFAULT
   v.setUint32(0, HANDLE_SIZE, true)

@@ -11,17 +11,18 @@ import {
   MS_NOEXEC,
   R_OK,
   STATX__RESERVED,
+  STATX_MNT_ID_UNIQUE,
   W_OK,
   X_OK,
 } from '../../syscall-table/flags.ts'
 import { SIZEOF_STAT, SIZEOF_STATFS, SIZEOF_STATX } from '../../syscall-table/structs.gen.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Task } from '../kernel/task.ts'
-import { realCreds } from '../vfs/attributes.ts'
+import { pathAccessed, realCreds } from '../vfs/attributes.ts'
 import type { Inode } from '../vfs/inode.ts'
 import { WALK_EMPTY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { openWritable, permission } from '../vfs/permission.ts'
-import { fillStat, fillStatFs, fillStatx } from '../vfs/stat.ts'
+import { fillStat, fillStatFs, fillStatx, fillUniqueMountId } from '../vfs/stat.ts'
 
 /** Resolve a path in program memory with AT_* `flags`. Returns 0 with the result in `walk`, or -errno. */
 export function walkUser(task: Task, dfd: number, pathAddr: number, flags: number): number {
@@ -88,6 +89,7 @@ export function sys_statx(
   const error = inode.refresh()
   if (error < 0) return error
   fillStatx(task.kernel.scratchView, inode, mount, dentry, task.creds.userNs)
+  if ((mask & STATX_MNT_ID_UNIQUE) !== 0) fillUniqueMountId(task.kernel.scratchView, mount)
   return task.mm.copyResult(task, statxbuf, task.kernel.scratch, 0, SIZEOF_STATX)
 }
 
@@ -170,6 +172,7 @@ export function sys_readlinkat(
   if (n < 0) return n
   const inode = walk.dentry.inode!
   if (!inode.isSymlink) return path === '' ? -ENOENT : -EINVAL
+  pathAccessed(task.kernel, walk.mount, inode)
   const target = inode.readlink(task)
   if (typeof target === 'number') return target
   const { scratch } = task.kernel

@@ -6,6 +6,12 @@ import {
   CAP_FSETID,
   FS_APPEND_FL,
   FS_IMMUTABLE_FL,
+  FS_NOATIME_FL,
+  MS_NOATIME,
+  MS_NODIRATIME,
+  MS_RDONLY,
+  MS_RELATIME,
+  O_NOATIME,
   S_ISGID,
   S_ISUID,
   S_IXGRP,
@@ -14,6 +20,7 @@ import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import { aclMode } from './acl.ts'
+import type { File } from './file.ts'
 import type { Inode, SetAttr } from './inode.ts'
 import { breakLeases } from './leases.ts'
 import type { Mount } from './mount.ts'
@@ -160,12 +167,30 @@ export function realCreds(creds: Creds): Creds {
   return real
 }
 
+/** An open file has been read or mapped: file_accessed. */
+export function fileAccessed(kernel: Kernel, file: File): void {
+  if ((file.flags & O_NOATIME) === 0) pathAccessed(kernel, file.mount, file.inode)
+}
+
+/** A file has been read, as seen through `mount`: touch_atime. */
+export function pathAccessed(kernel: Kernel, mount: Mount, inode: Inode): void {
+  const { flags } = mount
+  if ((flags & (MS_NOATIME | MS_RDONLY)) !== 0 || mount.sb.readonly) return
+  if (inode.isDir && (flags & MS_NODIRATIME) !== 0) return
+  if ((inode.attributes & FS_NOATIME_FL) !== 0) return
+  if ((flags & MS_RELATIME) !== 0) touchAccessed(kernel, inode)
+  else accessedNow(kernel, inode)
+}
+
 /** Reads update the access time if it is not newer than the last change: relatime. */
 export function touchAccessed(kernel: Kernel, inode: Inode): void {
   const { atimeSec: sec, atimeNsec: nsec } = inode
   const afterModified = sec > inode.mtimeSec || (sec === inode.mtimeSec && nsec > inode.mtimeNsec)
   const afterChanged = sec > inode.ctimeSec || (sec === inode.ctimeSec && nsec > inode.ctimeNsec)
-  if (afterModified && afterChanged) return
+  if (!afterModified || !afterChanged) accessedNow(kernel, inode)
+}
+
+function accessedNow(kernel: Kernel, inode: Inode): void {
   kernel.clock.realtime(present)
   inode.atimeSec = present.sec
   inode.atimeNsec = present.nsec

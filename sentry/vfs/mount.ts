@@ -12,6 +12,9 @@ const MOUNTS_MAX = 10_000
 /** Mounts of all namespaces: copies of namespaces and propagation multiply them. */
 const MOUNTS_TOTAL = 100_000
 
+/** Numbers that are never given again are above those that may be: MNT_UNIQUE_ID_OFFSET. */
+const UNIQUE_ID_OFFSET = 2 ** 31
+
 /** Mounts that have been made and not released. */
 let living = 0
 
@@ -76,6 +79,10 @@ export class Mount {
   expiryMark = -1
   /** Unmounted while it was in use: what the file system holds goes with the last user. */
   abandoned = false
+
+  get uniqueId(): number {
+    return UNIQUE_ID_OFFSET + this.id
+  }
 
   constructor(sb: SuperBlock, root: Dentry, flags: number, source: string) {
     this.sb = sb

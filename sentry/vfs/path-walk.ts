@@ -29,6 +29,7 @@ import {
   S_ISVTX,
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { pathAccessed } from './attributes.ts'
 import { isValid, learnDentry, lookupDentry, trimDcache, unseenDentry } from './dcache.ts'
 import type { Dentry } from './dentry.ts'
 import { LOOKUP_CREATE, LOOKUP_OPEN } from './inode.ts'
@@ -385,6 +386,7 @@ function followLink(link: Dentry): number {
   if (magic !== null) return jump(magic.mount, magic.dentry)
   const denied = mayFollow(link)
   if (denied < 0) return denied
+  pathAccessed(task.kernel, walk.mount, inode)
   const target = inode.readlink(task)
   if (typeof target === 'number') return target
   if (target === '') return -ENOENT

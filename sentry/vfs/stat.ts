@@ -23,12 +23,15 @@ import {
   ST_SYNCHRONOUS,
   ST_VALID,
   STATX_ATTR_APPEND,
+  STATX_ATTR_AUTOMOUNT,
+  STATX_ATTR_DAX,
   STATX_ATTR_IMMUTABLE,
   STATX_ATTR_MOUNT_ROOT,
   STATX_ATTR_NODUMP,
   STATX_BASIC_STATS,
   STATX_BTIME,
   STATX_MNT_ID,
+  STATX_MNT_ID_UNIQUE,
 } from '../../syscall-table/flags.ts'
 import {
   STATFS_FIELD as F,
@@ -75,6 +78,9 @@ const minor = (dev: number): number => (dev & 0xff) | ((dev >>> 12) & 0xfff00)
 
 const CHATTR_BITS = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_NODUMP
 
+/** What Linux knows of every file, whether it has them or not. */
+const ATTRIBUTES_OF_ALL = STATX_ATTR_MOUNT_ROOT | STATX_ATTR_AUTOMOUNT | STATX_ATTR_DAX
+
 /** Fill struct statx. Everything known is reported, whatever the mask asked for. */
 export function fillStatx(
   v: DataView,
@@ -91,7 +97,7 @@ export function fillStatx(
   const known = inode.knownAttributes & CHATTR_BITS
   const root = dentry === mount.root ? STATX_ATTR_MOUNT_ROOT : 0
   putU64(v, X.attributes, (inode.attributes & known) | root)
-  putU64(v, X.attributesMask, known | STATX_ATTR_MOUNT_ROOT)
+  putU64(v, X.attributesMask, known | ATTRIBUTES_OF_ALL)
   v.setUint32(X.nlink, inode.nlink, true)
   v.setUint32(X.uid, userNs.showUid(inode.uid), true)
   v.setUint32(X.gid, userNs.showGid(inode.gid), true)
@@ -108,6 +114,12 @@ export function fillStatx(
   v.setUint32(X.devMajor, major(inode.sb.dev), true)
   v.setUint32(X.devMinor, minor(inode.sb.dev), true)
   putU64(v, X.mntId, mount.id)
+}
+
+/** STATX_MNT_ID_UNIQUE: instead of the number that another mount may get later. */
+export function fillUniqueMountId(v: DataView, mount: Mount): void {
+  v.setUint32(X.mask, (v.getUint32(X.mask, true) & ~STATX_MNT_ID) | STATX_MNT_ID_UNIQUE, true)
+  putU64(v, X.mntId, mount.uniqueId)
 }
 
 function putTime(v: DataView, at: number, sec: number, nsec: number): void {
