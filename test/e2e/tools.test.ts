@@ -56,7 +56,7 @@ describe('coreutils and friends', () => {
       split -b 3M a part.; ls part.*; cat part.* | cmp - a && echo same; tail -c 3 a | od -t x1`)
   })
 
-  it('sorting a large file', () => {
+  it('sorting a large file', { timeout: 700_000 }, () => {
     expectSame(
       `
       seq 1 ${MEGABYTES * 130000} | awk '{ print ($1 * 7919) % 1000003, $1 }' > big
