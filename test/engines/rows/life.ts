@@ -188,6 +188,18 @@ export const lifeRows: Row[] = [
     },
   },
   {
+    name: 'the shim is killed: the container ends',
+    async test(d) {
+      const id = d.sleeper('orphan')
+      const lines = run('ps', ['-eo', 'pid=,args=']).stdout.split('\n')
+      const shims = lines.filter(line => line.includes('containerd-shim') && line.includes(id))
+      equal(shims.length, 1)
+      process.kill(Number.parseInt(shims[0]!, 10), 'SIGKILL')
+      await d.until('its end', () => d.state('orphan', 'Status') === 'exited')
+      d.ok('rm', 'orphan')
+    },
+  },
+  {
     name: 'rm -f of a running container',
     test(d) {
       d.sleeper('gone')

@@ -94,10 +94,13 @@ export const programRows: Row[] = [
     test: d =>
       equal(
         d.sh(
-          ['--sysctl', 'net.core.somaxconn=77', '--sysctl', 'kernel.msgmax=9000'],
-          'cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax',
+          [
+            ...['--sysctl', 'net.core.somaxconn=77', '--sysctl', 'kernel.msgmax=9000'],
+            ...['--sysctl', 'net.ipv4.tcp_syncookies=0'],
+          ],
+          'cd /proc/sys; cat net/core/somaxconn kernel/msgmax net/ipv4/tcp_syncookies',
         ),
-        '77\n9000',
+        '77\n9000\n0',
       ),
   },
   {
