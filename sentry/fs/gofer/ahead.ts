@@ -75,6 +75,13 @@ export class LookAhead {
     this.#opened.delete(opened)
   }
 
+  /** Descriptors have become scarce. True when some were closed. */
+  closeOpened(): boolean {
+    const some = this.#opened.size > 0
+    for (const opened of this.#opened) opened.close()
+    return some
+  }
+
   /** A program seems to open all files of a tree. */
   get opensAll(): boolean {
     return this.#completed >= COMPLETED_MIN

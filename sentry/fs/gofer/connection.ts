@@ -90,7 +90,7 @@ export class GoferConnection {
     const some = this.#idle.size > 0
     for (const owner of this.#idle) owner.closeFds()
     this.#idle.clear()
-    return some
+    return this.ahead.closeOpened() || some
   }
 
   fdsBusy(owner: FdOwner): void {

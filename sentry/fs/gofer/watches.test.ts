@@ -7,6 +7,7 @@ import {
   linkSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
@@ -19,7 +20,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { close } from '../../../native/index.ts'
+import { close, dup, setDescriptorCeiling } from '../../../native/index.ts'
 import { EACCES, EEXIST, ENOENT } from '../../../syscall-table/errno.ts'
 import {
   AT_FDCWD,
@@ -28,6 +29,7 @@ import {
   O_DIRECTORY,
   O_EXCL,
   O_RDONLY,
+  O_RDWR,
   O_WRONLY,
 } from '../../../syscall-table/flags.ts'
 import { boot, userCreds } from '../../../test/kernel.ts'
@@ -39,6 +41,9 @@ import { spawnGofer } from './test/spawn.ts'
 let base: string
 let k: ReturnType<typeof boot>
 let client: GoferClient
+/** Of this process, before any file was opened. */
+let descriptors: number
+const countDescriptors = () => readdirSync('/proc/self/fd').length
 const tree = (...names: string[]) => join(base, 'tree', ...names)
 
 beforeEach(() => {
@@ -56,6 +61,7 @@ beforeEach(() => {
       return sb
     },
   })
+  descriptors = countDescriptors()
   // So often that the kernel wants to be told of changes.
   for (let i = 0; i < 8; i++) expect(get(`/a/b/f${i}`)).toBe(`text ${i}`)
 })
@@ -117,6 +123,19 @@ test('files of a directory are got together', () => {
     for (let i = 0; i < 100; i++) expect(stat(`/a/b/f${i}`).size).toBe(`text ${i}`.length)
   }
   expect(requests(all)).toBeLessThan(30)
+})
+
+test('descriptors of files that nobody has open give way', () => {
+  for (let i = 8; i < 40; i++) expect(stat(`/a/b/f${i}`).n).toBe(0)
+  expect(countDescriptors()).toBeGreaterThan(descriptors + 40)
+  const lowest = dup(client.socket, 0)
+  close(lowest)
+  setDescriptorCeiling(lowest)
+  const fd = k.sys.open('/a/b/f1', O_RDWR, 0)
+  setDescriptorCeiling(0x7fffffff)
+  expect(fd).toBeGreaterThanOrEqual(0)
+  // What tells of changes, and the file.
+  expect(countDescriptors()).toBe(descriptors + 2)
 })
 
 test('contents and attributes of known files are seen as they are', () => {
