@@ -54,6 +54,7 @@ import { Dentry } from './dentry.ts'
 import { File, PathOnlyOps } from './file.ts'
 import { type Inode, LOOK_FIRST, type SetAttr } from './inode.ts'
 import { breakLeases } from './leases.ts'
+import { currentMoment } from './moment.ts'
 import type { Mount } from './mount.ts'
 import { notifyCreated, notifyFile, notifyOpened } from './notify.ts'
 import {
@@ -177,6 +178,8 @@ function createUnseen(
   if (guarded && !dir.guardNext(walk.guards)) return LOOK_FIRST
   const file = createAndOpen(task, mount, dentry, flags, mode)
   if (file === -ESTALE && guarded) return LOOK_FIRST
+  // They have just been found to be what they were.
+  if (typeof file !== 'number') for (const known of walk.guards) known.validAt = currentMoment()
   return file === -EEXIST && (flags & O_EXCL) === 0 ? LOOK_FIRST : file
 }
 
