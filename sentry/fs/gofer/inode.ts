@@ -418,9 +418,12 @@ export class GoferInode extends Inode {
     if (handle < 0) return handle
     const { client } = this.sb.connection
     const name = isDefault ? ACL_DEFAULT : ACL_ACCESS
-    this.#xattrs = ASK
-    let n: number
-    if (acl === null) n = client.removexattr(handle, name)
+    // `cp -a` takes away what most files never had. Where it takes a message to know, that may as well be the removal.
+    const cheap = this.sb.cacheable || this.openFd() >= 0
+    const nothing = acl === null && cheap && this.#isBare()
+    if (!nothing) this.#xattrs = ASK
+    let n = 0
+    if (acl === null) n = nothing ? 0 : client.removexattr(handle, name)
     else n = client.setxattr(handle, name, formatAcl(acl, INITIAL_USER_NAMESPACE), 0)
     if (n < 0 && n !== -ENODATA) return n
     if (isDefault) this.defaultAcl = acl

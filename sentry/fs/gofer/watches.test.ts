@@ -20,7 +20,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { close, dup, setDescriptorCeiling } from '../../../native/index.ts'
+import { close, dup, listxattr, setDescriptorCeiling } from '../../../native/index.ts'
 import { EACCES, EEXIST, ENOENT } from '../../../syscall-table/errno.ts'
 import {
   AT_FDCWD,
@@ -136,6 +136,40 @@ test('descriptors of files that nobody has open give way', () => {
   expect(fd).toBeGreaterThanOrEqual(0)
   // What tells of changes, and the file.
   expect(countDescriptors()).toBe(descriptors + 2)
+})
+
+/** An access control list; each entry is tag, permissions, id. */
+function aclOf(...entries: [number, number, number][]): Buffer {
+  const value = Buffer.alloc(4 + 8 * entries.length)
+  value.writeUInt32LE(2)
+  entries.forEach(([tag, permissions, id], i) => {
+    value.writeUInt16LE(tag, 4 + 8 * i)
+    value.writeUInt16LE(permissions, 6 + 8 * i)
+    value.writeUInt32LE(id, 8 + 8 * i)
+  })
+  return value
+}
+
+test('a list that an open file does not have is not taken away', context => {
+  const anyone = 0xffffffff
+  const plain = aclOf([1, 6, anyone], [4, 4, anyone], [0x20, 0, anyone])
+  const named = aclOf(
+    [1, 6, anyone],
+    [2, 4, 7],
+    [4, 4, anyone],
+    [0x10, 4, anyone],
+    [0x20, 0, anyone],
+  )
+  const fd = k.sys.open('/a/b/f1', O_RDWR, 0)
+  const set = (value: Buffer) =>
+    k.sys.fsetxattr(fd, 'system.posix_acl_access', value, value.length, 0)
+  const onHost = () => listxattr(AT_FDCWD, tree('a/b/f1'), new Uint8Array(256), 0, 256)
+  expect(requests(() => expect(set(plain)).toBe(0))).toBe(1)
+  expect(stat('/a/b/f1').mode).toBe(0o100640)
+  if (set(named) !== 0) return context.skip('no access control lists here')
+  expect(onHost()).toBeGreaterThan(0)
+  expect(set(plain)).toBe(0)
+  expect(onHost()).toBe(0)
 })
 
 test('contents and attributes of known files are seen as they are', () => {
