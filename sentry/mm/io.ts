@@ -9,6 +9,11 @@ import type { Task } from '../kernel/task.ts'
 export const MAX_RW_COUNT = 0x7ffff000
 /** TASK_SIZE, which mm.ts cannot lend to what it imports. */
 const USER_END = 2 ** 47 - 4096
+
+/** access_ok: whether a program may have memory there at all. */
+export function isUserRange(addr: number, length: number): boolean {
+  return addr + Math.min(length, MAX_RW_COUNT) <= USER_END
+}
 /** Most segments of an iovec: UIO_MAXIOV. */
 export const UIO_MAXIOV = 1024
 

@@ -10,17 +10,22 @@ import {
   ESOCKTNOSUPPORT,
 } from '../../syscall-table/errno.ts'
 import {
+  AF_INET,
   AF_MAX,
+  AF_PACKET,
+  FIOGETOWN,
   FIONREAD,
+  FIOSETOWN,
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
   O_RDWR,
   POLLIN,
   POLLOUT,
+  SIOCGPGRP,
   SIOCINQ,
   SIOCOUTQ,
+  SIOCSPGRP,
   SOCK_PACKET,
-  SOCK_RDM,
 } from '../../syscall-table/flags.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { NetNamespace } from '../kernel/nsproxy.ts'
@@ -29,6 +34,7 @@ import { WaitQueue } from '../kernel/wait-queue.ts'
 import type { Io } from '../mm/io.ts'
 import { inodeFile, socketInode } from '../vfs/anon.ts'
 import { type File, FileOps } from '../vfs/file.ts'
+import { setOwnerAt, tellOwnerAt } from '../vfs/file-owner.ts'
 import { interfaceIoctl } from './inet/interface.ts'
 import { Message, type Ucred } from './message.ts'
 
@@ -143,7 +149,9 @@ export abstract class Socket extends FileOps {
     return n
   }
 
-  override ioctl(_file: File, task: Task, request: number, arg: number): number {
+  override ioctl(file: File, task: Task, request: number, arg: number): number {
+    if (request === FIOSETOWN || request === SIOCSPGRP) return setOwnerAt(task, file, arg)
+    if (request === FIOGETOWN || request === SIOCGPGRP) return tellOwnerAt(task, file, arg)
     if (request !== FIONREAD && request !== SIOCINQ && request !== SIOCOUTQ)
       return interfaceIoctl(task, request, arg)
     const n = request === SIOCOUTQ ? this.unsent() : this.unread()
@@ -184,16 +192,31 @@ interface Family {
 }
 
 const families = new Map<number, Family>()
-const noPair: PairMaker = () => -EOPNOTSUPP
+
+/** Linux makes the sockets before it finds that they cannot be a pair. */
+function pairOfNone(make: SocketMaker): PairMaker {
+  return (task, type, protocol) => {
+    const socket = make(task, type, protocol)
+    if (typeof socket === 'number') return socket
+    socket.close()
+    return -EOPNOTSUPP
+  }
+}
 
 /** Say how sockets of an address family are made. */
-export function registerFamily(family: number, make: SocketMaker, pair: PairMaker = noPair): void {
+export function registerFamily(
+  family: number,
+  make: SocketMaker,
+  pair: PairMaker = pairOfNone(make),
+): void {
   families.set(family, { make, pair })
 }
 
-function lookUp(family: number, type: number): Family | number {
-  if (family < 0 || family >= AF_MAX) return -EAFNOSUPPORT
-  if (type < 0 || type > SOCK_PACKET || (type > SOCK_RDM + 2 && type < SOCK_PACKET)) return -EINVAL
+function lookUp(given: number, type: number): Family | number {
+  if (given < 0 || given >= AF_MAX) return -EAFNOSUPPORT
+  // As packet sockets were made before they had a family.
+  const family = given === AF_INET && type === SOCK_PACKET ? AF_PACKET : given
+  if (type < 0 || type > SOCK_PACKET) return -EINVAL
   return families.get(family) ?? -EAFNOSUPPORT
 }
 

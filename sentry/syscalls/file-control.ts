@@ -7,7 +7,6 @@ import {
   EINVAL,
   EOVERFLOW,
   EPERM,
-  ESRCH,
 } from '../../syscall-table/errno.ts'
 import {
   DN_MULTISHOT,
@@ -69,6 +68,7 @@ import { MemoryFile } from '../fs/tmpfs/regular.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
+import { assignOwner, ownerNumber, setOwner } from '../vfs/file-owner.ts'
 import { setAsync, watchDirectory } from '../vfs/file-signal.ts'
 import type { Inode } from '../vfs/inode.ts'
 import { leaseType, setLease } from '../vfs/leases.ts'
@@ -88,8 +88,6 @@ import { installDup } from './file-table.ts'
 /** What F_SETFL may change. */
 const SETTABLE = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC
 const SIGNAL_MAX = 64
-/** Largest process id that F_SETOWN may be asked for: INT_MIN has no negative. */
-const INT_MIN = -0x80000000
 
 export function sys_fcntl(task: Task, fd: number, cmd: number, arg: number): number {
   const { files } = task
@@ -227,28 +225,6 @@ function isMappedWritable(kernel: Kernel, inode: Inode): boolean {
     )
       return true
   return false
-}
-
-/** F_SETOWN: negative numbers mean process groups. */
-function setOwner(task: Task, file: File, id: number): number {
-  if (id === INT_MIN) return -EINVAL
-  const type = id < 0 ? F_OWNER_PGRP : F_OWNER_PID
-  return assignOwner(task, file, type, Math.abs(id))
-}
-
-function assignOwner(task: Task, file: File, type: number, id: number): number {
-  const pid = task.pidNs.pids.get(id)
-  const known = type === F_OWNER_PGRP ? pid?.pgrp : type === F_OWNER_PID ? pid?.group : pid?.task
-  if (id !== 0 && !known) return -ESRCH
-  file.ownerType = type
-  file.owner = pid ?? null
-  file.ownerCreds = task.creds
-  return 0
-}
-
-/** 0 when there is no owner, or none that the caller can see. */
-function ownerNumber(task: Task, file: File): number {
-  return file.owner?.numberIn(task.pidNs) ?? 0
 }
 
 function getOwnerEx(task: Task, file: File, addr: number): number {

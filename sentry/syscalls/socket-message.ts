@@ -10,7 +10,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import { signalPending } from '../kernel/signal.ts'
 import type { Task } from '../kernel/task.ts'
-import { UIO_MAXIOV } from '../mm/io.ts'
+import { isUserRange, UIO_MAXIOV } from '../mm/io.ts'
 import { buildControl, MAX_CONTROL, parseControl } from '../net/control.ts'
 import { MAX_ADDRESS, Message } from '../net/message.ts'
 import { mustNotWait, type Socket } from '../net/socket.ts'
@@ -41,6 +41,7 @@ export function sys_sendto(
 ): number {
   const socket = socketOf(task, fd)
   if (typeof socket === 'number') return socket
+  if (!isUserRange(buffer, length)) return -EFAULT
   const noWait = mustNotWait(task.files.get(fd)!, flags)
   message.reset(task, task.io.single(buffer, length), flags, noWait)
   if (addr !== 0) {
@@ -63,6 +64,7 @@ export function sys_recvfrom(
 ): number {
   const socket = socketOf(task, fd)
   if (typeof socket === 'number') return socket
+  if (!isUserRange(buffer, length)) return -EFAULT
   const noWait = mustNotWait(task.files.get(fd)!, flags)
   message.reset(task, task.io.single(buffer, length), flags, noWait)
   message.wantsName = addr !== 0

@@ -1,6 +1,7 @@
 // Control messages that a program sends through a socket of the host. They travel as they are, so each must be known
 // to mean nothing but its own packet: descriptors and identities would be the host's, not the program's.
 
+import { EINVAL } from '../../../syscall-table/errno.ts'
 import {
   IP_PKTINFO,
   IP_RETOPTS,
@@ -10,6 +11,8 @@ import {
   IPV6_HOPLIMIT,
   IPV6_PKTINFO,
   IPV6_TCLASS,
+  SCM_CREDENTIALS,
+  SCM_RIGHTS,
   SO_TIMESTAMPING,
   SO_TIMESTAMPING_NEW,
   SOL_IP,
@@ -28,16 +31,30 @@ const ALLOWED: ReadonlyMap<number, ReadonlySet<number>> = new Map([
   [SOL_UDP, new Set([UDP_SEGMENT])],
 ])
 
-/** Whether all messages in `bytes[0…length]` are whole, and of a kind that may pass. */
-export function mayPass(bytes: Uint8Array, length: number): boolean {
+/** What Linux passes over in the messages of these sockets: it is dropped here. */
+function isIgnored(level: number, type: number, stream: boolean): boolean {
+  if (level === SOL_SOCKET) return type === SCM_RIGHTS || type === SCM_CREDENTIALS
+  return stream || !ALLOWED.has(level)
+}
+
+/**
+ * Leave in `bytes[0…length]` the messages that may go to the host. Returns their length, -EINVAL when one is not whole or
+ * of a kind that may not pass.
+ */
+export function passControl(bytes: Uint8Array, length: number, stream: boolean): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, length)
-  let at = 0
-  while (at + HEADER <= length) {
+  let end = 0
+  for (let at = 0; at + HEADER <= length; ) {
     const size = view.getUint32(at, true)
-    if (view.getUint32(at + 4, true) !== 0 || size < HEADER || size > length - at) return false
+    if (view.getUint32(at + 4, true) !== 0 || size < HEADER || size > length - at) return -EINVAL
+    const next = Math.min(at + Math.ceil(size / 8) * 8, length)
     const level = view.getInt32(at + 8, true)
-    if (ALLOWED.get(level)?.has(view.getInt32(at + 12, true)) !== true) return false
-    at += Math.ceil(size / 8) * 8
+    const type = view.getInt32(at + 12, true)
+    if (ALLOWED.get(level)?.has(type) === true) {
+      bytes.copyWithin(end, at, next)
+      end += next - at
+    } else if (!isIgnored(level, type, stream)) return -EINVAL
+    at = next
   }
-  return true
+  return end
 }

@@ -9,14 +9,7 @@ import {
   socketSend,
   socketSendMessage,
 } from '../../../native/index.ts'
-import {
-  EAGAIN,
-  EFAULT,
-  EINPROGRESS,
-  EINVAL,
-  EMSGSIZE,
-  EPIPE,
-} from '../../../syscall-table/errno.ts'
+import { EAGAIN, EFAULT, EINPROGRESS, EMSGSIZE, EPIPE } from '../../../syscall-table/errno.ts'
 import {
   MSG_CMSG_CLOEXEC,
   MSG_CONFIRM,
@@ -45,7 +38,7 @@ import {
 import { sendSignal } from '../../kernel/signal-send.ts'
 import type { Task } from '../../kernel/task.ts'
 import { MAX_ADDRESS, type Message } from '../message.ts'
-import { mayPass } from './control.ts'
+import { passControl } from './control.ts'
 import type { HostSocket } from './host-socket.ts'
 
 const SEND_FLAGS =
@@ -65,7 +58,11 @@ const from = new Uint8Array(MAX_ADDRESS)
 /** See `Socket.send`. */
 export function sendToHost(socket: HostSocket, task: Task, message: Message): number {
   const { control, controlLength } = message
-  if (control !== null && controlLength > 0 && !mayPass(control, controlLength)) return -EINVAL
+  if (control !== null && controlLength > 0) {
+    const length = passControl(control, controlLength, socket.type === SOCK_STREAM)
+    if (length < 0) return length
+    message.controlLength = length
+  }
   if (socket.type !== SOCK_STREAM) return sendPacket(socket, message)
   const n = sendStream(socket, task, message)
   if (n === -EPIPE && (message.flags & MSG_NOSIGNAL) === 0) sendSignal(task, SIGPIPE)

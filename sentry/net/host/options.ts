@@ -7,11 +7,14 @@ import {
   socketGetOption,
   socketSetOption,
 } from '../../../native/index.ts'
-import { EINVAL, ENOPROTOOPT, EPERM } from '../../../syscall-table/errno.ts'
+import { EINVAL, ENOPROTOOPT, EOPNOTSUPP, EPERM } from '../../../syscall-table/errno.ts'
 import {
+  AF_INET,
   CAP_NET_ADMIN,
   CAP_NET_RAW,
   IP_TRANSPARENT,
+  IPPROTO_UDP,
+  IPPROTO_UDPLITE,
   IPV6_TRANSPARENT,
   SO_DEBUG,
   SO_LINGER,
@@ -19,9 +22,13 @@ import {
   SO_PRIORITY,
   SO_RCVBUFFORCE,
   SO_SNDBUFFORCE,
+  SOCK_RAW,
   SOL_IP,
   SOL_IPV6,
+  SOL_RAW,
   SOL_SOCKET,
+  SOL_UDP,
+  SOL_UDPLITE,
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { HostSocket } from './host-socket.ts'
@@ -111,11 +118,20 @@ export function getHostOption(
   room: number,
 ): number {
   if (settable.get(level)?.has(name) !== true && tellable.get(level)?.has(name) !== true)
-    return -ENOPROTOOPT
+    return isOwnLevel(socket, level) ? -ENOPROTOOPT : -EOPNOTSUPP
   if (level === SOL_SOCKET && name === SO_LINGER) {
     new DataView(into.buffer, into.byteOffset).setInt32(0, socket.lingerOn, true)
     new DataView(into.buffer, into.byteOffset).setInt32(4, socket.lingerSeconds, true)
     return LINGER_SIZE
   }
   return socketGetOption(socket.hostFd, level, name, into, Math.min(room, into.length))
+}
+
+/** Sockets of IPv4 say of the options of other protocols that they do not have them, in other words than of their own. */
+function isOwnLevel({ family, type, protocol }: HostSocket, level: number): boolean {
+  if (family !== AF_INET || level === SOL_SOCKET || level === SOL_IP) return true
+  if (type === SOCK_RAW) return level === SOL_RAW
+  if (protocol === IPPROTO_UDP || protocol === IPPROTO_UDPLITE)
+    return level === SOL_UDP || level === SOL_UDPLITE
+  return protocol === level
 }

@@ -43,9 +43,10 @@ export const SOCKADDR_IN6_SIZE = 28
 /** A sockaddr_in6 without its scope, as RFC 2133 had it. */
 const SHORT_IN6_SIZE = 24
 const ADDRESS6_AT = 8
+const SCOPE_AT = 24
 
 /** What `parseAddress` has found. */
-export const parsed = { ip: 0, port: 0 }
+export const parsed = { ip: 0, port: 0, scope: 0 }
 
 export const isV4 = (ip: number): boolean => ip >= 0
 export const isAny = (ip: number): boolean => ip === ANY4 || ip === ANY6
@@ -55,6 +56,14 @@ export const isLoopback = (ip: number): boolean => ip === LOOPBACK6 || ip >>> 24
 /** Whether the address is one of a group. */
 export const isMulticast = (ip: number): boolean =>
   isV4(ip) ? ip >>> 28 === 14 : keptAddress(ip)?.[0] === 0xff
+/** Whether an IPv6 address means something only together with an interface. */
+export function needsScope(ip: number): boolean {
+  const bytes = isV4(ip) ? undefined : keptAddress(ip)
+  if (bytes === undefined) return false
+  const linkLocal = bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80
+  return linkLocal || (bytes[0] === 0xff && ((bytes[1]! & 15) === 1 || (bytes[1]! & 15) === 2))
+}
+
 /** 255.255.255.255. */
 export const BROADCAST4 = 0xffffffff
 /** Whether the address is that of all machines on the network of lo, or on any. */
@@ -77,6 +86,8 @@ export function parseAddress(family: number, address: Uint8Array, length: number
   }
   parsed.port = (address[2]! << 8) | address[3]!
   parsed.ip = family === AF_INET ? ip4At(address, 4) : ip6At(address)
+  const scoped = family === AF_INET6 && length >= SOCKADDR_IN6_SIZE
+  parsed.scope = scoped ? address[SCOPE_AT]! | (address[SCOPE_AT + 1]! << 8) : 0
   return 0
 }
 

@@ -10,8 +10,10 @@ import {
   IP_RECVORIGDSTADDR,
   IP_RECVTOS,
   IP_RECVTTL,
+  IP_RETOPTS,
   IP_TOS,
   IP_TTL,
+  IPV6_DONTFRAG,
   IPV6_HOPLIMIT,
   IPV6_MULTICAST_HOPS,
   IPV6_PKTINFO,
@@ -22,8 +24,12 @@ import {
   IPV6_TCLASS,
   IPV6_UNICAST_HOPS,
   MSG_CTRUNC,
+  SCM_CREDENTIALS,
+  SCM_RIGHTS,
   SO_MARK,
   SO_RCVMARK,
+  SO_TIMESTAMPING,
+  SO_TIMESTAMPING_NEW,
   SO_TIMESTAMPNS,
   SO_TIMESTAMPNS_NEW,
   SOF_TIMESTAMPING_RX_SOFTWARE,
@@ -32,7 +38,6 @@ import {
   SOL_IPV6,
   SOL_SOCKET,
 } from '../../../syscall-table/flags.ts'
-import { mayPass } from '../host/control.ts'
 import type { Message } from '../message.ts'
 import {
   ip4At,
@@ -94,21 +99,34 @@ export function packetFacts(
   socket.kernel.clock.realtime(facts)
   const { control, controlLength } = message
   if (control === null || controlLength === 0) return facts
-  if (!mayPass(control, controlLength)) return -EINVAL
   const view = new DataView(control.buffer, control.byteOffset, controlLength)
   for (let at = 0; at + HEADER <= controlLength; ) {
     const size = view.getUint32(at, true)
+    if (view.getUint32(at + 4, true) !== 0 || size < HEADER || size > controlLength - at)
+      return -EINVAL
     const level = view.getInt32(at + 8, true)
     const type = view.getInt32(at + 12, true)
+    const mine = level === SOL_IP || (level === SOL_IPV6 && socket.family === AF_INET6)
     const n =
-      type === (level === SOL_IP ? IP_PKTINFO : IPV6_PKTINFO) && level !== SOL_SOCKET
+      mine && type === (level === SOL_IP ? IP_PKTINFO : IPV6_PKTINFO)
         ? takeSource(facts, level, control, at + HEADER, size - HEADER)
-        : take(facts, level, type, view, at + HEADER, size - HEADER)
+        : take(facts, level, type, view, at + HEADER, size - HEADER, v4)
     if (n < 0) return n
     at += Math.ceil(size / 8) * 8
   }
   return facts
 }
+
+/** What Linux does not look at: other levels, and what only AF_UNIX sends. */
+function isIgnored(level: number, type: number, v4: boolean): boolean {
+  if (level === SOL_SOCKET) return SENT_BY_ANY.has(type)
+  if (level === SOL_IP) return !v4 || type === IP_RETOPTS
+  if (level === SOL_IPV6) return v4 || SENT_OVER_IPV6.has(type)
+  return true
+}
+
+const SENT_BY_ANY = new Set([SCM_RIGHTS, SCM_CREDENTIALS, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW])
+const SENT_OVER_IPV6 = new Set([IPV6_DONTFRAG])
 
 /** struct in_pktinfo or in6_pktinfo: which interface, and an address of this machine to send from. */
 function takeSource(
@@ -136,11 +154,12 @@ function take(
   view: DataView,
   at: number,
   length: number,
+  v4: boolean,
 ): number {
   const ttl =
     (level === SOL_IP && type === IP_TTL) || (level === SOL_IPV6 && type === IPV6_HOPLIMIT)
   const tos = (level === SOL_IP && type === IP_TOS) || (level === SOL_IPV6 && type === IPV6_TCLASS)
-  if (!ttl && !tos) return 0
+  if (!ttl && !tos) return isIgnored(level, type, v4) ? 0 : -EINVAL
   // A TOS may be one byte.
   if (length !== 4 && !(tos && length === 1)) return -EINVAL
   const value = length === 1 ? view.getUint8(at) : view.getInt32(at, true)

@@ -5,6 +5,7 @@ import {
   EAGAIN,
   EINVAL,
   ENETUNREACH,
+  ENOENT,
   ENOTCONN,
   EPERM,
 } from '../../../syscall-table/errno.ts'
@@ -35,6 +36,10 @@ import {
   POLLRDNORM,
   POLLWRBAND,
   POLLWRNORM,
+  SIOCGSTAMP_NEW,
+  SIOCGSTAMP_OLD,
+  SIOCGSTAMPNS_NEW,
+  SIOCGSTAMPNS_OLD,
   SOCK_RAW,
   SOCK_STREAM,
   SOL_IP,
@@ -42,6 +47,7 @@ import {
 } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
+import type { File } from '../../vfs/file.ts'
 import { SegmentQueue, type Sender } from '../segment-queue.ts'
 import { Socket } from '../socket.ts'
 import {
@@ -54,6 +60,7 @@ import {
   isLoopback,
   isMulticast,
   isV4,
+  needsScope,
   parseAddress,
   parsed,
   sourceFor,
@@ -67,6 +74,8 @@ import { type Ports, portsOf, takesAddress } from './ports.ts'
 export const LO = 1
 const MTU4 = 65535
 const MTU6 = 65536
+
+const STAMP_REQUESTS = new Set([SIOCGSTAMP_OLD, SIOCGSTAMPNS_OLD, SIOCGSTAMP_NEW, SIOCGSTAMPNS_NEW])
 
 export const READABLE = POLLIN | POLLRDNORM
 export const WRITABLE = POLLOUT | POLLWRNORM | POLLWRBAND
@@ -130,6 +139,7 @@ export abstract class InetSocket extends Socket implements Sender {
     if (n < 0) return n
     const { ip, port } = parsed
     if (this.family === AF_INET6 && isV4(ip) && this.v6only) return -EINVAL
+    if (needsScope(ip) && parsed.scope === 0 && this.device === 0) return -EINVAL
     n = this.addressError(ip)
     if (n < 0) return n
     if (this.port !== 0 || !this.mayBind) return -EINVAL
@@ -260,6 +270,23 @@ export abstract class InetSocket extends Socket implements Sender {
     if (name === IP_HDRINCL || name === IP_ROUTER_ALERT || name === IP_NODEFRAG) return 0
     if (name !== IP_PROTOCOL) return undefined
     return this.type === SOCK_RAW ? this.protocol : this.port
+  }
+
+  /** When the last packet came that was read without being told so. */
+  protected lastStamp: { sec: number; nsec: number } | null = null
+
+  override ioctl(file: File, task: Task, request: number, arg: number): number {
+    if (!STAMP_REQUESTS.has(request)) return super.ioctl(file, task, request, arg)
+    const { lastStamp } = this
+    if (lastStamp === null) return -ENOENT
+    const { scratch, scratchView } = task.kernel
+    const { sec, nsec } = lastStamp
+    const nanoseconds = request === SIOCGSTAMPNS_OLD || request === SIOCGSTAMPNS_NEW
+    scratchView.setUint32(0, sec % 2 ** 32, true)
+    scratchView.setUint32(4, Math.floor(sec / 2 ** 32), true)
+    scratchView.setUint32(8, nanoseconds ? nsec : Math.floor(nsec / 1000), true)
+    scratchView.setUint32(12, 0, true)
+    return task.mm.copyResult(task, arg, scratch, 0, 16)
   }
 
   /** An error that the next call reports. */

@@ -7,16 +7,23 @@ import {
   IFF_LOOPBACK,
   IFF_RUNNING,
   IFF_UP,
+  SIOCDEVPRIVATE,
+  SIOCETHTOOL,
   SIOCGIFADDR,
+  SIOCGIFBRDADDR,
   SIOCGIFCONF,
+  SIOCGIFDSTADDR,
   SIOCGIFFLAGS,
   SIOCGIFHWADDR,
   SIOCGIFINDEX,
+  SIOCGIFMAP,
   SIOCGIFMETRIC,
   SIOCGIFMTU,
   SIOCGIFNAME,
   SIOCGIFNETMASK,
   SIOCGIFTXQLEN,
+  SIOCGMIIPHY,
+  SIOCGMIIREG,
   SIOCSIFADDR,
   SIOCSIFFLAGS,
   SIOCSIFMTU,
@@ -24,7 +31,7 @@ import {
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import { hostNetworkOf } from '../host/lookup.ts'
-import { LOOPBACK4, writeAddress } from './address.ts'
+import { ANY4, LOOPBACK4, writeAddress } from './address.ts'
 
 const NAME = 'lo'
 /** IFNAMSIZ. */
@@ -58,6 +65,8 @@ export function interfaceIoctl(task: Task, command: number, arg: number): number
   if (host !== null) return host.interfaceIoctl(task, command, arg)
   if (command === SIOCGIFCONF) return listInterfaces(task, arg)
   if (CHANGES.has(command)) return change(task, command, arg)
+  const isPrivate = command >= SIOCDEVPRIVATE && command < SIOCDEVPRIVATE + 16
+  if (isPrivate || UNSUPPORTED.has(command)) return refuse(task, command, arg)
   if (!KNOWN.has(command)) return -ENOTTY
   if (task.mm.copyIn(task, arg, request, 0, IFREQ_SIZE) < 0) return -EFAULT
   if (command === SIOCGIFNAME) {
@@ -72,6 +81,9 @@ export function interfaceIoctl(task: Task, command: number, arg: number): number
 
 const KNOWN = new Set([
   SIOCGIFADDR,
+  SIOCGIFBRDADDR,
+  SIOCGIFDSTADDR,
+  SIOCGIFMAP,
   SIOCGIFFLAGS,
   SIOCGIFHWADDR,
   SIOCGIFINDEX,
@@ -81,6 +93,18 @@ const KNOWN = new Set([
   SIOCGIFNETMASK,
   SIOCGIFTXQLEN,
 ])
+
+/** Requests to the driver of an interface: that of lo has none. */
+const UNSUPPORTED = new Set([SIOCETHTOOL, SIOCGMIIPHY, SIOCGMIIREG])
+
+function refuse(task: Task, command: number, arg: number): number {
+  if (task.mm.copyIn(task, arg, request, 0, IFREQ_SIZE) < 0) return -EFAULT
+  const { scratch } = task.kernel
+  // The command of ethtool(8) is read before its interface is looked up.
+  const at = view.getUint32(NAME_SIZE + 4, true) * 2 ** 32 + view.getUint32(NAME_SIZE, true)
+  if (command === SIOCETHTOOL && task.mm.copyIn(task, at, scratch, 0, 4) < 0) return -EFAULT
+  return isNamed() ? -EOPNOTSUPP : -ENODEV
+}
 
 const CHANGES = new Set([SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFMTU, SIOCSIFNETMASK])
 
@@ -105,7 +129,14 @@ function writeName(): void {
 
 function answer(command: number): void {
   switch (command) {
+    case SIOCGIFMAP:
+      value.fill(0)
+      return
+    case SIOCGIFBRDADDR:
+      writeAddress(AF_INET, ANY4, 0, value)
+      return
     case SIOCGIFADDR:
+    case SIOCGIFDSTADDR:
       writeAddress(AF_INET, LOOPBACK4, 0, value)
       return
     case SIOCGIFNETMASK:

@@ -27,6 +27,8 @@ import {
   SHUT_RDWR,
   SHUT_WR,
   SIOCATMARK,
+  SIOCOUTQ,
+  SIOCOUTQNSD,
   SO_OOBINLINE,
   SO_REUSEPORT,
   SOCK_STREAM,
@@ -288,12 +290,16 @@ export class TcpSocket extends InetSocket {
 
   override shutdown(how: number): number {
     if (how !== SHUT_RD && how !== SHUT_WR && how !== SHUT_RDWR) return -EINVAL
-    if (this.state === CLOSED) return -ENOTCONN
+    if (this.state === CLOSED || this.#ended) {
+      // Linux says that there is no connection, and shuts it down all the same, so that others wake up.
+      if (how !== SHUT_WR) this.noReceive = true
+      if (how !== SHUT_RD) this.noSend = true
+      this.queue.wake(ANY_CHANGE)
+      return -ENOTCONN
+    }
     if (this.state === LISTENING || this.state === CONNECTING) {
       if (how === SHUT_WR && this.state === LISTENING) return 0
-      this.#disconnect()
-      this.noReceive = this.noSend = true
-      return 0
+      return this.#disconnect()
     }
     if (how !== SHUT_WR) this.noReceive = true
     if (how !== SHUT_RD && !this.noSend) {
@@ -329,8 +335,13 @@ export class TcpSocket extends InetSocket {
     this.fail(error)
   }
 
+  /** Both ends have sent and acknowledged their FIN: Linux keeps no connection then. */
+  get #ended(): boolean {
+    return this.state === CONNECTED && this.finished && this.noSend
+  }
+
   override peerAddress(into: Uint8Array): number {
-    if (this.state !== CONNECTED) return -ENOTCONN
+    if (this.state !== CONNECTED || this.#ended) return -ENOTCONN
     return writeAddress(this.family, this.peerIp, this.peerPort, into)
   }
 
@@ -344,6 +355,7 @@ export class TcpSocket extends InetSocket {
   }
 
   override ioctl(file: File, task: Task, request: number, arg: number): number {
+    if (request === SIOCOUTQNSD) return super.ioctl(file, task, SIOCOUTQ, arg)
     if (request !== SIOCATMARK) return super.ioctl(file, task, request, arg)
     const { scratch, scratchView } = task.kernel
     const atMark = this.urgent !== null && this.incoming.head === this.urgent

@@ -99,6 +99,14 @@ interface Corked {
   connected: boolean
 }
 
+/** A socket of IPv6 takes addresses of IPv4 as they are, and one of IPv4 those without a family. */
+function destinationFamily(family: number, message: Message): number {
+  const { name, nameLength } = message
+  const given = familyOf(name, nameLength)
+  if (given === AF_UNSPEC && family === AF_INET) name[0] = AF_INET
+  return given === AF_INET ? AF_INET : family
+}
+
 /** Whether a packet to `ip` has more than one receiver. */
 const isMany = (ip: number): boolean => isMulticast(ip) || isBroadcast(ip)
 
@@ -270,7 +278,11 @@ export class UdpSocket extends InetSocket {
       parsed.port = this.peerPort
       return 0
     }
-    const n = parseAddress(this.family, message.name, message.nameLength)
+    const n = parseAddress(
+      destinationFamily(this.family, message),
+      message.name,
+      message.nameLength,
+    )
     if (n < 0) return n
     return parsed.port === 0 ? -EINVAL : this.route()
   }
@@ -308,7 +320,6 @@ export class UdpSocket extends InetSocket {
   override receive(_task: Task, message: Message): number {
     const { io, flags } = message
     if ((flags & MSG_ERRQUEUE) !== 0) return this.errors.receive(this, message)
-    if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP
     if (this.error !== 0) return this.takeError()
     const datagram = this.incoming.head as Datagram | null
     if (datagram === null) return this.noReceive ? 0 : -EAGAIN
@@ -318,6 +329,7 @@ export class UdpSocket extends InetSocket {
     if (n < want) return -EFAULT
     message.nameLength = this.nameSource(datagram, message)
     tellFacts(this, datagram.facts, message)
+    if (this.timestamp === 0) this.lastStamp = datagram.facts
     if (n < length) message.outFlags |= MSG_TRUNC
     if ((flags & MSG_PEEK) === 0) this.incoming.shift()
     return (flags & MSG_TRUNC) !== 0 ? length : n
@@ -348,11 +360,11 @@ export class UdpSocket extends InetSocket {
 
   override shutdown(how: number): number {
     if (how !== SHUT_RD && how !== SHUT_WR && how !== SHUT_RDWR) return -EINVAL
-    if (!this.connected) return -ENOTCONN
+    // Linux says that there is no connection, and shuts it down all the same, so that others wake up.
     if (how !== SHUT_WR) this.noReceive = true
     if (how !== SHUT_RD) this.noSend = true
     this.queue.wake(ANY_CHANGE)
-    return 0
+    return this.connected ? 0 : -ENOTCONN
   }
 
   override peerAddress(into: Uint8Array): number {

@@ -10,12 +10,14 @@ import {
   ENOBUFS,
   ENODATA,
   ENOPROTOOPT,
+  ENOTTY,
   EOPNOTSUPP,
   EPERM,
 } from '../../../syscall-table/errno.ts'
 import {
   AF_NETLINK,
   AF_UNSPEC,
+  FIONREAD,
   MSG_OOB,
   MSG_PEEK,
   MSG_TRUNC,
@@ -24,6 +26,7 @@ import {
   POLLOUT,
   POLLRDNORM,
   POLLWRNORM,
+  SIOCOUTQ,
   SOL_NETLINK,
 } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
@@ -209,6 +212,11 @@ export class NetlinkSocket extends Socket {
 
   override unsent(): number {
     return 0
+  }
+
+  override ioctl(file: File, task: Task, request: number, arg: number): number {
+    const queues = request === FIONREAD || request === SIOCOUTQ
+    return queues ? -ENOTTY : super.ioctl(file, task, request, arg)
   }
 
   override get listening(): boolean {
