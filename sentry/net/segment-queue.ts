@@ -10,6 +10,8 @@ import { landed } from './unix-gc.ts'
 
 /** What a message costs its sender beyond its bytes, so that empty ones are bounded as well. */
 export const MESSAGE_OVERHEAD = 256
+/** The sender of what does not say who has sent it. */
+export const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 }
 /** Small writes to a stream share segments of this size. */
 const SEGMENT_SIZE = 4096
 /** Largest buffer that is kept for the next segment. */

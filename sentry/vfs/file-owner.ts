@@ -23,6 +23,8 @@ export function assignOwner(task: Task, file: File, type: number, id: number): n
   file.ownerType = type
   file.owner = pid ?? null
   file.ownerCreds = task.creds
+  // Some files look for events only once somebody has asked, and SIGURG needs no O_ASYNC.
+  file.ops.poll(file)
   return 0
 }
 

@@ -38,6 +38,7 @@ import {
   POLLWRNORM,
   SI_KERNEL,
   SIGIO,
+  SIGURG,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import { sendToGroup, sendToTask } from '../kernel/signal-send.ts'
@@ -73,10 +74,7 @@ function maySend(by: Creds, to: Creds): boolean {
 
 /** Tell the owner of `file`, which was armed as descriptor `fd`. */
 export function signalOwner(file: File, fd: number, code: number, band: number): void {
-  const { owner, ownerCreds } = file
-  if (owner === null || ownerCreds === null) return
-  const send = (task: Task | undefined | null, one: boolean): void => {
-    if (!task || !maySend(ownerCreds, task.creds)) return
+  eachOwner(file, (task, one) => {
     const chosen = sigInfo(file.signal, code)
     chosen.band = band
     chosen.fd = fd
@@ -85,11 +83,29 @@ export function signalOwner(file: File, fd: number, code: number, band: number):
       : (info = chosen) => sendToGroup(task.group, info)
     // A full queue is told of by a plain SIGIO.
     if (file.signal === 0 || deliver() === -EAGAIN) deliver(sigInfo(SIGIO, SI_KERNEL))
+  })
+}
+
+/** Tell the owner of a socket that urgent data has come: send_sigurg. It needs no O_ASYNC. */
+export function signalUrgent(file: File): void {
+  eachOwner(file, (task, one) => {
+    const info = sigInfo(SIGURG, SI_KERNEL)
+    if (one) sendToTask(task, info)
+    else sendToGroup(task.group, info)
+  })
+}
+
+/** All who are the owner; `one` says that only that thread is meant. */
+function eachOwner(file: File, send: (task: Task, one: boolean) => void): void {
+  const { owner, ownerCreds } = file
+  if (owner === null || ownerCreds === null) return
+  const to = (task: Task | undefined | null, one: boolean): void => {
+    if (task && maySend(ownerCreds, task.creds)) send(task, one)
   }
   if (file.ownerType === F_OWNER_PGRP)
-    for (const group of [...(owner.pgrp?.members ?? [])]) send(group.leader, false)
-  else if (file.ownerType === F_OWNER_TID) send(owner.task, true)
-  else send(owner.group?.leader, false)
+    for (const group of [...(owner.pgrp?.members ?? [])]) to(group.leader, false)
+  else if (file.ownerType === F_OWNER_TID) to(owner.task, true)
+  else to(owner.group?.leader, false)
 }
 
 /** O_ASYNC is set: struct fasync_struct. */
@@ -127,6 +143,8 @@ export function setAsync(file: File, fd: number, on: boolean): void {
     return
   }
   if (!on || file.ops.queue === null) return
+  // Some files look for events only once somebody has asked.
+  file.ops.poll(file)
   const entry = new AsyncEntry(file, fd)
   entry.nextWatcher = file.watchers
   file.watchers = entry

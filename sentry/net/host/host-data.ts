@@ -147,8 +147,8 @@ function receiveStream(socket: HostSocket, task: Task, message: Message): number
     const n = socketReceive(socket.hostFd, bounce, 0, want, flags & RECEIVE_FLAGS)
     if (n === -EAGAIN) return nothingYet(socket, task, message)
     if (n <= 0) return io.finish(n)
-    // The bytes of MSG_TRUNC are thrown away.
-    if ((flags & MSG_TRUNC) !== 0 && !peek) io.skip(n)
+    // The bytes of MSG_TRUNC are thrown away: the host has not written them.
+    if ((flags & MSG_TRUNC) !== 0) io.skip(n)
     else if (io.put(bounce, 0, n) < n) return io.finish(-EFAULT)
     if (peek) return waitAll && n < want ? morePeeked(socket, message, n) : io.done
     if (io.remaining === 0 || (n < want && !waitAll)) return io.done

@@ -47,6 +47,7 @@ import type { HostEventSource } from '../../kernel/host-events.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
+import { signalUrgent } from '../../vfs/file-signal.ts'
 import { MAX_ADDRESS, type Message } from '../message.ts'
 import { Socket } from '../socket.ts'
 import { receiveFromHost, sendToHost } from './host-data.ts'
@@ -104,6 +105,8 @@ export class HostSocket extends Socket implements HostEventSource {
 
   onHostEvent(events: number): void {
     const all = complete(events)
+    // An urgent byte has come; its edge comes once.
+    if ((events & POLLPRI) !== 0 && this.file !== null) signalUrgent(this.file)
     this.#known |= all
     this.wake((events & (POLLERR | POLLHUP)) !== 0 ? 0 : all)
   }
@@ -150,6 +153,8 @@ export class HostSocket extends Socket implements HostEventSource {
     if (fd < 0) return hostError(fd)
     const accepted = new HostSocket(this.network, this.net, this, fd)
     accepted.#peer = from.subarray(0, lengths[0])
+    accepted.lingerOn = this.lingerOn
+    accepted.lingerSeconds = this.lingerSeconds
     accepted.sendTimeoutNs = this.sendTimeoutNs
     accepted.receiveTimeoutNs = this.receiveTimeoutNs
     return accepted

@@ -2,6 +2,7 @@
 
 import { EAGAIN, EFAULT, EINVAL, ENOTCONN, EPIPE } from '../../../syscall-table/errno.ts'
 import {
+  MSG_MORE,
   MSG_NOSIGNAL,
   MSG_OOB,
   MSG_PEEK,
@@ -12,23 +13,26 @@ import {
   POLLRDNORM,
   SIGPIPE,
   SO_OOBINLINE,
+  SOL_TCP,
+  TCP_CORK,
 } from '../../../syscall-table/flags.ts'
 import { sendSignal } from '../../kernel/signal-send.ts'
 import type { Task } from '../../kernel/task.ts'
-import type { Message, Ucred } from '../message.ts'
-import { Segment } from '../segment-queue.ts'
+import { signalUrgent } from '../../vfs/file-signal.ts'
+import type { Message } from '../message.ts'
+import { NOBODY, Segment } from '../segment-queue.ts'
 import type { TcpSocket } from './tcp.ts'
 
 /** Largest buffer of one segment. */
 const MAX_SEGMENT = 32768
-/** TCP does not say who has sent. */
-const NOBODY: Ucred = { pid: null, uid: 0, gid: 0 }
 
 /** Send on a connection; see `Socket.send`. An address is ignored, as on Linux. */
 export function sendTcp(socket: TcpSocket, task: Task, message: Message): number {
   const { io } = message
   if (message.resumable && task.restart.done > 0) io.skip(task.restart.done)
   if (socket.connecting) return park(task, message)
+  const held = holdBack(socket, message)
+  if (held !== undefined) return held
   do {
     if (socket.error !== 0 || socket.noSend || !socket.connected)
       return broken(socket, task, message)
@@ -50,6 +54,16 @@ export function sendTcp(socket: TcpSocket, task: Task, message: Message): number
   return io.done
 }
 
+/** Hold a message back, if it asks for that; else what was held goes out before it. */
+function holdBack(socket: TcpSocket, message: Message): number | undefined {
+  const more = (message.flags & MSG_MORE) !== 0 || socket.inetOptions.on(SOL_TCP, TCP_CORK)
+  const urgent = (message.flags & MSG_OOB) !== 0
+  const open = socket.error === 0 && !socket.noSend && socket.connected && !socket.peer!.dead
+  if (more && !urgent && open && socket.held.takes(message)) return socket.held.add(message)
+  socket.releaseHeld()
+  return undefined
+}
+
 /** Wait with what has been moved so far, or return it. */
 function park(task: Task, message: Message): number {
   const { io } = message
@@ -67,13 +81,13 @@ function broken(socket: TcpSocket, task: Task, message: Message): number {
 
 /**
  * The last byte that has come is urgent, in place of an earlier one, which becomes a byte as any other.
- * LIMIT: the owner of the socket gets no SIGURG.
  */
 function markUrgent(peer: TcpSocket): void {
   const { incoming } = peer
   if (peer.urgent !== null) peer.urgent.urgent = false
   peer.urgent = incoming.splitLast()
   peer.urgent.urgent = true
+  if (peer.file !== null) signalUrgent(peer.file)
   peer.queue.wake(POLLPRI)
 }
 

@@ -30,16 +30,20 @@ import {
   SIOCOUTQ,
   SIOCOUTQNSD,
   SO_OOBINLINE,
+  SO_RCVLOWAT,
   SO_REUSEPORT,
   SOCK_STREAM,
   SOL_TCP,
   TCP_CLOSE,
   TCP_CLOSE_WAIT,
+  TCP_CORK,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT2,
   TCP_INFO,
   TCP_LAST_ACK,
   TCP_LISTEN,
+  TCP_MAXSEG,
+  TCP_NODELAY,
   TCP_SYN_SENT,
 } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
@@ -59,6 +63,8 @@ import {
   writeAddress,
 } from './address.ts'
 import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
+import { Held } from './tcp-hold.ts'
+import { SEGMENT_SIZE, writeTcpInfo } from './tcp-info.ts'
 import { receiveTcp, sendTcp } from './tcp-stream.ts'
 
 // States of a socket; half-closed connections are told apart by noSend and noReceive.
@@ -71,8 +77,6 @@ const CONNECTED = 3
 const INITIAL_SEND = 16384
 const INITIAL_RECEIVE = 131072
 const TUNED_SEND = 524288
-/** struct tcp_info up to its counters, of which only the state has a meaning here. */
-const TCP_INFO_SIZE = 104
 
 export class TcpSocket extends InetSocket {
   state = CLOSED
@@ -87,6 +91,7 @@ export class TcpSocket extends InetSocket {
   readonly #waiting = new Set<TcpSocket>()
   /** The listener in whose queue this connection or connecting socket waits. */
   #listener: TcpSocket | null = null
+  #held: Held | null = null
 
   constructor(net: NetNamespace, family: number, uid: number) {
     super(net, family, SOCK_STREAM, IPPROTO_TCP, uid)
@@ -284,6 +289,31 @@ export class TcpSocket extends InetSocket {
     return receiveTcp(this, task, message)
   }
 
+  /** What waits for more to be sent with it. */
+  get held(): Held {
+    this.#held ??= new Held(this)
+    return this.#held
+  }
+
+  releaseHeld(): void {
+    if (this.#held !== null && this.#held.bytes > 0) this.#held.release()
+  }
+
+  override setOption(
+    task: Task,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: number,
+  ): number {
+    const n = super.setOption(task, level, name, value, length)
+    if (n < 0 || level !== SOL_TCP) return n
+    const { inetOptions } = this
+    if (name === TCP_CORK && !inetOptions.on(SOL_TCP, TCP_CORK)) this.releaseHeld()
+    if (name === TCP_NODELAY && inetOptions.on(SOL_TCP, TCP_NODELAY)) this.releaseHeld()
+    return n
+  }
+
   get connecting(): boolean {
     return this.state === CONNECTING
   }
@@ -303,6 +333,7 @@ export class TcpSocket extends InetSocket {
     }
     if (how !== SHUT_WR) this.noReceive = true
     if (how !== SHUT_RD && !this.noSend) {
+      this.releaseHeld()
       this.noSend = true
       this.peer?.finish()
     }
@@ -320,6 +351,12 @@ export class TcpSocket extends InetSocket {
     return head !== this.urgent || head.next !== null || this.options.get(SO_OOBINLINE) === 1
   }
 
+  /** Fewer bytes have come than SO_RCVLOWAT says: tcp_stream_is_readable. */
+  get #belowLowWater(): boolean {
+    const least = this.options.get(SO_RCVLOWAT) ?? 1
+    return least > 1 && this.incoming.bytes < Math.min(least, this.receiveBuffer)
+  }
+
   /** The peer has sent its FIN. */
   finish(): void {
     this.finished = this.noReceive = true
@@ -328,6 +365,7 @@ export class TcpSocket extends InetSocket {
 
   /** The peer has sent a RST, or the connection ends as if it had: tcp_reset. */
   reset(error: number): void {
+    this.#held?.drop()
     this.state = CLOSED
     this.noReceive = this.noSend = true
     if (this.peer !== null) this.peer.peer = null
@@ -366,7 +404,8 @@ export class TcpSocket extends InetSocket {
   /** Bytes beyond the receiver's window: Linux counts what is not acknowledged. */
   override unsent(): number {
     if (this.state === LISTENING) return -EINVAL
-    return Math.max(0, this.inFlight - (this.peer?.receiveBuffer ?? 0))
+    const held = this.#held?.bytes ?? 0
+    return held + Math.max(0, this.inFlight - (this.peer?.receiveBuffer ?? 0))
   }
 
   override getOption(
@@ -376,11 +415,12 @@ export class TcpSocket extends InetSocket {
     into: Uint8Array,
     room: number,
   ): number {
-    if (level !== SOL_TCP || name !== TCP_INFO)
+    if (level !== SOL_TCP || (name !== TCP_INFO && name !== TCP_MAXSEG))
       return super.getOption(task, level, name, into, room)
-    into.fill(0, 0, TCP_INFO_SIZE)
-    into[0] = this.stateNumber
-    return TCP_INFO_SIZE
+    if (name === TCP_INFO) return writeTcpInfo(this, into)
+    if (this.state !== CONNECTED) return super.getOption(task, level, name, into, room)
+    new DataView(into.buffer, into.byteOffset).setInt32(0, SEGMENT_SIZE, true)
+    return 4
   }
 
   /** The state as tcp_info and /proc/net/tcp number it. */
@@ -404,7 +444,7 @@ export class TcpSocket extends InetSocket {
     if (this.noReceive) events |= READABLE | POLLRDHUP
     if (this.error !== 0) events |= POLLERR
     if (this.state === CONNECTING) return events
-    if (this.#readableBytes) events |= READABLE
+    if (this.#readableBytes && !this.#belowLowWater) events |= READABLE
     if (this.urgent !== null && !this.urgent.urgentRead) events |= POLLPRI
     if (this.noSend || this.mayWrite) events |= WRITABLE
     return events
@@ -429,8 +469,13 @@ export class TcpSocket extends InetSocket {
     for (const server of this.#pending.splice(0)) server.#abort()
     const { peer } = this
     if (peer === null) return
-    if (abort) peer.reset(peer.finished ? EPIPE : ECONNRESET)
-    else if (!this.noSend) peer.finish()
+    if (abort) {
+      this.#held?.drop()
+      peer.reset(peer.finished ? EPIPE : ECONNRESET)
+    } else if (!this.noSend) {
+      this.releaseHeld()
+      peer.finish()
+    }
   }
 
   /** A connection that nobody accepts any more. */

@@ -215,6 +215,8 @@ export class UdpSocket extends InetSocket {
 
   override send(task: Task, message: Message): number {
     const { io } = message
+    // inet_send_prepare: whatever comes of the call, the socket has a port from now on.
+    if (this.autobind(task) < 0) return -EAGAIN
     if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
     if (io.remaining > MAX_PAYLOAD6) return -EMSGSIZE
     if (this.#corked !== null) return this.#append(this.#corked, message)
@@ -227,7 +229,6 @@ export class UdpSocket extends InetSocket {
     if (this.error !== 0) return this.takeError()
     // Not a stream: no SIGPIPE.
     if (this.noSend) return -EPIPE
-    if (this.autobind(task) < 0) return -EAGAIN
     const facts = packetFacts(this, message, ip, port)
     if (typeof facts === 'number') return facts
     const corked = { facts, parts: [], length: 0, most, connected: message.nameLength === 0 }
