@@ -44,7 +44,7 @@ describe('addresses', () => {
     ] as const) {
       const bytes = address(ip, 4711, family)
       expect(parseAddress(family, bytes, bytes.length)).toBe(0)
-      expect(parsed).toEqual({ ip, port: 4711 })
+      expect(parsed).toEqual({ ip, port: 4711, scope: 0 })
     }
   })
 
