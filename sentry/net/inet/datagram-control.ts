@@ -38,13 +38,13 @@ import {
   SOL_IPV6,
   SOL_SOCKET,
 } from '../../../syscall-table/flags.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Message } from '../message.ts'
 import {
   ip4At,
   ip6At,
   isAny,
   isBroadcast,
-  isLoopback,
   isMulticast,
   isV4,
   LOOPBACK4,
@@ -54,6 +54,7 @@ import {
 import type { InetSocket } from './inet-socket.ts'
 import { interfaceName } from './interface.ts'
 import type { IpFields } from './ip-packet.ts'
+import { isLocal } from './local.ts'
 import { intOf } from './option-tables.ts'
 
 const HEADER = 16
@@ -109,7 +110,7 @@ export function packetFacts(
     const mine = level === SOL_IP || (level === SOL_IPV6 && socket.family === AF_INET6)
     const n =
       mine && type === (level === SOL_IP ? IP_PKTINFO : IPV6_PKTINFO)
-        ? takeSource(facts, level, control, at + HEADER, size - HEADER)
+        ? takeSource(socket.net, facts, level, control, at + HEADER, size - HEADER)
         : take(facts, level, type, view, at + HEADER, size - HEADER, v4)
     if (n < 0) return n
     at += Math.ceil(size / 8) * 8
@@ -130,6 +131,7 @@ const SENT_OVER_IPV6 = new Set([IPV6_DONTFRAG])
 
 /** struct in_pktinfo or in6_pktinfo: which interface, and an address of this machine to send from. */
 function takeSource(
+  net: NetNamespace,
   facts: PacketFacts,
   level: number,
   bytes: Uint8Array,
@@ -142,7 +144,7 @@ function takeSource(
   const source = v4 ? ip4At(bytes, at + 4) : ip6At(bytes, at)
   if (index !== 0 && interfaceName(index) === undefined) return -ENODEV
   if (isAny(source)) return 0
-  if (!isLoopback(source) || isBroadcast(source)) return v4 ? -ENETUNREACH : -EINVAL
+  if (!isLocal(net, source) || isBroadcast(source)) return v4 ? -ENETUNREACH : -EINVAL
   if (isV4(source) === isV4(facts.to)) facts.from = source
   return 0
 }

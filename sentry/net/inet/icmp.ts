@@ -3,7 +3,7 @@
 
 import { AF_INET, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP } from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
-import { isBroadcast, isLoopback, isMulticast, isV4, LOOPBACK6 } from './address.ts'
+import { isBroadcast, isMulticast, isV4, LOOPBACK6 } from './address.ts'
 import type { PacketFacts } from './datagram-control.ts'
 import {
   buildPacket,
@@ -13,6 +13,7 @@ import {
   writeChecksum,
   writePseudoChecksum,
 } from './ip-packet.ts'
+import { isLocal } from './local.ts'
 import { portsOf } from './ports.ts'
 import { deliverDatagram, UdpSocket } from './udp.ts'
 import { ETH_P_IPV6, show, showRaw } from './wire.ts'
@@ -76,7 +77,7 @@ function deliver(net: NetNamespace, packet: IpPacket, facts: PacketFacts): void 
     return
   }
   const icmp = isV4(to) ? IPPROTO_ICMP : IPPROTO_ICMPV6
-  if (protocol !== icmp || isMulticast(to) || isBroadcast(to) || !isLoopback(from)) return
+  if (protocol !== icmp || isMulticast(to) || isBroadcast(to) || !isLocal(net, from)) return
   const message = packet.bytes.subarray(packet.payloadAt)
   if (message.length < ECHO_HEADER_SIZE) return
   if (message[0] === (isV4(to) ? ECHO : ECHO6)) answer(net, packet, facts)

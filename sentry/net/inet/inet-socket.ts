@@ -57,7 +57,6 @@ import {
   destination,
   isAny,
   isBroadcast,
-  isLoopback,
   isMulticast,
   isV4,
   needsScope,
@@ -66,6 +65,7 @@ import {
   sourceFor,
   writeAddress,
 } from './address.ts'
+import { addedSource, isLocal } from './local.ts'
 import { Multicast } from './multicast.ts'
 import { InetOptions } from './options.ts'
 import { type Ports, portsOf, takesAddress } from './ports.ts'
@@ -170,7 +170,7 @@ export abstract class InetSocket extends Socket implements Sender {
 
   /** inet_addr_valid_or_nonlocal: an address of this machine or of all, unless the program takes any. */
   #mayHave(ip: number): boolean {
-    if (isAny(ip) || isLoopback(ip)) return true
+    if (isAny(ip) || isLocal(this.net, ip)) return true
     const v4 = isV4(ip)
     if (isMulticast(ip)) return v4 || this.type !== SOCK_STREAM
     if (ip === BROADCAST4) return true
@@ -205,19 +205,19 @@ export abstract class InetSocket extends Socket implements Sender {
   /** Groups and broadcasts have no route on lo: the socket says that they go there. */
   #reaches(ip: number): boolean {
     if (this.device !== 0 && this.device !== LO) return false
-    if (this.type === SOCK_STREAM) return isLoopback(ip) && !isBroadcast(ip)
-    if (isLoopback(ip)) return true
+    if (this.type === SOCK_STREAM) return isLocal(this.net, ip) && !isBroadcast(ip)
+    if (isLocal(this.net, ip)) return true
     if (!isV4(ip) || (!isMulticast(ip) && ip !== BROADCAST4)) return false
-    const bound = isV4(this.ip) && isLoopback(this.ip)
+    const bound = isV4(this.ip) && isLocal(this.net, this.ip)
     return this.device === LO || bound || (isMulticast(ip) && this.multicast.index === LO)
   }
 
   /** The address that a packet to `ip` comes from. */
   sourceTo(ip: number): number {
-    if (isLoopback(this.ip) && !isBroadcast(this.ip)) return this.ip
+    if (isLocal(this.net, this.ip) && !isAny(this.ip) && !isBroadcast(this.ip)) return this.ip
     // The address of lo is for the machine alone: Linux does not choose it by itself for packets to others.
     if (isMulticast(ip) && isV4(ip)) return this.multicast.address
-    return ip === BROADCAST4 ? ANY4 : sourceFor(ip)
+    return ip === BROADCAST4 ? ANY4 : (addedSource(this.net, ip) ?? sourceFor(ip))
   }
 
   override ownAddress(into: Uint8Array): number {

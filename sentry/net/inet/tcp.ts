@@ -52,16 +52,7 @@ import type { File } from '../../vfs/file.ts'
 import type { Message } from '../message.ts'
 import type { Segment } from '../segment-queue.ts'
 import type { Socket } from '../socket.ts'
-import {
-  ANY4,
-  ANY6,
-  familyOf,
-  isV4,
-  parseAddress,
-  parsed,
-  sourceFor,
-  writeAddress,
-} from './address.ts'
+import { ANY4, ANY6, familyOf, isV4, parseAddress, parsed, writeAddress } from './address.ts'
 import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
 import { Held } from './tcp-hold.ts'
 import { SEGMENT_SIZE, writeTcpInfo } from './tcp-info.ts'
@@ -154,7 +145,7 @@ export class TcpSocket extends InetSocket {
 
   /** Choose the own end of a connection. */
   #prepare(task: Task, ip: number, port: number): number {
-    const source = this.boundIp ? this.ip : sourceFor(ip)
+    const source = this.boundIp ? this.ip : this.sourceTo(ip)
     if (this.port !== 0) {
       for (const other of this.ports.at(this.port) ?? [])
         if (other.peerPort === port && other.peerIp === ip && other.ip === source)

@@ -155,7 +155,8 @@ export class NetlinkSocket extends Socket {
     writer.begin(NLMSG_ERROR, flags, request.sequence, this.#port).u32(error)
     const told = Math.min(capped ? HEADER_SIZE : request.bytes.length, MAX_ECHO)
     writer.bytes.set(request.bytes.subarray(0, told), writer.length)
-    writer.length += told
+    writer.bytes.fill(0, writer.length + told, writer.length + told + 3)
+    writer.length += (told + 3) & ~3
     writer.end()
     this.reply(writer.take())
   }

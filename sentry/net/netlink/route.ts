@@ -19,7 +19,17 @@ import {
   IFF_RUNNING,
   IFF_UP,
 } from '../../../syscall-table/flags.ts'
+import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
+import { ip4At, writeIp4 } from '../inet/address.ts'
+import {
+  addAddress,
+  addedAddresses,
+  addedSource,
+  isLocal,
+  networkOf,
+  removeAddress,
+} from '../inet/local.ts'
 import {
   attributeOf,
   HEADER_SIZE,
@@ -34,7 +44,9 @@ import type { NetlinkSocket } from './netlink-socket.ts'
 const RTM_NEWLINK = 16
 const RTM_SETLINK = 19
 const RTM_GETLINK = 18
+const RTM_DELLINK = 17
 const RTM_NEWADDR = 20
+const RTM_DELADDR = 21
 const RTM_GETADDR = 22
 const RTM_NEWROUTE = 24
 const RTM_GETROUTE = 26
@@ -65,6 +77,7 @@ const IP4 = { loopback: Uint8Array.of(127, 0, 0, 1) }
 const IP6_LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
 const NLM_F_EXCL = 0x200
+const NLM_F_REPLACE = 0x100
 
 const writer = new MessageWriter()
 
@@ -79,13 +92,13 @@ export function handleRoute(socket: NetlinkSocket, task: Task, request: Request)
   const dump = (request.flags & NLM_F_DUMP) !== 0
   const answer = new Answer(socket, request, dump ? NLM_F_MULTI : 0)
   if (type === RTM_GETLINK) return dump ? answer.link().finish() : oneLink(answer, request)
-  if (type === RTM_GETROUTE && !dump) return oneRoute(answer, request, family)
+  if (type === RTM_GETROUTE && !dump) return oneRoute(answer, task.nsproxy.net, request, family)
   if (!dump) return -EOPNOTSUPP
   switch (type) {
     case RTM_GETADDR:
-      return answer.addresses(family).finish()
+      return answer.addresses(task.nsproxy.net, family).finish()
     case RTM_GETROUTE:
-      return answer.routes(family).finish()
+      return answer.routes(task.nsproxy.net, family).finish()
     case RTM_GETRULE:
       return answer.rules(family).finish()
     default:
@@ -97,10 +110,13 @@ export function handleRoute(socket: NetlinkSocket, task: Task, request: Request)
 function change(task: Task, request: Request): number {
   if (!task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)) return -EPERM
   const { type, bytes, view } = request
-  if (type === RTM_NEWADDR) return addAddress(task, request)
+  if (type === RTM_NEWADDR || type === RTM_DELADDR) return changeAddress(task, request)
+  if (type === RTM_DELLINK) return deleteLink(request)
   if ((type !== RTM_NEWLINK && type !== RTM_SETLINK) || bytes.length < HEADER_SIZE + 16)
     return -EOPNOTSUPP
   const named = attributeOf(request, HEADER_SIZE + 16, 3)
+  const index = view.getInt32(HEADER_SIZE + 4, true)
+  if (type === RTM_SETLINK && index > 0 && index !== LO) return -ENODEV
   if (view.getInt32(HEADER_SIZE + 4, true) !== LO && (named === undefined || !isLo(named)))
     return -EOPNOTSUPP
   const flags = view.getUint32(HEADER_SIZE + 8, true)
@@ -108,21 +124,48 @@ function change(task: Task, request: Request): number {
   return ((flags ^ LO_FLAGS) & changed) === 0 ? 0 : -EOPNOTSUPP
 }
 
+/** Nobody can delete lo, and there is nothing else. */
+function deleteLink({ bytes, view }: Request): number {
+  if (bytes.length < HEADER_SIZE + 16) return -EINVAL
+  const index = view.getInt32(HEADER_SIZE + 4, true)
+  const named = bytes.length > HEADER_SIZE + 16
+  if (index === LO) return -EOPNOTSUPP
+  return index > 0 || named ? -ENODEV : -EINVAL
+}
+
+/** An address of lo comes or goes: struct ifaddrmsg. */
+function changeAddress(task: Task, request: Request): number {
+  const { bytes, view, type, flags } = request
+  if (bytes.length < HEADER_SIZE + 8) return -EINVAL
+  const family = bytes[HEADER_SIZE]
+  const bits = bytes[HEADER_SIZE + 1]!
+  const local = attributeOf(request, HEADER_SIZE + 8, 2)
+  const address = local ?? attributeOf(request, HEADER_SIZE + 8, 1)
+  if (view.getUint32(HEADER_SIZE + 4, true) !== LO) return -ENODEV
+  if (address === undefined) return -EINVAL
+  if (isOwnAddress(family, bits, address))
+    return type === RTM_NEWADDR ? nameLoopback(task, flags) : -EOPNOTSUPP
+  // LIMIT: no further addresses of IPv6.
+  if (family !== AF_INET) return -EOPNOTSUPP
+  if (bits > 32 || address.length !== 4) return -EINVAL
+  const { net } = task.nsproxy
+  const ip = ip4At(address, 0)
+  if (type === RTM_DELADDR) return removeAddress(net, ip, bits)
+  if (local === undefined) return -EINVAL
+  const replace = (flags & NLM_F_REPLACE) !== 0 && (flags & NLM_F_EXCL) === 0
+  return addAddress(net, ip, bits, replace)
+}
+
+function isOwnAddress(family: number | undefined, bits: number, address: Uint8Array): boolean {
+  const known = family === AF_INET ? IP4.loopback : IP6_LOOPBACK
+  return bits === (family === AF_INET ? 8 : 128) && known.every((byte, i) => address[i] === byte)
+}
+
 /**
  * The addresses of lo are there from the start, where on Linux the first program of a network namespace gives it one:
  * that program is told that it did.
  */
-function addAddress({ nsproxy }: Task, request: Request): number {
-  const { bytes, view, flags } = request
-  if (bytes.length < HEADER_SIZE + 8) return -EINVAL
-  const family = bytes[HEADER_SIZE]
-  const bits = bytes[HEADER_SIZE + 1]
-  const address =
-    attributeOf(request, HEADER_SIZE + 8, 2) ?? attributeOf(request, HEADER_SIZE + 8, 1)
-  const known = family === AF_INET ? IP4.loopback : IP6_LOOPBACK
-  if (view.getUint32(HEADER_SIZE + 4, true) !== LO || address === undefined) return -EOPNOTSUPP
-  if (bits !== (family === AF_INET ? 8 : 128) || !known.every((byte, i) => address[i] === byte))
-    return -EOPNOTSUPP
+function nameLoopback({ nsproxy }: Task, flags: number): number {
   const first = !nsproxy.net.loopbackNamed
   nsproxy.net.loopbackNamed = true
   return first || (flags & NLM_F_EXCL) === 0 ? 0 : -EEXIST
@@ -140,12 +183,14 @@ function oneLink(answer: Answer, request: Request): number {
   const name =
     attributeOf(request, HEADER_SIZE + 16, 3) ?? attributeOf(request, HEADER_SIZE + 16, 53)
   if (index === 0 && name === undefined) return -EINVAL
+  if (index < 0) return -EINVAL
   if (index !== 0 ? index !== LO : !isLo(name!)) return -ENODEV
   return answer.link().send()
 }
 
 /** The way to one destination. */
-function oneRoute(answer: Answer, request: Request, family: number): number {
+function oneRoute(answer: Answer, net: NetNamespace, request: Request, family: number): number {
+  if (request.bytes.length < HEADER_SIZE + 12) return -EINVAL
   const to = attributeOf(request, HEADER_SIZE + 12, 1)
   if (family === AF_INET6) {
     if (to === undefined || !IP6_LOOPBACK.every((byte, i) => to[i] === byte)) return -ENETUNREACH
@@ -154,9 +199,14 @@ function oneRoute(answer: Answer, request: Request, family: number): number {
       .send()
   }
   if (family !== AF_INET) return -EOPNOTSUPP
-  if (to === undefined || to.length < 4 || to[0] !== 127) return -ENETUNREACH
+  // Without a destination it is 0.0.0.0, which is this machine.
+  const target = to === undefined || to.length < 4 ? new Uint8Array(4) : to
+  const ip = ip4At(target, 0)
+  if (ip !== 0 && !isLocal(net, ip)) return -ENETUNREACH
+  const source = addedSource(net, ip)
+  const from = source === undefined ? IP4.loopback : ip4Bytes(source)
   return answer
-    .route({ family, bits: 32, table: TABLE_LOCAL, type: TYPE_LOCAL, to, from: IP4.loopback })
+    .route({ family, bits: 32, table: TABLE_LOCAL, type: TYPE_LOCAL, to: target, from })
     .send()
 }
 
@@ -221,28 +271,37 @@ class Answer {
     return this
   }
 
-  addresses(family: number): this {
-    if (family === AF_UNSPEC || family === AF_INET) {
+  /** Of a family that has none, Linux tells those of all. */
+  addresses(net: NetNamespace, family: number): this {
+    const all = family !== AF_INET && family !== AF_INET6
+    if (all || family === AF_INET) {
       this.#address(AF_INET, 8, IP4.loopback)
       writer.attribute(2, IP4.loopback)
       writer.textAttribute(3, 'lo')
       writer.end()
+      for (const { ip, bits } of addedAddresses(net)) {
+        const bytes = ip4Bytes(ip)
+        this.#address(AF_INET, bits, bytes, SCOPE_UNIVERSE)
+        writer.attribute(2, bytes)
+        writer.textAttribute(3, 'lo')
+        writer.end()
+      }
     }
-    if (family === AF_UNSPEC || family === AF_INET6) {
+    if (all || family === AF_INET6) {
       this.#address(AF_INET6, 128, IP6_LOOPBACK)
       writer.end()
     }
     return this
   }
 
-  #address(family: number, bits: number, address: Uint8Array): void {
-    this.#begin(RTM_NEWADDR).u8(family, bits, IFA_F_PERMANENT, SCOPE_HOST).u32(LO)
+  #address(family: number, bits: number, address: Uint8Array, scope = SCOPE_HOST): void {
+    this.#begin(RTM_NEWADDR).u8(family, bits, IFA_F_PERMANENT, scope).u32(LO)
     writer.attribute(1, address)
     writer.numberAttribute(8, IFA_F_PERMANENT)
     writer.attribute(6, FOREVER)
   }
 
-  routes(family: number): this {
+  routes(net: NetNamespace, family: number): this {
     const local = { table: TABLE_LOCAL, type: TYPE_LOCAL, from: IP4.loopback }
     if (family === AF_UNSPEC || family === AF_INET) {
       const inet = { family: AF_INET, ...local }
@@ -250,6 +309,12 @@ class Answer {
       this.route({ ...inet, bits: 32, to: IP4.loopback })
       const broadcast = Uint8Array.of(127, 255, 255, 255)
       this.route({ ...inet, bits: 32, type: TYPE_BROADCAST, to: broadcast })
+      for (const address of addedAddresses(net)) {
+        const from = ip4Bytes(address.ip)
+        const { bits } = address
+        if (bits < 32) this.route({ ...inet, from, bits, to: ip4Bytes(networkOf(address)) })
+        this.route({ ...inet, from, bits: 32, to: from })
+      }
     }
     if (family === AF_UNSPEC || family === AF_INET6) {
       const inet6 = { family: AF_INET6, bits: 128, to: IP6_LOOPBACK }
@@ -293,6 +358,12 @@ class Answer {
     }
     return this
   }
+}
+
+function ip4Bytes(ip: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  writeIp4(bytes, 0, ip)
+  return bytes
 }
 
 function scopeOf(family: number, type: number): number {
