@@ -9,6 +9,13 @@ export class Tunables {
   /** net.ipv4.ping_group_range: groups that may make ICMP echo sockets; nobody while the first is larger. */
   pingGroupFirst = 1
   pingGroupLast = 0
+  /** net.ipv4.ip_local_port_range: what the kernel chooses from. */
+  localPortFirst = 32768
+  localPortLast = 60999
+  /** net.ipv4.ip_forward, tcp_sack and tcp_recovery: kept for other networks than lo, which has no use for them. */
+  ipForward = 0
+  tcpSack = 1
+  tcpRecovery = 1
   /** net.core.somaxconn: longest queue of connections that listen(2) gives. */
   somaxconn = 4096
   /** fs.lease-break-time: seconds that the holder of a lease has. */

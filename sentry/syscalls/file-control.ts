@@ -1,13 +1,6 @@
 // fcntl(2).
 
-import {
-  EAGAIN,
-  EBADF,
-  EFAULT,
-  EINVAL,
-  EOVERFLOW,
-  EPERM,
-} from '../../syscall-table/errno.ts'
+import { EAGAIN, EBADF, EFAULT, EINVAL, EOVERFLOW, EPERM } from '../../syscall-table/errno.ts'
 import {
   DN_MULTISHOT,
   F_ADD_SEALS,

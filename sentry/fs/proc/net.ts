@@ -80,10 +80,23 @@ const SNMP =
     'InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors',
   )
 
+/** The text of /proc/net/snmp with some of its numbers, by line and column. */
+export function snmpWith(numbers: Record<string, Record<string, number>>): string {
+  const lines = SNMP.split('\n')
+  for (const [family, columns] of Object.entries(numbers)) {
+    const at = lines.findIndex(line => line.startsWith(`${family}: `))
+    const names = lines[at]!.split(' ')
+    const values = lines[at + 1]!.split(' ')
+    for (const [name, value] of Object.entries(columns)) values[names.indexOf(name)] = `${value}`
+    lines[at + 1] = values.join(' ')
+  }
+  return lines.join('\n')
+}
+
 const NETSTAT =
   counters(
     'TcpExt',
-    'SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts PruneCalled RcvPruned OfoPruned OutOfWindowIcmps LockDroppedIcmps ArpFilter TW TWRecycled TWKilled',
+    'SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts PruneCalled RcvPruned OfoPruned OutOfWindowIcmps LockDroppedIcmps ArpFilter TW TWRecycled TWKilled TCPDSACKRecv TCPDSACKOfoRecv TCPSynRetrans TCPOrigDataSent',
   ) +
   counters(
     'IpExt',

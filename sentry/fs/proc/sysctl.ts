@@ -82,6 +82,16 @@ const storeSomaxconn: Store = (text, { kernel: { tunables } }) => {
   return 0
 }
 
+/** ipv4_local_port_range: both ends, or the first alone. */
+const storePortRange: Store = (text, { kernel: { tunables } }) => {
+  const words = line(text).trim().split(/\s+/)
+  const [first = -1, last = tunables.localPortLast] = words.map(word => integer(word, 1, PORT_MAX))
+  if (words.length > 2 || first < 0 || last < first) return -EINVAL
+  tunables.localPortFirst = first
+  tunables.localPortLast = last
+  return 0
+}
+
 /** ipv4_ping_group_range: a first that is above the last stands for nobody. */
 const storePingGroups: Store = (text, { kernel: { tunables } }) => {
   const words = line(text).trim().split(/\s+/)
@@ -284,8 +294,12 @@ const SYSCTLS: Record<string, readonly Row[]> = {
   ],
   'net/unix': [['max_dgram_qlen', 10]],
   'net/ipv4': [
-    ['ip_forward', 0],
-    ['ip_local_port_range', '32768\t60999'],
+    numberRow('ip_forward', ({ kernel }) => kernel.tunables, 'ipForward'),
+    [
+      'ip_local_port_range',
+      ({ tunables }) => `${tunables.localPortFirst}\t${tunables.localPortLast}`,
+      storePortRange,
+    ],
     ['ip_local_reserved_ports', ''],
     ['ip_nonlocal_bind', 0],
     ['ip_unprivileged_port_start', kernel => kernel.tunables.unprivilegedPortStart, storePortStart],
@@ -304,7 +318,8 @@ const SYSCTLS: Record<string, readonly Row[]> = {
     ['tcp_max_syn_backlog', 128],
     ['tcp_mem', '8388608\t8388608\t8388608'],
     ['tcp_rmem', '4096\t131072\t6291456'],
-    ['tcp_sack', 1],
+    numberRow('tcp_recovery', ({ kernel }) => kernel.tunables, 'tcpRecovery'),
+    numberRow('tcp_sack', ({ kernel }) => kernel.tunables, 'tcpSack'),
     ['tcp_syn_retries', 6],
     ['tcp_timestamps', 1],
     ['tcp_tw_reuse', 0],

@@ -8,15 +8,10 @@ import type { Task } from '../../kernel/task.ts'
 import { ANY4, ANY6, isV4 } from './address.ts'
 import type { InetSocket } from './inet-socket.ts'
 
-/** net.ipv4.ip_local_port_range. */
-const FIRST_PORT = 32768
-const LAST_PORT = 60999
-const RANGE = LAST_PORT - FIRST_PORT + 1
-
 /** The bound sockets of a transport protocol. */
 export class Ports {
   readonly #bound = new Map<number, Set<InetSocket>>()
-  #next = Math.floor(Math.random() * RANGE)
+  #next = Math.floor(Math.random() * 65536)
 
   /** The sockets at a port. */
   at(port: number): ReadonlySet<InetSocket> | undefined {
@@ -36,7 +31,7 @@ export class Ports {
       !task.creds.capableIn(owner!, CAP_NET_BIND_SERVICE)
     )
       return -EACCES
-    const chosen = port === 0 ? this.#free() : port
+    const chosen = port === 0 ? this.#free(task) : port
     if (chosen === 0) return -EADDRINUSE
     if (this.conflicts(socket, chosen)) return -EADDRINUSE
     this.add(socket, chosen)
@@ -67,9 +62,11 @@ export class Ports {
     return false
   }
 
-  #free(): number {
-    for (let i = 0; i < RANGE; i++) {
-      const port = FIRST_PORT + (this.#next++ % RANGE)
+  #free({ kernel: { tunables } }: Task): number {
+    const { localPortFirst: first, localPortLast: last } = tunables
+    const range = last - first + 1
+    for (let i = 0; i < range; i++) {
+      const port = first + (this.#next++ % range)
       if (!this.#bound.has(port)) return port
     }
     return 0

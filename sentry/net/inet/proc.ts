@@ -6,11 +6,14 @@ import {
   IPPROTO_TCP,
   IPPROTO_UDP,
   IPPROTO_UDPLITE,
+  TCP_CLOSE_WAIT,
+  TCP_ESTABLISHED,
 } from '../../../syscall-table/flags.ts'
-import { setNetTable } from '../../fs/proc/net.ts'
+import { setNetTable, snmpWith } from '../../fs/proc/net.ts'
 import { writeAddress } from './address.ts'
 import type { InetSocket } from './inet-socket.ts'
 import { portsOf } from './ports.ts'
+import { statisticsOf } from './statistics.ts'
 import { TcpSocket } from './tcp.ts'
 import type { UdpSocket } from './udp.ts'
 
@@ -61,3 +64,12 @@ publish('udp', AF_INET, IPPROTO_UDP)
 publish('udp6', AF_INET6, IPPROTO_UDP)
 publish('udplite', AF_INET, IPPROTO_UDPLITE)
 publish('udplite6', AF_INET6, IPPROTO_UDPLITE)
+
+setNetTable('snmp', net => {
+  const { tcp, udp } = statisticsOf(net)
+  const open = new Set([TCP_ESTABLISHED, TCP_CLOSE_WAIT])
+  const CurrEstab = portsOf(net, IPPROTO_TCP)
+    .all()
+    .filter(socket => open.has((socket as TcpSocket).stateNumber)).length
+  return snmpWith({ Tcp: { ...tcp, CurrEstab }, Udp: { ...udp } })
+})

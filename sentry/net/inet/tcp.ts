@@ -54,6 +54,7 @@ import type { Segment } from '../segment-queue.ts'
 import type { Socket } from '../socket.ts'
 import { ANY4, ANY6, familyOf, isV4, parseAddress, parsed, writeAddress } from './address.ts'
 import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
+import { statisticsOf } from './statistics.ts'
 import { Held } from './tcp-hold.ts'
 import { SEGMENT_SIZE, writeTcpInfo } from './tcp-info.ts'
 import { receiveTcp, sendTcp } from './tcp-stream.ts'
@@ -165,9 +166,13 @@ export class TcpSocket extends InetSocket {
 
   #start(): void {
     const listener = this.#findListener()
+    const { tcp } = statisticsOf(this.net)
+    tcp.ActiveOpens++
     this.finished = this.noReceive = this.noSend = false
     this.error = 0
     if (listener === null) {
+      tcp.AttemptFails++
+      tcp.OutRsts++
       this.reset(ECONNREFUSED)
     } else if (listener.#pending.length > listener.#backlog) {
       this.state = CONNECTING
@@ -194,6 +199,7 @@ export class TcpSocket extends InetSocket {
 
   #establish(listener: TcpSocket): void {
     const server = new TcpSocket(this.net, listener.family, listener.uid)
+    statisticsOf(this.net).tcp.PassiveOpens++
     server.inherit(listener)
     server.ip = this.peerIp
     server.peerIp = this.ip
@@ -357,6 +363,7 @@ export class TcpSocket extends InetSocket {
   /** The peer has sent a RST, or the connection ends as if it had: tcp_reset. */
   reset(error: number): void {
     this.#held?.drop()
+    if (this.state === CONNECTED) statisticsOf(this.net).tcp.EstabResets++
     this.state = CLOSED
     this.noReceive = this.noSend = true
     if (this.peer !== null) this.peer.peer = null
@@ -462,6 +469,9 @@ export class TcpSocket extends InetSocket {
     if (peer === null) return
     if (abort) {
       this.#held?.drop()
+      const { tcp } = statisticsOf(this.net)
+      tcp.OutRsts++
+      if (!this.noSend) tcp.EstabResets++
       peer.reset(peer.finished ? EPIPE : ECONNRESET)
     } else if (!this.noSend) {
       this.releaseHeld()

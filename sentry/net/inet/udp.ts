@@ -68,6 +68,7 @@ import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
 import { buildUdp } from './ip-packet.ts'
 import { isJoined } from './multicast.ts'
 import type { Ports } from './ports.ts'
+import { statisticsOf } from './statistics.ts'
 import { isObserved, show } from './wire.ts'
 
 /** What fits into one packet: 65535 bytes less the headers. */
@@ -262,7 +263,11 @@ export class UdpSocket extends InetSocket {
     const { net, protocol } = this
     if (isObserved(net) && protocol === IPPROTO_UDP)
       show(net, buildUdp(facts, facts.fromPort, facts.toPort, data))
+    const { udp } = statisticsOf(net)
+    const counted = isV4(facts.to) && protocol === IPPROTO_UDP ? 1 : 0
+    udp.OutDatagrams += counted
     if (deliverDatagram(net, this.ports, this, facts, data) || isMany(facts.to)) return
+    udp.NoPorts += counted
     const asks = isV4(facts.to)
       ? this.inetOptions.on(SOL_IP, IP_RECVERR)
       : this.inetOptions.on(SOL_IPV6, IPV6_RECVERR)
@@ -312,7 +317,14 @@ export class UdpSocket extends InetSocket {
 
   #deliver(datagram: Datagram, length: number): void {
     const { incoming } = this
-    if (incoming.bytes + incoming.count * MESSAGE_OVERHEAD > this.receiveBuffer) return
+    if (incoming.bytes + incoming.count * MESSAGE_OVERHEAD > this.receiveBuffer) {
+      const { udp } = statisticsOf(this.net)
+      if (this.#isCounted(datagram)) {
+        udp.InErrors++
+        udp.RcvbufErrors++
+      }
+      return
+    }
     datagram.end = length
     incoming.push(datagram)
     this.queue.wake(READABLE)
@@ -332,8 +344,15 @@ export class UdpSocket extends InetSocket {
     tellFacts(this, datagram.facts, message)
     if (this.timestamp === 0) this.lastStamp = datagram.facts
     if (n < length) message.outFlags |= MSG_TRUNC
-    if ((flags & MSG_PEEK) === 0) this.incoming.shift()
+    if ((flags & MSG_PEEK) === 0) {
+      if (this.#isCounted(datagram)) statisticsOf(this.net).udp.InDatagrams++
+      this.incoming.shift()
+    }
     return (flags & MSG_TRUNC) !== 0 ? length : n
+  }
+
+  #isCounted({ ip }: Datagram): boolean {
+    return isV4(ip) && this.protocol === IPPROTO_UDP && this.type === SOCK_DGRAM
   }
 
   protected nameSource({ ip, port }: Datagram, message: Message): number {
