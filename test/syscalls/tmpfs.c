@@ -102,3 +102,25 @@ TEST(remount) {
   options_of(own, shared);
   EXPECT_TRUE(strncmp(shared, "ro", 2) == 0);
 }
+
+TEST(ramfs) {
+  char own[256], shared[256];
+  EXPECT_OK(unshare(CLONE_NEWNS));
+  EXPECT_OK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  EXPECT_OK(mkdir("m", 0755));
+  EXPECT_ERRNO(mount("none", "m", "ramfs", 0, "mode=9"), EINVAL);
+  // It takes whatever is said, and minds only the mode.
+  EXPECT_OK(mount("none", "m", "ramfs", MS_NODEV, "size=4k,mode=700"));
+  options_of(own, shared);
+  EXPECT_STR(own, "rw,nodev,relatime");
+  EXPECT_STR(shared, "rw,mode=700");
+  struct statfs fs;
+  EXPECT_OK(statfs("m", &fs));
+  EXPECT_EQ(fs.f_type, 0x858458f6);
+  EXPECT_EQ(fs.f_blocks, 0);
+  static char data[5 * PAGE];
+  int fd = EXPECT_OK(open("m/file", O_RDWR | O_CREAT, 0600));
+  EXPECT_EQ(write(fd, data, sizeof data), sizeof data);
+  EXPECT_OK(close(fd));
+  EXPECT_OK(umount("m"));
+}

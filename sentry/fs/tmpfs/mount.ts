@@ -1,5 +1,6 @@
 // Making tmpfs instances, and the kernel's own mount for memfd_create(2).
 
+import { EINVAL } from '../../../syscall-table/errno.ts'
 import { S_IFDIR, S_IFREG } from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -71,3 +72,11 @@ registerFileSystem(
   (kernel: Kernel, _task: Task | null, _source: string, data: string) => mountTmpfs(kernel, data),
   knowsOption,
 )
+
+/** ramfs: tmpfs without limits, of which `mode` is the only option and all others are ignored. */
+registerFileSystem('ramfs', (kernel: Kernel, _task: Task | null, _source: string, data: string) => {
+  const options: TmpfsOptions = { size: 0, inodes: 0, mode: 0o755, uid: 0, gid: 0 }
+  for (const option of data.split(','))
+    if (option.startsWith('mode=') && parseOptions(kernel, option, options) < 0) return -EINVAL
+  return makeInstance(kernel, 'ramfs', options)
+})

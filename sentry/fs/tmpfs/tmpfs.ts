@@ -9,6 +9,7 @@ import {
   FS_NOATIME_FL,
   FS_NODUMP_FL,
   PAGE_SIZE,
+  RAMFS_MAGIC,
   S_IFMT,
   TMPFS_MAGIC,
   XATTR_CREATE,
@@ -141,8 +142,18 @@ export class TmpfsSuperBlock extends MemorySuperBlock {
     return true
   }
 
+  /** Of ramfs nobody knows how full it is. */
+  override statfs(into: StatFs): number {
+    super.statfs(into)
+    if (this.type !== 'ramfs') return 0
+    into.type = RAMFS_MAGIC
+    into.files = into.ffree = 0
+    return 0
+  }
+
   /** The limits can change, but not to less than is used, and not from none. shmem_reconfigure. */
   override reconfigure(data: string): number {
+    if (this.type === 'ramfs') return 0
     const options = { ...this.#options }
     if (parseOptions(this.kernel, data, options) < 0) return -EINVAL
     const pages = Math.ceil(options.size / PAGE_SIZE)
@@ -158,6 +169,8 @@ export class TmpfsSuperBlock extends MemorySuperBlock {
   }
 
   override options(): string {
+    if (this.type === 'ramfs')
+      return this.#options.mode === 0o755 ? '' : `,mode=${this.#options.mode.toString(8)}`
     let text = ''
     if (this.pageLimit > 0 && this.pageLimit !== this.#defaultPages)
       text += `,size=${this.pageLimit * 4}k`
