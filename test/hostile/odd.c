@@ -44,7 +44,7 @@ ATTACK(x32_numbers) {
 }
 
 ATTACK(numbers_out_of_range) {
-  static const uint64_t numbers[] = {467, 468, 500, 511, 512, 547, 548, 1023, 1024, 4096, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
+  static const uint64_t numbers[] = {471, 480, 500, 511, 512, 547, 548, 1023, 1024, 4096, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
                                      0x3fffffff, 0xffffffffffffffff};
   for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     long result = plain((long)numbers[i], -1);
