@@ -165,6 +165,9 @@ export class MemoryFile extends MemoryInode {
   /**
    * Account for pages that a write to [pos, end) may bring into existence. Rewritten pages may be counted
    * twice, but never more pages than the file has; before a write is refused, the count is made exact.
+   *
+   * DIFFERS: pages that a mapping brings into existence are counted when the file is next looked at, so that a mapping
+   * may go beyond `size`, where Linux sends SIGBUS.
    */
   chargeFor(pos: number, end: number): number {
     const touched = Math.ceil(end / PAGE_SIZE) - Math.floor(pos / PAGE_SIZE)
