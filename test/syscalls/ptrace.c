@@ -61,6 +61,22 @@ TEST(signals_stop_and_may_be_dropped) {
   expect_exit(pid, 3);
 }
 
+TEST(the_state_tells_a_traced_stop_from_another) {
+  char path[64], text[4096];
+  pid_t pid = TRACED({ raise(SIGSTOP); });
+  snprintf(path, sizeof path, "/proc/%d/status", pid);
+  read_whole(path, text, sizeof text);
+  EXPECT_TRUE(strstr(text, "State:\tt (tracing stop)\n"));
+  EXPECT_OK(ptrace(PTRACE_DETACH, pid, 0, SIGSTOP));
+  int status;
+  EXPECT_EQ(waitpid(pid, &status, WUNTRACED), pid);
+  EXPECT_EQ(stopped_by(status, SIGSTOP), 1);
+  read_whole(path, text, sizeof text);
+  EXPECT_TRUE(strstr(text, "State:\tT (stopped)\n"));
+  EXPECT_OK(kill(pid, SIGKILL));
+  EXPECT_KILLED(pid, SIGKILL);
+}
+
 TEST(a_signal_is_delivered_or_replaced) {
   pid_t pid = TRACED({ raise(SIGUSR1); });
   EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));

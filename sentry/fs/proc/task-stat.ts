@@ -48,7 +48,7 @@ export function stateOf(task: Task): readonly [string, string] {
     case DEAD:
       return ['X', 'dead']
     case STOPPED:
-      return ['T', 'stopped']
+      return task.tracee?.stopped ? ['t', 'tracing stop'] : ['T', 'stopped']
     case BLOCKED:
       return task.unsignalable ? ['D', 'disk sleep'] : ['S', 'sleeping']
     default:
