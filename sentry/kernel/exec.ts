@@ -59,6 +59,14 @@ export function execTask(
   return error < 0 ? error : -EBLOCKED
 }
 
+/** What Linux finds wrong with the file comes before what is wrong with the arguments: 0 or -errno. */
+export function mayExec(task: Task, { dfd, path, flags }: ExecTarget): number {
+  const opened = openForExec(task, dfd, path, flags)
+  if (typeof opened === 'number') return opened
+  opened.unref()
+  return 0
+}
+
 /** The first program of a new process that boot code makes: `task.thread` has been spawned by it. */
 export function bootProgram(
   task: Task,

@@ -5,6 +5,7 @@
 import {
   EAGAIN,
   EBADF,
+  EFAULT,
   EINVAL,
   EISDIR,
   EOVERFLOW,
@@ -71,13 +72,14 @@ export function sys_sendfile(
   offset: number,
   count: number,
 ): number {
-  const input = task.files.get(inFd)
-  const output = task.files.get(outFd)
-  if (input === undefined || !input.readable || output === undefined || !output.writable)
-    return -EBADF
   const start = readOffset(task, offset)
+  if (start === -EFAULT) return start
+  const input = task.files.get(inFd)
+  if (input === undefined || !input.readable) return -EBADF
+  if (start !== -1 && !input.ops.seekable) return -ESPIPE
   if (start < -1) return start
-  if (start >= 0 && !input.ops.seekable) return -ESPIPE
+  const output = task.files.get(outFd)
+  if (output === undefined || !output.writable) return -EBADF
   // What cannot be read again after a wait must not be read before: Linux has such sources only for splice.
   if (!input.ops.seekable || input.inode.isDir) return -EINVAL
   if (output.append) return -EINVAL

@@ -166,9 +166,9 @@ export function sys_mq_timedsend(
   priority: number,
   timeout: number,
 ): number {
-  if (priority >= PRIORITY_MAX) return -EINVAL
   const error = readDeadline(task, timeout)
   if (error < 0) return error
+  if (priority >= PRIORITY_MAX) return -EINVAL
   const file = queueFile(task, fd)
   if (typeof file === 'number') return file
   if (!file.writable) return -EBADF

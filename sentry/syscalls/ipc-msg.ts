@@ -97,7 +97,7 @@ export function sys_msgrcv(
   if (typeof queue === 'number') return queue
   const denied = queue.permission(task.creds, 0o444)
   if (denied < 0) return denied
-  const index = queue.find(chosen(type, flags))
+  const index = queue.find(chosen(task, type, flags))
   if (index < 0) {
     if ((flags & IPC_NOWAIT) !== 0) return -ENOMSG
     task.restart.data = queue
@@ -118,11 +118,18 @@ export function sys_msgrcv(
   return copied
 }
 
-function chosen(type: number, flags: number): Choice {
-  if ((flags & MSG_COPY) !== 0) return { kind: 'index', value: BigInt(type) }
-  if (type === 0) return { kind: 'any', value: 0n }
-  if (type < 0) return { kind: 'atMost', value: -BigInt(type) }
-  return { kind: (flags & MSG_EXCEPT) !== 0 ? 'except' : 'equal', value: BigInt(type) }
+function chosen(task: Task, type: number, flags: number): Choice {
+  const value = Number.isSafeInteger(type) ? BigInt(type) : exactType(task)
+  if ((flags & MSG_COPY) !== 0) return { kind: 'index', value }
+  if (type === 0) return { kind: 'any', value }
+  if (type < 0) return { kind: 'atMost', value: -value }
+  return { kind: (flags & MSG_EXCEPT) !== 0 ? 'except' : 'equal', value }
+}
+
+/** The fourth argument, which has more bits than a number. */
+function exactType(task: Task): bigint {
+  const { args, sargs } = task.thread
+  return (BigInt(sargs[7]!) << 32n) | BigInt(args[6]!)
 }
 
 /** msgctl(2). */

@@ -82,10 +82,11 @@ export function sys_semtimedop(
   const timeoutNs = readTimeout(task, timeout)
   if (isError(timeoutNs)) return timeoutNs
   const namespace = ipcOf(task)
-  if (count < 1 || id < 0) return -EINVAL
   if (count > namespace.limits.semopm) return -E2BIG
+  if (count < 1) return -EINVAL
   const ops = readOps(task, sops, count)
   if (typeof ops === 'number') return ops
+  if (id < 0) return -EINVAL
   const set = namespace.sem.get(id)
   if (typeof set === 'number') return set
   if (ops.some(op => op.num >= set.count)) return -EFBIG

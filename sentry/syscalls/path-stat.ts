@@ -26,10 +26,18 @@ import { fillStat, fillStatFs, fillStatx, fillUniqueMountId } from '../vfs/stat.
 
 /** Resolve a path in program memory with AT_* `flags`. Returns 0 with the result in `walk`, or -errno. */
 export function walkUser(task: Task, dfd: number, pathAddr: number, flags: number): number {
+  const path = task.mm.readString(task, pathAddr)
+  return typeof path === 'number' ? path : walkString(task, dfd, path, flags)
+}
+
+/** For what tells of a file: there, a null pointer is an empty path too (getname_maybe_null). */
+function walkToStat(task: Task, dfd: number, pathAddr: number, flags: number): number {
+  const none = pathAddr === 0 && (flags & AT_EMPTY_PATH) !== 0
+  return none ? walkString(task, dfd, '', flags) : walkUser(task, dfd, pathAddr, flags)
+}
+
+function walkString(task: Task, dfd: number, path: string, flags: number): number {
   const empty = (flags & AT_EMPTY_PATH) !== 0
-  // Linux takes a null pointer for an empty path here.
-  const path = empty && pathAddr === 0 ? '' : task.mm.readString(task, pathAddr)
-  if (typeof path === 'number') return path
   const how = ((flags & AT_SYMLINK_NOFOLLOW) === 0 ? WALK_FOLLOW : 0) | (empty ? WALK_EMPTY : 0)
   return walkPath(task, dfd, path, how)
 }
@@ -54,7 +62,7 @@ export function sys_newfstatat(
 }
 
 function statPath(task: Task, dfd: number, path: number, statbuf: number, flags: number): number {
-  const n = walkUser(task, dfd, path, flags)
+  const n = walkToStat(task, dfd, path, flags)
   return n < 0 ? n : copyOutStat(task, walk.dentry.inode!, statbuf)
 }
 
@@ -82,7 +90,7 @@ export function sys_statx(
   const known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE
   if ((mask & STATX__RESERVED) !== 0 || (flags & ~known) !== 0) return -EINVAL
   if ((flags & AT_STATX_SYNC_TYPE) === AT_STATX_SYNC_TYPE) return -EINVAL
-  const n = walkUser(task, dfd, path, flags)
+  const n = walkToStat(task, dfd, path, flags)
   if (n < 0) return n
   const { dentry, mount } = walk
   const inode = dentry.inode!

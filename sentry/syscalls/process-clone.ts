@@ -48,7 +48,7 @@ import {
 import { namespaceOfFile } from '../fs/nsfs.ts'
 import { leaveUndoList } from '../ipc/sem.ts'
 import { type CloneArgs, cloneTask, resumeVfork } from '../kernel/clone.ts'
-import { execTask } from '../kernel/exec.ts'
+import { execTask, mayExec } from '../kernel/exec.ts'
 import { argBudget, copyStrings } from '../kernel/exec-args.ts'
 import { exitThread, groupExit } from '../kernel/exit.ts'
 import { NAMESPACE_FLAGS, type NamespaceType } from '../kernel/namespace.ts'
@@ -300,13 +300,14 @@ function execveat(
   const path = task.mm.readString(task, pathAddr, PATH_MAX)
   if (typeof path === 'number') return path
   const budget = argBudget(task)
+  const target = { dfd, path, flags }
   const argv = copyStrings(task, argvAddr, budget)
-  if (typeof argv === 'number') return argv
+  if (typeof argv === 'number') return mayExec(task, target) || argv
   const envp = copyStrings(task, envpAddr, budget)
-  if (typeof envp === 'number') return envp
+  if (typeof envp === 'number') return mayExec(task, target) || envp
   // Programs rely on argv[0]: Linux gives an empty one.
   if (argv.length === 0) argv.push('')
-  return execTask(task, { dfd, path, flags }, argv, envp, budget)
+  return execTask(task, target, argv, envp, budget)
 }
 
 /** _exit(2): this thread only. */

@@ -32,10 +32,9 @@ function killGroup(task: Task, group: ThreadGroup, info: SigInfo): number {
 
 /** kill(2). */
 export function sys_kill(task: Task, pid: number, signo: number): number {
-  if (!isSignal(signo)) return -EINVAL
   if (pid > 0) {
     const group = task.pidNs.groupOf(pid)
-    return group === undefined ? -ESRCH : killGroup(task, group, userSigInfo(task, signo))
+    return group === undefined ? -ESRCH : killMany(task, [group], signo)
   }
   if (pid === -1) return killAll(task, signo)
   if (pid === -(2 ** 31)) return -ESRCH
@@ -50,8 +49,9 @@ function killAll(task: Task, signo: number): number {
   return targets.length === 0 ? -ESRCH : killMany(task, targets, signo)
 }
 
-/** One success is enough; else the last error. */
+/** One success is enough; else the last error. A signal that is none is one of each target: nobody there comes first. */
 function killMany(task: Task, groups: ThreadGroup[], signo: number): number {
+  if (!isSignal(signo)) return -EINVAL
   let result = -ESRCH
   let sent = false
   for (const group of groups) {

@@ -69,9 +69,9 @@ function plausible(view: DataView, modes: number): boolean {
 
 /** clock_adjtime(2). Modes that change something need CAP_SYS_TIME over the host. */
 export function sys_clock_adjtime(task: Task, clock: number, addr: number): number {
-  if (clock !== CLOCK_REALTIME) return readClock(task, clock, now) ? -EOPNOTSUPP : -EINVAL
   const { kernel } = task
   if (task.mm.copyIn(task, addr, kernel.scratch, 0, SIZEOF_TIMEX) < 0) return -EFAULT
+  if (clock !== CLOCK_REALTIME) return readClock(task, clock, now) ? -EOPNOTSUPP : -EINVAL
   const modes = kernel.scratchView.getUint32(0, true)
   if (modes !== 0 && modes !== OFFSET_SS_READ)
     return task.creds.capable(CAP_SYS_TIME) && !plausible(kernel.scratchView, modes)

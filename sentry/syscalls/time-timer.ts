@@ -22,6 +22,7 @@ import {
   SIGALRM,
   SIGEV_NONE,
   SIGEV_SIGNAL,
+  SIGEV_THREAD,
   SIGEV_THREAD_ID,
   TIMER_ABSTIME,
 } from '../../syscall-table/flags.ts'
@@ -128,7 +129,8 @@ export function sys_timer_create(
     if (notify === SIGEV_THREAD_ID) {
       target = task.pidNs.task(scratchView.getInt32(16, true)) ?? null
       if (target === null || target.group !== task.group) return -EINVAL
-    } else if (notify !== SIGEV_SIGNAL && notify !== SIGEV_NONE) return -EINVAL
+    } else if (notify !== SIGEV_SIGNAL && notify !== SIGEV_THREAD && notify !== SIGEV_NONE)
+      return -EINVAL
     if (notify !== SIGEV_NONE && (signo < 1 || signo > NSIG)) return -EINVAL
   }
   const byDefault = eventAddr === 0
