@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <sys/prctl.h>
@@ -25,6 +26,7 @@ namespace portcullis::fork {
 namespace {
 
 constexpr int kMaxThreads = 64;
+constexpr size_t kStackSize = 1024;
 /// glibc's own signal, which no thread of Node blocks: see sandbox.cc.
 constexpr int kUnblockable = 33;
 constexpr unsigned long kRestorerFlag = 0x04000000;
@@ -52,6 +54,7 @@ Parked g_parked[kMaxThreads];
 std::atomic<int> g_arrived;
 std::atomic<uint32_t> g_gate;
 std::atomic<uint32_t> g_count;
+pid_t g_main_tid;
 /// How many threads a forked process has made, and what they are to do together.
 int g_made;
 std::atomic<int> g_network;
@@ -82,7 +85,7 @@ void OnPark(int, siginfo_t*, void* context) {
   if (index >= kMaxThreads) return;
   Parked& self = g_parked[index];
   // The stack on which the thread begins its second life, below this frame.
-  alignas(16) char stack[1024];
+  alignas(16) char stack[kStackSize];
   self.stack = stack + sizeof stack;
   self.tid = static_cast<pid_t>(syscall(SYS_gettid));
   self.tls = __builtin_thread_pointer();
@@ -107,11 +110,56 @@ int Resume(void* argument) {
   longjmp(thread->resume, 1);
 }
 
+constexpr int kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                             CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+
+bool Clone(Parked* thread) {
+  int* tid = TidAddress(thread->tls);
+  return clone(Resume, thread->stack, kThreadFlags, thread, tid, thread->tls, tid) >= 0;
+}
+
+/// Of the original: whether one of its threads had this id.
+bool IsTaken(pid_t tid) {
+  for (uint32_t i = 0; i < g_count.load(); i++)
+    if (g_parked[i].tid == tid) return true;
+  return tid == g_main_tid;
+}
+
+/// A thread with the id that it had in the original, in whose pid namespace we are not.
+bool CloneWithId(Parked* thread) {
+  int* tid = TidAddress(thread->tls);
+  clone_args args = {};
+  args.flags = kThreadFlags;
+  args.child_tid = args.parent_tid = reinterpret_cast<uint64_t>(tid);
+  args.stack = reinterpret_cast<uint64_t>(thread->stack - kStackSize);
+  args.stack_size = kStackSize;
+  args.tls = reinterpret_cast<uint64_t>(thread->tls);
+  args.set_tid = reinterpret_cast<uint64_t>(&thread->tid);
+  args.set_tid_size = 1;
+  long result;
+  // The new thread has its stack, and our registers.
+  asm volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %[thread], %%rdi\n\t"
+      "call *%[resume]\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone3), "D"(&args), "S"(sizeof args), [thread] "r"(thread), [resume] "r"(Resume)
+      : "rcx", "r11", "memory");
+  if (result >= 0) return true;
+  // A filter around us does not know clone3, or the right to choose is missing. Then any other id will do.
+  return Clone(thread) && !IsTaken(*tid);
+}
+
 /// Signals all other threads; their number, or -errno.
 int SignalOthers() {
   DIR* dir = opendir("/proc/self/task");
   if (dir == nullptr) return -errno;
-  const pid_t self = static_cast<pid_t>(syscall(SYS_gettid));
+  const pid_t self = g_main_tid = static_cast<pid_t>(syscall(SYS_gettid));
   int count = 0;
   while (const dirent* entry = readdir(dir)) {
     const pid_t tid = atoi(entry->d_name);
@@ -198,15 +246,11 @@ void UnparkThreads() {
   Futex(&g_gate, FUTEX_WAKE, INT32_MAX, nullptr);
 }
 
-bool MakeThreads() {
-  constexpr int kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-                         CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+bool MakeThreads(bool keep_ids) {
   const int count = g_arrived.load();
   const uint64_t mask = SetSignalMask(~0ULL);
   for (g_made = 0; g_made < count; g_made++) {
-    Parked& thread = g_parked[g_made];
-    int* tid = TidAddress(thread.tls);
-    if (clone(Resume, thread.stack, kFlags, &thread, tid, thread.tls, tid) < 0) break;
+    if (!(keep_ids ? CloneWithId : Clone)(&g_parked[g_made])) break;
   }
   SetSignalMask(mask);
   return g_made == count;

@@ -143,7 +143,7 @@ void BecomeSentry(const std::vector<Own>& list, int orders, int link) {
   Check(poll(&fd, 1, 0) == 0);
   Unblock();
   Silence(kAboveFixed);
-  Check(ReplaceDescriptors(list, {orders, link}) && EnterNamespaces(0) && MakeThreads());
+  Check(ReplaceDescriptors(list, {orders, link}) && EnterNamespaces(0) && MakeThreads(true));
   g_forked = {};
   g_forked.orders = orders;
   g_forked.link = link;
@@ -155,7 +155,7 @@ void BecomeGofer(const std::vector<Own>& list, int orders) {
   Unblock();
   Silence(kAboveFixed);
   Check(ReplaceDescriptors(list, {orders}));
-  Check(EnterNamespaces(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) && MakeThreads());
+  Check(EnterNamespaces(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) && MakeThreads(false));
   g_forked = {};
   g_forked.orders = orders;
 }

@@ -22,8 +22,10 @@ int ParkThreads();
 void UnparkThreads();
 /// In a forked process: make the threads that its original had. Nothing of V8 may run before: it would wait for them.
 /// They begin with all signals blocked, as in the handler where they go on: a further handler would have no room on the
-/// smallest of their stacks. Their own masks come back when they leave it.
-bool MakeThreads();
+/// smallest of their stacks. Their own masks come back when they leave it. `keep_ids` is for another pid namespace: threads of V8
+/// that have asked for their ids remember them, and tell by them who holds a lock. An id that one remembers must not be
+/// another one's.
+bool MakeThreads(bool keep_ids);
 /// Enter a network namespace with all threads that were made.
 bool FollowIntoNetwork(int fd);
 
