@@ -1,7 +1,8 @@
 // The processes of a container in the host's process list: `runsc ps --format json` names them for engines, and each
 // shows its program's command line, as the program has made it.
 
-import { readFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -66,4 +67,35 @@ describe.each(PLATFORMS)('%s', platform => {
       call('delete', '--force', id)
     }
   })
+})
+
+/** The ids of a process's threads in its own pid namespace, its first one's left out. */
+const threadIds = (pid: number) =>
+  readdirSync(`/proc/${pid}/task`)
+    .filter(tid => tid !== String(pid))
+    .map(
+      tid =>
+        /^NSpid:.*\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${tid}/status`, 'latin1'))![1],
+    )
+    .sort()
+
+// V8 remembers them, and tells by them who holds a lock: in a pid namespace with few processes, new ones would be
+// those that other threads remember.
+it('lets the threads of a sentry have the ids that they had in runsc', async () => {
+  const script = '"$0" do -- sh -c "echo started; sleep 100"; true'
+  const namespace = ['--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', script, runsc]
+  const child = spawn('unshare', namespace, { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    await new Promise(started => child.stdout.once('data', started))
+    const below = (pid: number): number[] => {
+      const path = `/proc/${pid}/task/${pid}/children`
+      const children = readFileSync(path, 'latin1').split(' ').filter(Boolean).map(Number)
+      return [pid, ...children.flatMap(below)]
+    }
+    const all = below(child.pid!)
+    const named = (role: string) => all.find(pid => titleOf(pid).includes(`/load.cjs ${role}`))!
+    expect(threadIds(named('sentry'))).toEqual(threadIds(named('runsc')))
+  } finally {
+    child.kill('SIGKILL')
+  }
 })
