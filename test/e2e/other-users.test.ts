@@ -23,16 +23,20 @@ function missing(): string | null {
 const reason = missing()
 if (reason !== null) console.warn(`skipped: other users: ${reason}`)
 
+/** Of a process that may have ended: ''. */
+function ofProcess(pid: number | string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
 /** The processes below `pid`. */
 function below(pid: number): number[] {
   const children = readdirSync('/proc').filter(name => {
-    try {
-      return (
-        /^\d+$/.test(name) && readFileSync(`/proc/${name}/stat`, 'latin1').includes(`) S ${pid} `)
-      )
-    } catch {
-      return false
-    }
+    const stat = /^\d+$/.test(name) ? ofProcess(name, 'stat') : ''
+    return stat.slice(stat.lastIndexOf(')')).split(' ')[2] === String(pid)
   })
   return children.map(Number).flatMap(child => [child, ...below(child)])
 }
@@ -49,9 +53,9 @@ describe.skipIf(reason !== null)('other users', () => {
     const child = spawn(runsc, [`--platform=${platform}`, ...sleeper], { ...who, timeout: 0 })
     await heard(child)
     const found = below(child.pid!).filter(pid =>
-      /load\.cjs\0sentry/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1')),
+      /load\.cjs\0sentry/.test(ofProcess(pid, 'cmdline')),
     )
-    const statuses = found.map(pid => readFileSync(`/proc/${pid}/status`, 'latin1'))
+    const statuses = found.map(pid => ofProcess(pid, 'status'))
     child.kill('SIGKILL')
     expect(statuses.length).toBeGreaterThan(0)
     for (const status of statuses) {

@@ -340,12 +340,20 @@ const SYSCTLS: Record<string, readonly Row[]> = {
   ],
 }
 
-/** Tunables of networks that have another value where the host's kernel has the network. */
+/** Tunables of networks that we heed ourselves also where the host's kernel has the network. */
+const HEEDED = new Set([
+  'net/core/somaxconn',
+  'net/ipv4/ip_unprivileged_port_start',
+  'net/ipv4/ping_group_range',
+])
+
+/** Whether a tunable has another value, which cannot be set, where the host's kernel has the network. */
+const isOfHost = (path: string): boolean => path.startsWith('net/') && !HEEDED.has(path)
+
+/** Tunables to learn from the host. */
 export const HOST_TUNABLES: readonly string[] = Object.entries(SYSCTLS)
-  .filter(([path]) => path.startsWith('net/'))
-  .flatMap(([path, rows]) =>
-    rows.filter(([, , store]) => store === undefined).map(([name]) => `${path}/${name}`),
-  )
+  .flatMap(([path, rows]) => rows.map(([name]) => `${path}/${name}`))
+  .filter(isOfHost)
 
 /** Put the tree into /proc/sys. */
 export function addSysctls(sys: StaticDirectory): void {
@@ -361,9 +369,16 @@ function add(sys: StaticDirectory, path: string, value: Value, store: Store | nu
   const name = names.pop()!
   let directory = sys
   for (const above of names) directory = directory.directory(above)
-  const seen: Value = store === null && path.startsWith('net/') ? ofNetwork(path, value) : value
-  directory.add(name, new SysctlFile(sys.sb, seen, store))
+  const file = isOfHost(path)
+    ? new SysctlFile(sys.sb, ofNetwork(path, value), store && ownOnly(store))
+    : new SysctlFile(sys.sb, value, store)
+  directory.add(name, file)
 }
+
+const ownOnly =
+  (store: Store): Store =>
+  (text, task) =>
+    task.nsproxy.net.host ? -EACCES : store(text, task)
 
 /** What the reader's network has, where that is the host's. */
 const ofNetwork =
