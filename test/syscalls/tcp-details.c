@@ -95,7 +95,8 @@ TEST(information) {
   EXPECT_GT(info.tcpi_rto, 0);
   EXPECT_GT(info.tcpi_snd_mss, 0);
   EXPECT_GT(info.tcpi_snd_cwnd, 0);
-  EXPECT_EQ(info.tcpi_reordering, 3);
+  // More where Linux remembers that an earlier connection needed it.
+  EXPECT_GE(info.tcpi_reordering, 3);
   EXPECT_EQ(info.tcpi_pmtu, 65535);
   EXPECT_GT(option(client, IPPROTO_TCP, TCP_MAXSEG), 1000);
 }
