@@ -38,10 +38,10 @@ import type { File } from '../vfs/file.ts'
 import { unlinkName } from '../vfs/names.ts'
 import { openPath } from '../vfs/open.ts'
 import { getReg } from './clone.ts'
-import { userRegsOf } from './ptrace.ts'
 import { SIGINFO_SIZE, writeSigInfo } from './signal-frame.ts'
 import type { SigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
+import { userRegsOf } from './user-regs.ts'
 
 /** wait(2) status bit: a core was dumped. */
 export const STATUS_DUMPED = 0x80

@@ -45,6 +45,14 @@ import { forceSignal, sendToGroup, sendToTask, signalGroup, userSigInfo } from '
 import { type SigInfo, sigInfo } from './signal-state.ts'
 import { STOPPED, type Task } from './task.ts'
 import type { ThreadGroup } from './thread-group.ts'
+import {
+  ARGUMENTS,
+  hasUserSegments,
+  ORIG_RAX,
+  RAX,
+  storeUserRegs,
+  userRegsOf,
+} from './user-regs.ts'
 import { WaitQueue } from './wait-queue.ts'
 
 /** Where a traced task has stopped. */
@@ -127,8 +135,7 @@ export class Tracee {
    * LIMIT: other registers cannot be changed at the entry of a call, and segment registers never.
    */
   setUserRegs(words: Uint32Array): number {
-    const { thread } = this.task
-    if (!SEGMENTS.every(i => isSelector(words[i * 2]!, i))) return -EIO
+    if (!hasUserSegments(words)) return -EIO
     if (this.kind === AT_ENTRY) {
       this.nr = words[ORIG_RAX * 2]! | 0
       ARGUMENTS.forEach((user, i) => {
@@ -136,105 +143,12 @@ export class Tracee {
       })
       this.skipResult = (words[RAX * 2 + 1]! | 0) * 2 ** 32 + words[RAX * 2]!
     }
-    for (let i = 0; i < USER_REGS; i++) {
-      const reg = REG_OF_USER[i]!
-      if (reg >= 0) thread.regs.set(words.subarray(i * 2, i * 2 + 2), reg * 2)
-    }
-    const error = this.#setBases(getWord(words, FS_BASE), getWord(words, GS_BASE))
+    const error = storeUserRegs(this.task, words)
     if (error < 0) return error
-    const flags = thread.regs[REG.eflags * 2]!
-    thread.regs[REG.eflags * 2] = (flags & USER_EFLAGS) | FIXED_EFLAGS
-    thread.regs[REG.eflags * 2 + 1] = 0
     this.dirty = true
     return 0
   }
-
-  #setBases(fsBase: number, gsBase: number): number {
-    const { task } = this
-    if (fsBase >= 2 ** 47 || gsBase >= 2 ** 47) return -EIO
-    const ops = task.kernel.platform.ops(task.thread)
-    if (fsBase !== task.fsBase) ops.setFsBase(fsBase)
-    if (gsBase !== task.gsBase) ops.setGsBase(gsBase)
-    task.fsBase = fsBase
-    task.gsBase = gsBase
-    return 0
-  }
 }
-
-/** Selectors of user code have 3 in their low bits; only the data segments may be none: set_segment_reg. */
-function isSelector(value: number, register: number): boolean {
-  if (value === 0) return register !== CS && register !== SS
-  return value <= 0xffff && (value & 3) === 3
-}
-
-const setWord = (words: Uint32Array, i: number, value: number) => {
-  words[i * 2] = value % 2 ** 32
-  words[i * 2 + 1] = Math.floor(value / 2 ** 32)
-}
-const getWord = (words: Uint32Array, i: number): number =>
-  words[i * 2 + 1]! * 2 ** 32 + words[i * 2]!
-
-/** struct user_regs_struct of a task whose registers have been read, as words. `nr` is its call, -1 outside of any. */
-export function userRegsOf({ thread, fsBase, gsBase }: Task, nr: number): Uint32Array {
-  const words = new Uint32Array(USER_REGS * 2)
-  for (let i = 0; i < USER_REGS; i++) {
-    const reg = REG_OF_USER[i]!
-    if (reg < 0) words[i * 2] = FIXED[i] ?? 0
-    else words.set(thread.regs.subarray(reg * 2, reg * 2 + 2), i * 2)
-  }
-  setWord(words, FS_BASE, fsBase)
-  setWord(words, GS_BASE, gsBase)
-  words[ORIG_RAX * 2] = nr
-  words[ORIG_RAX * 2 + 1] = nr < 0 ? 0xffffffff : 0
-  return words
-}
-
-/** Registers of struct user_regs_struct, by number; -1 for those that the platform does not tell. */
-const USER_REGS = 27
-const RAX = 10
-const ORIG_RAX = 15
-const CS = 17
-const SS = 20
-/** cs, ss, ds, es, fs, gs. */
-const SEGMENTS = [CS, SS, 23, 24, 25, 26]
-const FS_BASE = 21
-const GS_BASE = 22
-const REG_OF_USER = [
-  REG.r15,
-  REG.r14,
-  REG.r13,
-  REG.r12,
-  REG.rbp,
-  REG.rbx,
-  REG.r11,
-  REG.r10,
-  REG.r9,
-  REG.r8,
-  REG.rax,
-  REG.rcx,
-  REG.rdx,
-  REG.rsi,
-  REG.rdi,
-  -1,
-  REG.rip,
-  -1,
-  REG.eflags,
-  REG.rsp,
-  -1,
-  -1,
-  -1,
-  -1,
-  -1,
-  -1,
-  -1,
-]
-/** cs and ss of user code. */
-const FIXED: Readonly<Record<number, number>> = { 17: 0x33, 20: 0x2b }
-/** rdi, rsi, rdx, r10, r8, r9. */
-const ARGUMENTS = [14, 13, 12, 7, 9, 8]
-/** AC OF DF SF ZF AF PF CF RF NT ID; and IF with the bit that is always set. */
-const USER_EFLAGS = 0x254cd5 | 0x10000
-const FIXED_EFLAGS = 0x202
 
 /** What PTRACE_GETEVENTMSG tells at the stops of a call. */
 const PTRACE_EVENTMSG_SYSCALL_ENTRY = 1
