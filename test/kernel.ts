@@ -7,6 +7,7 @@
 // the task parked; `k.rerun()` calls it again, as the run loop does when the task has been woken.
 
 import { nextMoment } from '../sentry/vfs/moment.ts'
+import { O_RDONLY } from '../syscall-table/flags.ts'
 import '../sentry/fs/tmpfs/mount.ts'
 import { mountTmpfs } from '../sentry/fs/tmpfs/mount.ts'
 import { becomeReaper } from '../sentry/kernel/clone.ts'
@@ -138,6 +139,16 @@ export class TestTask {
 
   text(addr: number, length: number): string {
     return Buffer.from(this.bytes(addr, length)).toString('latin1')
+  }
+
+  /** The first 4 KiB of a file, or -errno. */
+  contents(path: string): string | number {
+    const fd = this.sys.open(path, O_RDONLY, 0)
+    if (fd < 0) return fd
+    const at = this.room(4096)
+    const n = this.sys.read(fd, at, 4096)
+    this.sys.close(fd)
+    return n < 0 ? n : this.text(at, n)
   }
 
   /** A further task of a process of its own, with copies of descriptors and directories. */

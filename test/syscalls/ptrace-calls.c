@@ -1,5 +1,5 @@
 // Tracers that decide about calls: filters that ask them, calls that they make themselves; and what they may look at.
-#include "test.h"
+#include "traced.h"
 #include <elf.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -10,24 +10,6 @@
 #include <sys/user.h>
 
 #define EVENT_SECCOMP 7
-
-static int wait_for(pid_t pid) {
-  int status = 0;
-  EXPECT_EQ(waitpid(pid, &status, __WALL), pid);
-  return status;
-}
-
-/** A traced child that has stopped itself. */
-#define TRACED(...)                                   \
-  ({                                                  \
-    pid_t child_ = FORK({                             \
-      ptrace(PTRACE_TRACEME, 0, 0, 0);                \
-      raise(SIGSTOP);                                 \
-      __VA_ARGS__;                                    \
-    });                                               \
-    EXPECT_EQ(WSTOPSIG(wait_for(child_)), SIGSTOP);   \
-    child_;                                           \
-  })
 
 /** `action` for the call `nr`; the others are allowed. */
 static void filter_one(int nr, unsigned action) {

@@ -11,30 +11,11 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
-#include "test.h"
+#include "traced.h"
 
-static int stopped_by(int status, int signo) { return WIFSTOPPED(status) && WSTOPSIG(status) == signo; }
 /** PTRACE_EVENT_STOP, which C libraries know under different values. */
 #define EVENT_STOP 128
 static int event_of(int status) { return status >> 16; }
-
-static int wait_for(pid_t pid) {
-  int status = 0;
-  EXPECT_EQ(waitpid(pid, &status, __WALL), pid);
-  return status;
-}
-
-/** A child that is traced and has stopped itself. */
-#define TRACED(...)                                 \
-  ({                                                 \
-    pid_t child_ = FORK({                            \
-      ptrace(PTRACE_TRACEME, 0, 0, 0);               \
-      raise(SIGSTOP);                                \
-      __VA_ARGS__;                                   \
-    });                                              \
-    EXPECT_EQ(stopped_by(wait_for(child_), SIGSTOP), 1); \
-    child_;                                          \
-  })
 
 static void expect_exit(pid_t pid, int code) {
   int status = wait_for(pid);

@@ -79,14 +79,7 @@ afterEach(() => {
   rmSync(tree, { recursive: true })
 })
 
-function get(path: string): string | number {
-  const fd = k.sys.open(path, O_RDONLY, 0)
-  if (fd < 0) return fd
-  const at = k.room(4096)
-  const n = k.sys.read(fd, at, 4096)
-  k.sys.close(fd)
-  return n < 0 ? n : k.text(at, n)
-}
+const get = (path: string): string | number => k.contents(path)
 
 function put(path: string, text: string, flags = O_CREAT | O_WRONLY | O_TRUNC): number {
   const fd = k.sys.open(path, flags, 0o644)

@@ -70,14 +70,7 @@ afterEach(() => {
   rmSync(base, { recursive: true })
 })
 
-function get(path: string): string | number {
-  const fd = k.sys.open(path, O_RDONLY, 0)
-  if (fd < 0) return fd
-  const at = k.room(4096)
-  const n = k.sys.read(fd, at, 4096)
-  k.sys.close(fd)
-  return n < 0 ? n : k.text(at, n)
-}
+const get = (path: string): string | number => k.contents(path)
 
 function stat(path: string): {
   n: number
