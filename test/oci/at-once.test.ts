@@ -89,8 +89,14 @@ it(
         if (status === 0) continue
         const lines = stderr.trim().split('\n')
         expect({ args, lines: lines.length }).toEqual({ args, lines: 1 })
-        // A foreground `run` ends as its program does, without a word.
-        if (args[0] !== 'run') expect(stderr).toMatch(/^runsc: /)
+        // A foreground `run` or `exec` ends as its program does, killed without a word.
+        const killed = /^(run|exec)$/.test(args[0]!) && (status ?? 0) > 128
+        if (!killed)
+          expect({ args, status, stderr }).toEqual({
+            args,
+            status,
+            stderr: expect.stringMatching(/^runsc: /),
+          })
         expect(stderr).not.toMatch(/at .*\.(ts|cjs):\d|ENOENT|ESRCH|undefined/)
       }
       expect(readdirSync(join(box.path, 'state-ours'))).toEqual([])
