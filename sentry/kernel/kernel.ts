@@ -103,6 +103,8 @@ export class Kernel {
   readonly queuedSignals = new Map<number, number>()
   readonly inotify = new InotifyLimits()
   readonly aio = new AioLimits()
+  /** Pseudo-terminals that there are. */
+  ptys = 0
   /** AT_HWCAP, AT_HWCAP2 and AT_MINSIGSTKSZ of the host's CPU, set at boot. */
   readonly cpuFeatures = {
     hwcap: 0,

@@ -4,7 +4,7 @@
 import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
 import { PAGE_SIZE } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
-import { VMA_POLICY_MASK, VMA_POLICY_SHIFT } from './vma.ts'
+import { VMA_POLICY_MASK, VMA_POLICY_SHIFT, type Vma } from './vma.ts'
 
 const MPOL_DEFAULT = 0
 const MPOL_PREFERRED = 1
@@ -71,9 +71,25 @@ export function bindArea(
 
 /** The policy of the area at `addr`. */
 function areaPolicy({ mm }: Task, addr: number): { mode: number; nodes: number } {
-  const packed = ((mm.vmas.find(addr)?.flags ?? 0) & VMA_POLICY_MASK) >> VMA_POLICY_SHIFT
+  return policyIn(mm.vmas.find(addr)?.flags ?? 0)
+}
+
+function policyIn(vmaFlags: number): { mode: number; nodes: number } {
+  const packed = (vmaFlags & VMA_POLICY_MASK) >> VMA_POLICY_SHIFT
   const flags = (packed & PACKED_FLAGS) << PACKED_FLAGS_SHIFT
   return { mode: (packed & PACKED_MODE) | flags, nodes: (packed & PACKED_NODE) !== 0 ? 1 : 0 }
+}
+
+const NAMES = ['default', 'prefer', 'bind', 'interleave', 'local', 'prefer (many)']
+
+/** The policy of an area, or else of its task, as text: mpol_to_str. */
+export function policyName(task: Task, { flags }: Vma): string {
+  const own = policyIn(flags)
+  const { mode, nodes } = own.mode === MPOL_DEFAULT ? task.memPolicy : own
+  let text = NAMES[mode & ~MODE_FLAGS] ?? 'weighted interleave'
+  if ((mode & MPOL_F_STATIC_NODES) !== 0) text += '=static'
+  if ((mode & MPOL_F_RELATIVE_NODES) !== 0) text += '=relative'
+  return nodes === 0 ? text : `${text}:0`
 }
 
 /** What is kept of a policy that `checkPolicy` has let through: preferring no node means the local one. */

@@ -231,7 +231,7 @@ export function sys_flock(task: Task, fd: number, operation: number): number {
   const kind = operation & ~LOCK_NB
   if (kind !== LOCK_SH && kind !== LOCK_EX && kind !== LOCK_UN) return -EINVAL
   if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF
-  const n = setFlock(file, kind === LOCK_UN ? 0 : kind)
+  const n = setFlock(file, kind === LOCK_UN ? 0 : kind, task.group.pid)
   if (n !== -EAGAIN || (operation & LOCK_NB) !== 0) return n
   return task.block(locksOf(file.inode).queue, 0)
 }

@@ -17,7 +17,14 @@ const DCACHE_LIMIT = 100_000
 
 /** Dentries that are in the tree, over all file systems. */
 let cached = 0
+/** Those of them that say that there is no such file. */
+let negative = 0
 let limit = DCACHE_LIMIT
+
+/** How many names are in the cache, and how many of them are known not to exist. */
+export function dentryCounts(): { cached: number; negative: number } {
+  return { cached, negative }
+}
 
 /** Put a name into the cache; `inode` is null when the name is known not to exist. */
 export function attachDentry(parent: Dentry, name: string, inode: Inode | null): Dentry {
@@ -25,7 +32,8 @@ export function attachDentry(parent: Dentry, name: string, inode: Inode | null):
   parent.addChild(name, dentry)
   dentry.cached = true
   cached++
-  if (inode !== null) inode.pins++
+  if (inode === null) negative++
+  else inode.pins++
   return dentry
 }
 
@@ -36,7 +44,10 @@ export function instantiate(dentry: Dentry, inode: Inode): void {
   dentry.validAt = currentMoment()
   const { children } = dentry.parent!
   const known = children.get(dentry.name)
-  if (known === dentry) return
+  if (known === dentry) {
+    negative--
+    return
+  }
   // It was dropped meanwhile, or unseen.
   if (known !== undefined) forgetStale(known)
   dentry.unseen = false
@@ -52,6 +63,7 @@ export function forgetDentry(dentry: Dentry): void {
   parent.children.delete(dentry.name)
   dentry.cached = false
   cached--
+  if (inode === null) negative--
   if (inode !== null && steersWalks(inode)) walksChanged()
   if (inode !== null && --inode.pins === 0) inode.evict()
 }

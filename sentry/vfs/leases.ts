@@ -10,6 +10,7 @@ import {
   F_WRLCK,
   POLL_MSG,
 } from '../../syscall-table/flags.ts'
+import type { Pid } from '../kernel/pid-namespace.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from './file.ts'
 import { MSG_BAND, signalOwner } from './file-signal.ts'
@@ -22,6 +23,8 @@ const NS_PER_SEC = 1e9
 export interface Lease {
   readonly file: File
   readonly fd: number
+  /** The process that took it. */
+  readonly pid: Pid
   type: number
   /** What it must become, F_RDLCK or F_UNLCK, and when it does so by itself; `type` while nobody asks. */
   target: number
@@ -52,7 +55,14 @@ export function setLease(task: Task, file: File, fd: number, type: number): numb
   if (others.some(lease => type === F_WRLCK || lease.target === F_UNLCK)) return -EAGAIN
   const own = findLease(file)
   if (own === undefined)
-    locks.leases.push({ file, fd, type, target: type, breakAtNs: Number.POSITIVE_INFINITY })
+    locks.leases.push({
+      file,
+      fd,
+      pid: task.group.pid,
+      type,
+      target: type,
+      breakAtNs: Number.POSITIVE_INFINITY,
+    })
   else {
     own.type = own.target = type
     own.breakAtNs = Number.POSITIVE_INFINITY
@@ -62,6 +72,7 @@ export function setLease(task: Task, file: File, fd: number, type: number): numb
     file.owner = task.group.pid
     file.ownerCreds = task.creds
   }
+  locks.noteHeld()
   locks.queue.wake(0)
   return 0
 }

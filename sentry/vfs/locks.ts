@@ -28,21 +28,42 @@ export interface RecordLock {
 /** Record locks of one inode above which setting fails with ENOLCK: bounds the kernel's memory and time. */
 const RECORD_LOCKS_MAX = 4096
 
+/** flock(2): LOCK_SH or LOCK_EX, and which process took it. */
+interface Flock {
+  readonly type: number
+  readonly pid: Pid
+}
+
+/** The inodes that have locks: /proc/locks. */
+const held = new Set<InodeLocks>()
+
 /** All locks of one inode. */
 export class InodeLocks {
+  readonly inode: Inode
   /** Woken whenever a lock goes away. */
   readonly queue = new WaitQueue()
   records: RecordLock[] = []
-  /** flock(2): LOCK_SH or LOCK_EX per open file. */
-  readonly flocks = new Map<File, number>()
+  /** flock(2), per open file. */
+  readonly flocks = new Map<File, Flock>()
   /** F_SETLEASE: vfs/leases.ts. */
   leases: Lease[] = []
+
+  constructor(inode: Inode) {
+    this.inode = inode
+  }
+
+  /** A lock has come or gone: keep the list of those that have any. */
+  noteHeld(): void {
+    if (this.records.length + this.flocks.size + this.leases.length > 0) held.add(this)
+    else held.delete(this)
+  }
 
   /** The last reference of an open file is gone: its flock and OFD locks end. */
   releaseFile(file: File): void {
     if (this.flocks.delete(file)) this.queue.wake(0)
     this.releaseLease(file)
     this.releaseOwner(file)
+    this.noteHeld()
   }
 
   /** Whether the open file had a lease. */
@@ -51,6 +72,7 @@ export class InodeLocks {
     if (length === 0) return false
     this.leases = this.leases.filter(lease => lease.file !== file)
     if (this.leases.length === length) return false
+    this.noteHeld()
     this.queue.wake(0)
     return true
   }
@@ -60,35 +82,46 @@ export class InodeLocks {
     const { length } = this.records
     if (length === 0) return
     this.records = this.records.filter(lock => lock.owner !== owner)
-    if (this.records.length !== length) this.queue.wake(0)
+    if (this.records.length === length) return
+    this.noteHeld()
+    this.queue.wake(0)
   }
+}
+
+/** For each inode that has locks, in the order in which they came to have some. */
+export function forEachLockedInode(show: (inode: Inode, locks: InodeLocks) => void): void {
+  for (const locks of held) show(locks.inode, locks)
 }
 
 /** The locks of an inode, made on first use. */
 export function locksOf(inode: Inode): InodeLocks {
-  inode.locks ??= new InodeLocks()
+  inode.locks ??= new InodeLocks(inode)
   return inode.locks
 }
 
 /** Take, convert or drop (`type` 0) the flock of an open file: 0, or -EAGAIN when another holds it. */
-export function setFlock(file: File, type: number): number {
+export function setFlock(file: File, type: number, pid: Pid): number {
   if (type === 0) {
-    if (file.inode.locks?.flocks.delete(file)) file.inode.locks.queue.wake(0)
+    if (file.inode.locks !== null) dropFlock(file.inode.locks, file)
     return 0
   }
   const locks = locksOf(file.inode)
-  const held = locks.flocks.get(file)
-  if (held === type) return 0
+  const own = locks.flocks.get(file)
+  if (own?.type === type) return 0
   // Conversion is not atomic: the old lock goes first, as flock(2) says.
-  if (held !== undefined) {
-    locks.flocks.delete(file)
-    locks.queue.wake(0)
-  }
+  if (own !== undefined) dropFlock(locks, file)
   for (const other of locks.flocks.values()) {
-    if (type === LOCK_EX || other === LOCK_EX) return -EAGAIN
+    if (type === LOCK_EX || other.type === LOCK_EX) return -EAGAIN
   }
-  locks.flocks.set(file, type)
+  locks.flocks.set(file, { type, pid })
+  locks.noteHeld()
   return 0
+}
+
+function dropFlock(locks: InodeLocks, file: File): void {
+  if (!locks.flocks.delete(file)) return
+  locks.noteHeld()
+  locks.queue.wake(0)
 }
 
 /** The first lock that keeps `wanted` from being set, or null. */
@@ -117,6 +150,7 @@ export function setRecordLock(inode: Inode, wanted: RecordLock): number {
   if (wanted.type !== F_UNLCK && conflictingLock(locks, wanted) !== null) return -EAGAIN
   if (locks.records.length >= RECORD_LOCKS_MAX && wanted.type !== F_UNLCK) return -ENOLCK
   locks.records = withLock(locks.records, wanted)
+  locks.noteHeld()
   locks.queue.wake(0)
   return 0
 }

@@ -70,6 +70,7 @@ export class DevptsFs extends PseudoFs {
     slave.uid = this.settings.uid ?? uid
     slave.gid = this.settings.gid ?? gid
     this.slaves.set(index, slave)
+    this.kernel.ptys++
     return slave
   }
 
@@ -191,7 +192,7 @@ class ProgramPty implements PtyHome {
   }
 
   remove(): void {
-    this.#fs.slaves.delete(this.index)
+    if (this.#fs.slaves.delete(this.index)) this.#fs.kernel.ptys--
   }
 }
 

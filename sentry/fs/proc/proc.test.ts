@@ -68,14 +68,10 @@ describe('/proc/PID', () => {
       'clear_refs',
 
       'cpuset',
-      'map_files',
-      'numa_maps',
       'pagemap',
       'patch_state',
-      'schedstat',
       'sched',
       'stack',
-      'syscall',
 
       'cpu_resctrl_groups',
       'arch_status',

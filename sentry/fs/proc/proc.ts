@@ -32,7 +32,7 @@ export class ProcFs extends PseudoFs implements ProcSuper {
     const root = new ProcRoot(this)
     root.ino = ROOT_INO
     this.root = root
-    addSystemFiles(root)
+    addSystemFiles(root, pidNs)
     addNetFiles(root.directory('net'))
     addSysctls(root.directory('sys'))
     root.fixed()

@@ -23,6 +23,7 @@ import type { FileOps } from '../../vfs/file.ts'
 import type { MqueueLimits } from '../mqueue/limits.ts'
 import { PIPE_MAX_SIZE } from '../pipe.ts'
 import { GeneratedFile, type PseudoFs, type StaticDirectory } from '../pseudo.ts'
+import { FIXED } from './sysctl-fixed.ts'
 import { KERNEL, VM } from './sysctl-kernel.ts'
 import { integer, line, numberRow, type Row, type Store, type Value } from './sysctl-values.ts'
 
@@ -197,7 +198,7 @@ const storePipeMaxSize: Store = (text, { kernel }) => {
 }
 
 /** Directory, then name, value and, when it can be written, what writing does. */
-const SYSCTLS: Record<string, readonly Row[]> = {
+const OWN: Record<string, readonly Row[]> = {
   kernel: [
     ...KERNEL,
     ['arch', kernel => kernel.system.machine],
@@ -339,6 +340,9 @@ const SYSCTLS: Record<string, readonly Row[]> = {
     ['forwarding', 0],
   ],
 }
+
+const SYSCTLS: Record<string, readonly Row[]> = { ...OWN }
+for (const [path, rows] of Object.entries(FIXED)) SYSCTLS[path] = [...(OWN[path] ?? []), ...rows]
 
 /** Tunables of networks that we heed ourselves also where the host's kernel has the network. */
 const HEEDED = new Set([

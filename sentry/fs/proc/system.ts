@@ -4,19 +4,21 @@
 import { groupCpu } from '../../kernel/accounting.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { allotmentOf } from '../../kernel/limits.ts'
+import type { PidNamespace } from '../../kernel/pid-namespace.ts'
 import { BLOCKED, RUNNING, type Task } from '../../kernel/task.ts'
 import { commitLimitPages, committedPages } from '../../mm/commit.ts'
 import { fileSystemNames } from '../../vfs/super.ts'
 import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
 import { cpuinfoText } from './cpuinfo.ts'
 import { configGz } from './kernel-config.ts'
+import { locksText } from './locks.ts'
 import { usedKb } from './memory-use.ts'
 import { msgText, semText, shmText } from './sysvipc.ts'
 
 const NS_PER_TICK = 1e7
 
 /** Put the files into the root of a procfs. */
-export function addSystemFiles(root: StaticDirectory): void {
+export function addSystemFiles(root: StaticDirectory, pidNs: PidNamespace): void {
   const { kernel } = root.sb
   const file = (
     name: string,
@@ -32,12 +34,15 @@ export function addSystemFiles(root: StaticDirectory): void {
   file('devices', devicesText)
   file('diskstats', () => '')
   file('filesystems', filesystemsText)
+  file('execdomains', () => '0-0\tLinux           \t[kernel]\n')
   file('interrupts', interruptsText)
   file('loadavg', loadavgText)
   root.add('meminfo', new GeneratedFile(root.sb, 0o444, meminfoText))
+  root.add('locks', new GeneratedFile(root.sb, 0o444, () => locksText(pidNs)))
   file('misc', () => '')
   file('modules', () => '')
   file('partitions', () => 'major minor  #blocks  name\n\n')
+  file('softirqs', softirqsText)
   file('stat', statText)
   file('swaps', () => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n')
   file('uptime', uptimeText)
@@ -46,6 +51,9 @@ export function addSystemFiles(root: StaticDirectory): void {
   const ipc = root.directory('sysvipc')
   for (const [name, read] of Object.entries({ msg: msgText, sem: semText, shm: shmText }))
     ipc.add(name, new GeneratedFile(root.sb, 0o444, reader => read(reader)))
+  const tty = root.directory('tty')
+  tty.add('drivers', new GeneratedFile(root.sb, 0o444, () => TTY_DRIVERS))
+  tty.add('ldiscs', new GeneratedFile(root.sb, 0o444, () => 'n_tty       0\n'))
   root.add('portcullis', sandboxDirectory(root.sb))
 }
 
@@ -76,6 +84,42 @@ function devicesText(): string {
     'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n128 ptm\n136 pts\n\n' +
     'Block devices:\n'
   )
+}
+
+/** As ps(1) reads it, to name terminals by their numbers. */
+const TTY_DRIVERS = [
+  '/dev/tty             /dev/tty        5       0 system:/dev/tty',
+  '/dev/console         /dev/console    5       1 system:console',
+  '/dev/ptmx            /dev/ptmx       5       2 system',
+  'pty_slave            /dev/pts      136 0-1048575 pty:slave',
+  'pty_master           /dev/ptm      128 0-1048575 pty:master',
+  '',
+].join('\n')
+
+const SOFTIRQS = [
+  'HI',
+  'TIMER',
+  'NET_TX',
+  'NET_RX',
+  'BLOCK',
+  'IRQ_POLL',
+  'TASKLET',
+  'SCHED',
+  'HRTIMER',
+  'RCU',
+]
+
+/** Interrupts are the host's: none have come. */
+function softirqsText({ cpus }: Kernel): string {
+  let text = '                    '
+  for (let cpu = 0; cpu < cpus; cpu++) text += `CPU${`${cpu}`.padEnd(8)}`
+  text += '\n'
+  for (const name of SOFTIRQS) {
+    text += `${name.padStart(12)}:`
+    for (let cpu = 0; cpu < cpus; cpu++) text += ` ${'0'.padStart(10)}`
+    text += '\n'
+  }
+  return text
 }
 
 /** The header alone: programs have no interrupts. */

@@ -22,7 +22,10 @@ import {
   PseudoLink,
 } from '../pseudo.ts'
 import { loginUidText, sessionIdText, writeLoginUid } from './login-uid.ts'
+import { MapFilesDirectory } from './map-files.ts'
 import { mountinfoText, mountsText, mountstatsText } from './mounts.ts'
+import { numaMapsText } from './numa-maps.ts'
+import { schedstatText, syscallText } from './task-call.ts'
 import {
   exePath,
   FdDirectory,
@@ -143,11 +146,13 @@ const COMMON: readonly (readonly [string, Maker])[] = [
     guarded(0o400, target => `${target.personality.toString(16).padStart(8, '0')}\n`),
   ],
   ['limits', file(0o444, limitsText)],
+  ['syscall', guarded(0o400, syscallText)],
   ['comm', file(0o644, target => `${target.comm}\n`, writeComm)],
   ['cmdline', file(0o444, cmdlineBytes)],
   ['stat', file(0o444, (target, reader, owner) => statLine(target, reader, owner))],
   ['statm', file(0o444, statmLine)],
   ['maps', guarded(0o444, mapsText)],
+  ['numa_maps', guarded(0o444, numaMapsText)],
   ['mem', owner => new MemFile(owner, 0o600, true, () => -EINVAL, null)],
   ['cwd', owner => new PathLink(owner, target => target.fs.cwd)],
   ['root', owner => new PathLink(owner, target => target.fs.root)],
@@ -157,6 +162,7 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ['smaps', guarded(0o444, smapsText)],
   ['smaps_rollup', guarded(0o444, smapsRollupText)],
   ['wchan', file(0o444, () => '0')],
+  ['schedstat', file(0o444, schedstatText)],
   ['cgroup', file(0o444, cgroupLines)],
   ['oom_score', file(0o444, target => `${oomScore(target.group)}\n`)],
   ['oom_adj', file(0o644, target => `${oomAdjOf(target.group)}\n`, writeOomAdj)],
@@ -181,6 +187,7 @@ const PROCESS_ONLY: readonly (readonly [string, Maker])[] = [
   ['coredump_filter', file(0o644, readDumpFilter, writeDumpFilter)],
   ['timers', file(0o444, timersText)],
   ['task', owner => new ThreadsDirectory(owner)],
+  ['map_files', owner => new MapFilesDirectory(owner)],
   ['mountstats', file(0o400, mountstatsText)],
   ['timerslack_ns', file(0o666, readTimerSlack, writeTimerSlack)],
 ]

@@ -37,7 +37,7 @@ const hex = (value: number, width: number): string => value.toString(16).padStar
  * The areas of a task in parts of about a page, which is what one read(2) gives: a task may have 65530, and the kernel has others
  * to serve. What is mapped and unmapped between two reads shows as on Linux: the next area is looked for by its address.
  */
-function areaTexts(task: Task, show: (vma: Vma) => string): Content {
+export function areaTexts(task: Task, show: (vma: Vma) => string): Content {
   const { mm } = task
   let at = 0
   return () => {
@@ -76,7 +76,7 @@ export function mapsText(task: Task, reader: Task): Content {
   return areaTexts(task, vma => mapsLine(mm, vma, reader))
 }
 
-interface SmapsSizes {
+export interface SmapsSizes {
   size: number
   resident: number
   anonymous: number
@@ -84,7 +84,7 @@ interface SmapsSizes {
 }
 
 /** The estimate of memory-use.ts for one area. */
-function sizesOf(vma: Vma): SmapsSizes {
+export function sizesOf(vma: Vma): SmapsSizes {
   const size = (vma.end - vma.start) / 1024
   const code = (vma.prot & (PROT_EXEC | PROT_WRITE)) === PROT_EXEC
   const stack = (vma.flags & VMA_GROWSDOWN) !== 0

@@ -243,13 +243,12 @@ function signalStatus(task: Task): string {
 }
 
 function capabilityStatus(task: Task): string {
-  const { creds } = task
-  const filtered = task.seccomp !== null
+  const { creds, seccomp } = task
   return (
     `CapInh:\t${hex64(creds.inheritable)}\nCapPrm:\t${hex64(creds.permitted)}\n` +
     `CapEff:\t${hex64(creds.effective)}\nCapBnd:\t${hex64(creds.bounding)}\n` +
     `CapAmb:\t${hex64(creds.ambient)}\nNoNewPrivs:\t${creds.noNewPrivs ? 1 : 0}\n` +
-    `Seccomp:\t${filtered ? 2 : 0}\nSeccomp_filters:\t${filtered ? 1 : 0}\n` +
+    `Seccomp:\t${seccomp?.mode ?? 0}\nSeccomp_filters:\t${seccomp?.filters.length ?? 0}\n` +
     'Speculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\talways enabled\n'
   )
 }
