@@ -3,6 +3,7 @@
 import { Command } from 'commander'
 import { closeOnExec } from '../native/host.ts'
 import { CliError, EXIT_FAILURE } from './errors.ts'
+import { absentCommand } from './foreign-commands.ts'
 import { beginForked, MAKERS } from './forked.ts'
 import { openDebugLog, reportFailure } from './log.ts'
 import { type GlobalOptions, globalOptions } from './options.ts'
@@ -67,7 +68,7 @@ export async function main(commands: Commands, otherwise?: () => void): Promise<
   } catch (error) {
     const { code } = error as { code?: string }
     if (otherwise !== undefined && code === 'commander.unknownCommand') return otherwise()
-    process.exitCode = exitStatusOf(error, program)
+    process.exitCode = exitStatusOf(error, program, failureLog(argv, program))
   }
   // Node.js would take itself apart piece by piece.
   if (process.getActiveResourcesInfo().length === 0) process.exit()
@@ -80,7 +81,29 @@ async function logNotes(options: GlobalOptions, notes: readonly string[]): Promi
   for (const note of notes) log.warn(note)
 }
 
-function exitStatusOf(error: unknown, program: Command): number {
+type FailureLog = Partial<Pick<GlobalOptions, 'log' | 'logFormat'>>
+
+/** Where a failure is to be told. Engines read it also when the words before --log are what is wrong. */
+function failureLog(argv: readonly string[], program: Command): FailureLog {
+  const { log, logFormat } = program.opts<FailureLog>()
+  if (log !== undefined) return { log, ...(logFormat && { logFormat }) }
+  const names = program.commands.map(command => command.name())
+  const end = argv.findIndex(word => word === '--' || names.includes(word))
+  const words = end < 0 ? argv : argv.slice(0, end)
+  const file = optionIn(words, 'log')
+  const format = optionIn(words, 'log-format') === 'json' ? 'json' : 'text'
+  return file === undefined ? {} : { log: file, logFormat: format }
+}
+
+/** The value of an option among words that may be wrong. */
+function optionIn(words: readonly string[], name: string): string | undefined {
+  const given = words.findIndex(word => /^--?([^=]*)/.exec(word)?.[1] === name)
+  if (given < 0) return undefined
+  const equals = words[given]!.indexOf('=')
+  return equals < 0 ? words[given + 1] : words[given]!.slice(equals + 1)
+}
+
+function exitStatusOf(error: unknown, program: Command, log: FailureLog): number {
   // Commander's own: help and version have been printed, usage errors have not.
   if (error instanceof Error && 'code' in error && String(error.code).startsWith('commander.')) {
     if ((error as { exitCode?: number }).exitCode === 0) return 0
@@ -88,13 +111,18 @@ function exitStatusOf(error: unknown, program: Command): number {
       complain(program.helpInformation())
       return EXIT_FAILURE
     }
-    reportFailure(
-      `${error.message.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`runsc --help\``,
-      program.opts(),
-    )
+    reportFailure(usageError(error.message), log)
     return EXIT_FAILURE
   }
-  reportFailure(error instanceof Error ? error.message : String(error), program.opts())
+  reportFailure(error instanceof Error ? error.message : String(error), log)
   if (program.opts().debug && error instanceof Error) complain(`${error.stack}\n`)
   return error instanceof CliError ? error.exitStatus : EXIT_FAILURE
+}
+
+/** What commander says, in one line; of what others' command lines have, the reason why this one has not. */
+function usageError(text: string): string {
+  const [, name = ''] = /unknown command '([^']*)'/.exec(text) ?? []
+  const why = absentCommand(name)
+  if (why !== undefined) return `${name} is not supported: ${why}`
+  return `${text.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`runsc --help\``
 }

@@ -48,7 +48,7 @@ async function forgetEnded(store: StateStore, id: string, pid: number, warn: War
 
 /** `runsc run`: returns the exit status for this process. */
 export async function runContainer(
-  options: BundleOptions & { detach: boolean },
+  options: BundleOptions & { detach: boolean; keep: boolean },
   id: string,
 ): Promise<number> {
   const sandbox = await prepare(options, id, { waitForStart: false, detached: options.detach })
@@ -59,7 +59,8 @@ export async function runContainer(
   try {
     return await attend(sandbox)
   } finally {
-    await forgetEnded(new StateStore(options.root), id, sandbox.pid, warner(options))
+    if (!options.keep)
+      await forgetEnded(new StateStore(options.root), id, sandbox.pid, warner(options))
   }
 }
 

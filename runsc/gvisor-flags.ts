@@ -1,10 +1,11 @@
-// Global flags of gVisor's runsc that have no counterpart here. Those that tune what this runtime does not have are
-// taken, and the debug log tells so; those that ask for something are refused, unless they ask for nothing.
+// Global flags of gVisor's runsc, and of runc, that have no counterpart here. Those that tune what this runtime does not
+// have are taken, and the debug log tells so; those that ask for something are refused, unless they ask for nothing.
 
 import { CliError } from './errors.ts'
 import { truth } from './options.ts'
 
-interface Group {
+/** Flags that are taken, or refused, for the same reason. */
+export interface Group {
   /** On or off (`flag`), or with a value. */
   flag: boolean
   why: string
@@ -13,10 +14,11 @@ interface Group {
   names: string
 }
 
-const GO = 'it concerns Go or gVisor itself'
+export const GO = 'it concerns Go or gVisor itself'
 const NETSTACK = "there is no network stack of our own: sockets are the host's, or a loopback"
 const OBSOLETE = 'gVisor itself ignores it'
-const SAVE = 'sandboxes are not saved'
+export const SAVE = 'sandboxes are not saved'
+export const NO_USER_LOG = 'there is no user log'
 const METRICS = 'there are no such metrics'
 const DEVICES = 'devices of the host are out of reach'
 const HOST_CGROUP = "cgroups in the sandbox are of the host's version"
@@ -39,7 +41,7 @@ const GROUPS: readonly Group[] = [
     names: 'buffer-pooling cgroupfs fuse lisafs save-restore-netstack vfs2',
   },
   { flag: false, why: 'the debug log has one form', names: 'debug-log-format' },
-  { flag: true, why: 'there is no user log', names: 'debug-to-user-log' },
+  { flag: true, why: NO_USER_LOG, names: 'debug-to-user-log' },
   {
     flag: true,
     why: NETSTACK,
@@ -62,7 +64,7 @@ const GROUPS: readonly Group[] = [
     names:
       'allow-connected-on-save allow-live-tcp-migration net-disconnect-ok pause-external-networking',
   },
-  { flag: false, why: SAVE, names: 'restore-spec-validation' },
+  { flag: false, why: SAVE, names: 'criu restore-spec-validation' },
   { flag: false, why: 'caches have sizes of their own', names: 'dcache fdlimit' },
   { flag: true, why: 'open files come from the gofer, and are used directly', names: 'directfs' },
   { flag: true, why: "memory is the host's", names: 'app-huge-pages' },
@@ -152,7 +154,8 @@ const GROUPS: readonly Group[] = [
   { flag: true, off: ['false'], why: 'use --host-uds=open', names: 'fsgofer-host-uds' },
 ]
 
-export interface GvisorFlag {
+/** One of them. */
+export interface ForeignFlag {
   name: string
   flag: boolean
   /** It is refused when it asks for something. */
@@ -162,28 +165,33 @@ export interface GvisorFlag {
   note(value: string): string[]
 }
 
-const flagIn = ({ flag, off, why }: Group, name: string): GvisorFlag => ({
+const flagIn = ({ flag, off, why }: Group, name: string): ForeignFlag => ({
   name,
   flag,
   refused: off !== undefined,
   why,
   note(value) {
     const given = flag ? String(truth(value)) : value
-    if (off === undefined) return [`--${name}=${value} of gVisor has no effect: ${why}`]
-    if (!off.includes(given))
-      throw new CliError(`--${name}=${value} of gVisor is not supported: ${why}`)
+    if (off === undefined) return [`--${name}=${value} has no effect: ${why}`]
+    if (!off.includes(given)) throw new CliError(`--${name}=${value} is not supported: ${why}`)
     return []
   },
 })
 
-/** How to take a flag of gVisor's; null when it is none, or has a counterpart. */
-export function gvisorFlag(name: string): GvisorFlag | null {
-  const group = GROUPS.find(({ names }) => names.split(' ').includes(name))
+/** How to take the flag of this name; null when it is none of them. */
+export function foreignFlag(groups: readonly Group[], name: string): ForeignFlag | null {
+  const group = groups.find(({ names }) => names.split(' ').includes(name))
   return group === undefined ? null : flagIn(group, name)
 }
 
 /** All of them, by name. */
-export const gvisorFlags = (): GvisorFlag[] =>
-  GROUPS.flatMap(group => group.names.split(' ').map(name => flagIn(group, name))).sort((a, b) =>
-    a.name < b.name ? -1 : 1,
-  )
+export const foreignFlags = (groups: readonly Group[]): ForeignFlag[] =>
+  groups
+    .flatMap(group => group.names.split(' ').map(name => flagIn(group, name)))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+
+/** How to take a global flag of gVisor's or runc's; null when it is none, or has a counterpart. */
+export const gvisorFlag = (name: string): ForeignFlag | null => foreignFlag(GROUPS, name)
+
+/** All of them, by name. */
+export const gvisorFlags = (): ForeignFlag[] => foreignFlags(GROUPS)

@@ -18,6 +18,7 @@ function program(): Command {
   )
   all.addCommand(new Command('delete').argument('<id...>').option('-f, --force', ''))
   all.addCommand(new Command('syscalls'))
+  all.addCommand(new Command('wait').argument('<id>'))
   return all
 }
 
@@ -42,6 +43,8 @@ test.each([
   ['help nosuch', 'nosuch'],
   ['--directfs=false -dcache 5 list', 'list'],
   ['--nvproxy=false list', 'list'],
+  ['exec -cgroup / -exec-fd=-1 id cmd -cgroup /x', 'exec id cmd -cgroup /x'],
+  ['wait -checkpoint 0 id', 'wait id'],
   ['', ''],
 ])('%s', (given, expected) => {
   const { words } = spellOut(given === '' ? [] : given.split(' '), program())
@@ -66,6 +69,9 @@ test('flags of gVisor: each is taken or refused, and has no double', () => {
 })
 
 test('wrong words', () => {
+  expect(() => spellOut(['exec', '-exec-fd', '3', 'x'], program())).toThrow('not supported')
+  expect(() => spellOut(['exec', '--cgroup=/below', 'x'], program())).toThrow('not supported')
+  expect(() => spellOut(['wait', '-restore', 'x'], program())).toThrow('not supported')
   expect(() => spellOut(['exec', '--detach=maybe', 'x'], program())).toThrow('true or false')
   expect(() => spellOut(['--qdisc'], program())).toThrow('missing')
   expect(() => spellOut(['--profile-heap', '/x', 'list'], program())).toThrow('not supported')

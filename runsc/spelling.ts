@@ -2,7 +2,8 @@
 
 import type { Command, Option } from 'commander'
 import { CliError } from './errors.ts'
-import { gvisorFlag } from './gvisor-flags.ts'
+import { foreignOptions } from './foreign-commands.ts'
+import { foreignFlag, gvisorFlag } from './gvisor-flags.ts'
 import { isFlag, truth } from './options.ts'
 
 export interface Spelled {
@@ -32,7 +33,8 @@ function spell(
   const [name, ...rest] = withoutHelp(argv.slice(reader.at), command)
   if (name === undefined) return reader.words
   const next = command.commands.find(c => c.name() === name)
-  const words = next === undefined ? rest : spell(rest, next, () => null, notes)
+  const others = (option: string) => foreignFlag(foreignOptions(name), option)
+  const words = next === undefined ? rest : spell(rest, next, others, notes)
   return [...reader.words, name, ...words]
 }
 

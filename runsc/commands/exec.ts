@@ -32,7 +32,6 @@ export const execCommand = () => {
     .option('--ignore-paused', 'allow a paused container', false)
     .option('--process-label <label>', 'taken for runc: there is no SELinux in a sandbox')
     .option('--apparmor <profile>', 'taken for runc: there is no AppArmor in a sandbox')
-    .option('--cgroup <path>', 'taken for runc: it runs in the cgroup of the container')
     .action(async (id: string, args: string[], _options: unknown, command: Command) => {
       process.exitCode = await execProcess(command.optsWithGlobals<ExecOptions>(), id, args)
     })

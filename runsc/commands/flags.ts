@@ -1,6 +1,7 @@
 import { Command, type Option } from 'commander'
 import { CliError } from '../errors.ts'
-import { gvisorFlags } from '../gvisor-flags.ts'
+import { foreignOptions } from '../foreign-commands.ts'
+import { type ForeignFlag, foreignFlags, gvisorFlags } from '../gvisor-flags.ts'
 
 export const flagsCommand = () =>
   new Command('flags')
@@ -11,11 +12,11 @@ export const flagsCommand = () =>
     })
 
 function flagsText(program: Command, name: string | undefined): string {
-  if (name === undefined) return `${options(program)}${foreign()}`
+  if (name === undefined) return `${options(program)}${foreign(gvisorFlags())}`
   const command = program.commands.find(one => one.name() === name)
   if (command === undefined)
     throw new CliError(`there is no command "${name}"; see \`runsc --help\``)
-  return options(command)
+  return `${options(command)}${foreign(foreignFlags(foreignOptions(name)))}`
 }
 
 const options = (command: Command): string => command.options.map(describe).join('')
@@ -30,17 +31,15 @@ function describe({ flags, description, defaultValue, argChoices }: Option): str
 
 const entry = (flags: string, text: string): string => `  ${flags}\n        ${text}\n`
 
-/** What gVisor's users may have in their configuration. */
-function foreign(): string {
-  const all = gvisorFlags()
-  const list = (refused: boolean) =>
-    all
-      .filter(one => one.refused === refused)
-      .map(({ name, flag, why }) => entry(`--${name}${flag ? '' : ' <value>'}`, why))
-      .join('')
-  return `
-Flags of gVisor that are taken and have no effect:
-${list(false)}
-Flags of gVisor that are refused when they ask for something:
-${list(true)}`
+/** What users of gVisor and runc may have in their configurations and scripts. */
+function foreign(all: readonly ForeignFlag[]): string {
+  const list = (head: string, refused: boolean) => {
+    const some = all.filter(one => one.refused === refused)
+    const text = some.map(({ name, flag, why }) => entry(`--${name}${flag ? '' : ' <value>'}`, why))
+    return some.length === 0 ? '' : `\n${head}:\n${text.join('')}`
+  }
+  return [
+    list('Flags of gVisor and runc that are taken and have no effect', false),
+    list('Flags of gVisor and runc that are refused when they ask for something', true),
+  ].join('')
 }

@@ -8,6 +8,7 @@ interface RunOptions extends GlobalOptions, FdOptions {
   pidFile?: string
   consoleSocket?: string
   detach: boolean
+  keep: boolean
 }
 
 export const runCommand = () => {
@@ -24,6 +25,8 @@ export const runCommand = () => {
       'return once the program runs; the container stays until it is deleted',
       false,
     )
+    .option('--keep', 'the container stays when it has ended, until it is deleted', false)
+    .option('--no-subreaper', 'accepted for runc: no process is adopted')
     .action(async (id: string, _options: unknown, command: Command) => {
       process.exitCode = await runContainer(command.optsWithGlobals<RunOptions>(), id)
     })

@@ -1,6 +1,6 @@
 // What runsc says when it is used wrongly: one line that names what is wrong, and the exit statuses of runc.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, sandboxed, temporary, writeBundle } from '../run.ts'
@@ -151,6 +151,31 @@ describe('runsc', () => {
     expect(cli('--platform=quantum', 'do', 'true').stderr).toMatch(/platform/)
     expect(cli('--help')).toMatchObject({ status: 0 })
     expect(cli('--version')).toMatchObject({ status: 0 })
+  })
+
+  it('tells why it has not what gVisor and runc have', () => {
+    expectError(cli('checkpoint', '--image-path', '/x', ID), 'checkpoint', 'not saved')
+    expectError(cli('help', 'restore'), 'restore', 'not saved')
+    expectError(cli('debug', '-ps', ID), '--strace')
+    expectError(cli('update', '--l3-cache-schema', 'L3:0=f', ID), '--l3-cache-schema', 'RDT')
+    expect(cli('--criu=/x', 'list', '-q')).toMatchObject({ status: 0, stdout: '', stderr: '' })
+    expect(cli('flags', 'exec').stdout).toContain('--exec-fd')
+  })
+
+  it.each([
+    [['--nvproxy', '--log', 'LOG', '--log-format', 'json', 'create', ID], '--nvproxy'],
+    [['--log-format=json', '-log=LOG', '--nonsense', 'create', ID], '--nonsense'],
+    [['--nonsense', '5', '--log-format=json', '--log=LOG', 'create', ID], '--nonsense'],
+    [['--log-format=json', '--log=LOG', 'exec', '--exec-fd=3', ID, 'sh', '--log=x'], '--exec-fd'],
+    [['--log-format=json', '--log=LOG', 'checkpoint', ID], 'checkpoint'],
+  ])('tells engines of wrong words: %s', (words, wrong) => {
+    const log = join(box.path, 'log.json')
+    rmSync(log, { force: true })
+    expectError(cli(...words.map(word => word.replace('LOG', log))), wrong)
+    const lines = readFileSync(log, 'utf8').trim().split('\n')
+    expect(lines).toHaveLength(1)
+    expect(JSON.parse(lines[0]!)).toMatchObject({ level: 'error' })
+    expect(lines[0]).toContain(wrong)
   })
 
   it('finds the command among words that could be commands, too', () => {

@@ -79,4 +79,16 @@ describe.each(['ours', 'runc'] as const)('%s', name => {
     expect(runtime.run('delete', id).status).not.toBe(0)
     expect(runtime.run('delete', '--force', id).status).toBe(0)
   })
+
+  it('run --keep: what has ended stays', () => {
+    const id = `${name}-kept`
+    const runtime = box[name]
+    const ends = box.bundle(['sh', '-c', 'exit 5'])
+    expect(runtime.run('run', '--keep', '--no-subreaper', '-b', ends, id).status).toBe(5)
+    expect(status(runtime, id)).toBe('stopped')
+    expect(runtime.run('delete', id)).toMatchObject({ status: 0, stderr: '' })
+    expect(status(runtime, id)).toBe('none')
+    expect(runtime.run('run', '-b', ends, id).status).toBe(5)
+    expect(status(runtime, id)).toBe('none')
+  })
 })
