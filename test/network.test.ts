@@ -22,7 +22,7 @@ import {
 import { descendants } from './tracing.ts'
 
 const FOLDERS = ['test/network', 'test/syscalls']
-const SHARED = ['inet.c', 'inet-data.c', 'inet-packets.c', 'netlink.c']
+const SHARED = ['inet.c', 'inet-data.c', 'inet-packets.c', 'netlink.c', 'sock-diag.c']
 /** net.ipv4.ping_group_range as systemd sets it; the kernel's own lets nobody. */
 const PING_GROUPS = '0 2147483647'
 const withPing = (config: Config) => {

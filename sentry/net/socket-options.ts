@@ -315,8 +315,8 @@ function getFact(task: Task, socket: Socket, name: number, view: DataView, room:
     case f.SO_PEERPIDFD:
       return -ENODATA
     case f.SO_COOKIE:
-      view.setUint32(0, socket.file?.inode.ino ?? 0, true)
-      view.setUint32(4, 0, true)
+      view.setUint32(0, socket.cookie >>> 0, true)
+      view.setUint32(4, Math.floor(socket.cookie / 2 ** 32), true)
       return room < 8 ? -EINVAL : 8
     case f.SO_NETNS_COOKIE:
       view.setUint32(0, socket.net.ino >>> 0, true)

@@ -27,6 +27,7 @@ import {
   SIOCSPGRP,
   SOCK_PACKET,
 } from '../../syscall-table/flags.ts'
+import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { NetNamespace } from '../kernel/nsproxy.ts'
 import type { Task } from '../kernel/task.ts'
@@ -42,6 +43,7 @@ import { Message, type Ucred } from './message.ts'
 export const DEFAULT_BUFFER = 212992
 
 const message = new Message()
+let lastCookie = 0
 
 export abstract class Socket extends FileOps {
   readonly kernel: Kernel
@@ -72,6 +74,7 @@ export abstract class Socket extends FileOps {
   timestampingForm = 0
   lingerOn = 0
   lingerSeconds = 0
+  #cookie = 0
   /** Control messages are the socket's own business: they are handed over as they are. */
   readonly rawControl: boolean = false
 
@@ -82,6 +85,12 @@ export abstract class Socket extends FileOps {
     this.family = family
     this.type = type
     this.protocol = protocol
+  }
+
+  /** SO_COOKIE: a number that no other socket has or had; it is chosen when somebody first asks. */
+  get cookie(): number {
+    if (this.#cookie === 0) this.#cookie = ++lastCookie
+    return this.#cookie
   }
 
   /** `address[0…length]` is the sockaddr. */
@@ -242,9 +251,13 @@ export function createPair(
   return typeof found === 'number' ? found : found.pair(task, type, protocol)
 }
 
-/** The open file of a new socket; `flags` may hold O_NONBLOCK. */
-export function socketFile(socket: Socket, flags: number): File {
+/** The open file of a new socket; `flags` may hold O_NONBLOCK. Its inode belongs to who made it. */
+export function socketFile(socket: Socket, flags: number, creds?: Creds): File {
   const inode = socketInode(socket.kernel)
+  if (creds !== undefined) {
+    inode.uid = creds.fsuid
+    inode.gid = creds.fsgid
+  }
   socket.file = inodeFile(inode, socket, O_RDWR | flags)
   return socket.file
 }

@@ -35,7 +35,12 @@ function abstractNames(net: NetNamespace): AbstractNames {
   return space
 }
 
-/** All AF_UNIX sockets, for /proc/net/unix too. */
+/** The AF_UNIX sockets of a network namespace. */
+export function socketsIn(net: NetNamespace): UnixSocket[] {
+  return [...unixSockets(net.kernel)].filter(socket => socket.net === net)
+}
+
+/** All AF_UNIX sockets. */
 export function unixSockets(kernel: Kernel): Set<UnixSocket> {
   let all = sockets.get(kernel)
   if (all === undefined) {

@@ -52,6 +52,7 @@ import {
   unixSockets,
   writeName,
 } from './unix-names.ts'
+import './unix-proc.ts'
 import { receiveStream, sendStream } from './unix-stream.ts'
 
 // States.
@@ -105,6 +106,9 @@ export class UnixSocket extends Socket {
 
   override get listening(): boolean {
     return this.state === LISTENING
+  }
+  get backlog(): number {
+    return this.#backlog
   }
   get connected(): boolean {
     return this.state === CONNECTED

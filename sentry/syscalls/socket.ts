@@ -37,7 +37,7 @@ export function sys_socket(task: Task, family: number, type: number, protocol: n
   if ((flags & ~TYPE_FLAGS) !== 0) return -EINVAL
   const socket = createSocket(task, family, type & SOCK_TYPE_MASK, protocol)
   if (typeof socket === 'number') return socket
-  return installSocket(task, socketFile(socket, flags & SOCK_NONBLOCK), flags)
+  return installSocket(task, socketFile(socket, flags & SOCK_NONBLOCK, task.creds), flags)
 }
 
 /** socketpair(2). */
@@ -52,8 +52,8 @@ export function sys_socketpair(
   if ((flags & ~TYPE_FLAGS) !== 0) return -EINVAL
   const pair = createPair(task, family, type & SOCK_TYPE_MASK, protocol)
   if (typeof pair === 'number') return pair
-  const a = socketFile(pair[0], flags & SOCK_NONBLOCK)
-  const b = socketFile(pair[1], flags & SOCK_NONBLOCK)
+  const a = socketFile(pair[0], flags & SOCK_NONBLOCK, task.creds)
+  const b = socketFile(pair[1], flags & SOCK_NONBLOCK, task.creds)
   return installPair(task, a, b, (flags & SOCK_CLOEXEC) !== 0, fds)
 }
 
@@ -103,7 +103,7 @@ export function sys_accept4(
     const mayWait = !task.files.get(fd)!.nonblocking
     return orWait(task, socket, POLLIN, accepted, mayWait, socket.receiveTimeoutNs)
   }
-  const file = socketFile(accepted, flags & SOCK_NONBLOCK)
+  const file = socketFile(accepted, flags & SOCK_NONBLOCK, task.creds)
   if (addr !== 0) {
     const length = accepted.peerAddress(address)
     const n = length < 0 ? length : writeAddress(task, addr, lengthAt, address, length)

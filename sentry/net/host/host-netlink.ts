@@ -71,14 +71,14 @@ export class HostNetlinkSocket extends HostSocket {
   #bind(task: Task, wanted: number, groups: number): number {
     let port = this.#port
     if (!this.#bound) {
-      port = takePort(task, this.net, this.protocol, wanted)
+      port = takePort(task, this, wanted)
       if (port < 0) return port
     }
     writeName(this.#hostPort, groups, name)
     let n = socketBind(this.hostFd, name, SOCKADDR_NL_SIZE)
     if (n === 0) n = socketName(this.hostFd, name, lengths)
     if (n < 0) {
-      if (!this.#bound) givePortBack(this.net, this.protocol, port)
+      if (!this.#bound) givePortBack(this, port)
       return n
     }
     this.#hostPort = new DataView(name.buffer).getUint32(4, true)
@@ -156,7 +156,7 @@ export class HostNetlinkSocket extends HostSocket {
   }
 
   override close(): void {
-    if (this.#bound) givePortBack(this.net, this.protocol, this.#port)
+    if (this.#bound) givePortBack(this, this.#port)
     super.close()
   }
 }

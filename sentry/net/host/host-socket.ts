@@ -81,6 +81,7 @@ export class HostSocket extends Socket implements HostEventSource {
   /** Events that have come and that no call has used up since. */
   #known = 0
   #listening = false
+  #shut = 0
   #peer: Uint8Array | null = null
 
   constructor(
@@ -89,7 +90,7 @@ export class HostSocket extends Socket implements HostEventSource {
     kind: HostSocketKind,
     hostFd: HostFd,
   ) {
-    super(net, kind.family, kind.type, kind.protocol || defaultProtocol(kind.type))
+    super(net, kind.family, kind.type, kind.protocol || defaultProtocol(kind))
     this.network = network
     this.hostFd = hostFd
     this.uid = kind.uid
@@ -173,7 +174,17 @@ export class HostSocket extends Socket implements HostEventSource {
 
   override shutdown(how: number): number {
     this.#known = 0
-    return socketShutdown(this.hostFd, how)
+    const n = socketShutdown(this.hostFd, how)
+    // SHUT_RD, SHUT_WR, SHUT_RDWR, as the bits RCV_SHUTDOWN and SEND_SHUTDOWN.
+    if (n === 0) this.#shut |= how + 1
+    return n
+  }
+
+  /** The directions in which nothing comes any more, as the bits RCV_SHUTDOWN and SEND_SHUTDOWN. */
+  get shut(): number {
+    const events = hostPoll(this.hostFd, POLLRDHUP, 0)
+    if (events > 0 && (events & POLLHUP) !== 0 && !this.#listening) return 3
+    return this.#shut | (events > 0 && (events & POLLRDHUP) !== 0 ? 1 : 0)
   }
 
   override ownAddress(into: Uint8Array): number {
@@ -256,7 +267,8 @@ export class HostSocket extends Socket implements HostEventSource {
   }
 }
 
-function defaultProtocol(type: number): number {
+function defaultProtocol({ family, type }: HostSocketKind): number {
+  if (family !== AF_INET && family !== AF_INET6) return 0
   if (type === SOCK_STREAM) return IPPROTO_TCP
   return type === SOCK_DGRAM ? IPPROTO_UDP : 0
 }

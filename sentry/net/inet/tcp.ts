@@ -371,6 +371,13 @@ export class TcpSocket extends InetSocket {
     this.fail(error)
   }
 
+  /** Another program ends it: tcp_abort. */
+  abort(error: number): void {
+    this.#leave(this.state === CONNECTED)
+    this.state = CLOSED
+    this.reset(error)
+  }
+
   /** Both ends have sent and acknowledged their FIN: Linux keeps no connection then. */
   get #ended(): boolean {
     return this.state === CONNECTED && this.finished && this.noSend

@@ -205,6 +205,12 @@ export class UdpSocket extends InetSocket {
     return 0
   }
 
+  /** Another program ends what it does: udp_abort. */
+  abort(error: number): void {
+    this.fail(error)
+    this.#disconnect()
+  }
+
   #disconnect(): number {
     const any = this.family === AF_INET ? ANY4 : ANY6
     this.peerIp = any

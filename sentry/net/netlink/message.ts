@@ -18,7 +18,7 @@ const align = (n: number): number => (n + 3) & ~3
 
 /** Writes messages one behind the other. */
 export class MessageWriter {
-  readonly bytes = new Uint8Array(16384)
+  readonly bytes = new Uint8Array(32768)
   readonly view = new DataView(this.bytes.buffer)
   length = 0
   #start = 0
@@ -75,10 +75,18 @@ export class MessageWriter {
     return this.attribute(type, Buffer.from(`${value}\0`, 'latin1'))
   }
 
+  /** Bytes that are 0. */
+  zero(count: number): this {
+    this.bytes.fill(0, this.length, this.length + count)
+    this.length += count
+    return this
+  }
+
   end(): void {
     this.view.setUint32(this.#start, this.length - this.#start, true)
   }
 
+  /** What has been written; the writer is empty again. */
   take(): Uint8Array {
     const taken = this.bytes.slice(0, this.length)
     this.length = 0

@@ -2,11 +2,19 @@
 // those of its protocol.
 
 import { EADDRINUSE, EINVAL } from '../../../syscall-table/errno.ts'
-import { AF_NETLINK } from '../../../syscall-table/flags.ts'
+import {
+  AF_NETLINK,
+  NETLINK_KOBJECT_UEVENT,
+  NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
+} from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
+import type { Socket } from '../socket.ts'
 
 export const SOCKADDR_NL_SIZE = 12
+/** Where the kernel has a socket itself, at port 0. */
+export const KERNEL_PROTOCOLS = [NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT]
 /** Where Linux looks for another number when a pid is taken: negative ones, from here down. */
 const FIRST_SPARE = -4097
 const LAST_SPARE = -(2 ** 31)
@@ -33,18 +41,27 @@ export function writeName(port: number, groups: number, into: Uint8Array): numbe
   return SOCKADDR_NL_SIZE
 }
 
-const taken = new WeakMap<NetNamespace, Set<string>>()
+/** The sockets that have a port, by protocol and number. */
+type Ports = Map<string, Socket>
 
-function portsOf(net: NetNamespace): Set<string> {
-  const ports = taken.get(net) ?? new Set()
+const taken = new WeakMap<NetNamespace, Ports>()
+
+function portsOf(net: NetNamespace): Ports {
+  const ports: Ports = taken.get(net) ?? new Map()
   taken.set(net, ports)
   return ports
 }
 
 const keyOf = (protocol: number, port: number) => `${protocol}:${port >>> 0}`
 
-/** Take a port; 0 stands for one of the kernel's choice. Returns it, or -EADDRINUSE. */
-export function takePort(task: Task, net: NetNamespace, protocol: number, wanted: number): number {
+/** The sockets of a network namespace that have a port. */
+export function namedSockets(net: NetNamespace): Iterable<Socket> {
+  return portsOf(net).values()
+}
+
+/** Take a port for a socket; 0 stands for one of the kernel's choice. Returns it, or -EADDRINUSE. */
+export function takePort(task: Task, socket: Socket, wanted: number): number {
+  const { net, protocol } = socket
   const ports = portsOf(net)
   let port = wanted === 0 ? task.group.tgid : wanted
   if (ports.has(keyOf(protocol, port))) {
@@ -52,10 +69,10 @@ export function takePort(task: Task, net: NetNamespace, protocol: number, wanted
     port = FIRST_SPARE
     while (ports.has(keyOf(protocol, port)) && port > LAST_SPARE) port--
   }
-  ports.add(keyOf(protocol, port))
+  ports.set(keyOf(protocol, port), socket)
   return port >>> 0
 }
 
-export function givePortBack(net: NetNamespace, protocol: number, port: number): void {
+export function givePortBack({ net, protocol }: Socket, port: number): void {
   portsOf(net).delete(keyOf(protocol, port))
 }

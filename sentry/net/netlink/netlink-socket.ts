@@ -3,8 +3,10 @@
 
 import {
   EAGAIN,
+  EBUSY,
   ECONNREFUSED,
   EFAULT,
+  EINTR,
   EINVAL,
   EMSGSIZE,
   ENOBUFS,
@@ -40,7 +42,9 @@ import {
   MessageWriter,
   NLM_F_ACK,
   NLM_F_CAPPED,
+  NLM_F_MULTI,
   NLM_F_REQUEST,
+  NLMSG_DONE,
   NLMSG_ERROR,
   NLMSG_MIN_TYPE,
   type Request,
@@ -53,13 +57,35 @@ const NETLINK_LIST_MEMBERSHIPS = 9
 const NETLINK_CAP_ACK = 10
 /** Switches that only say how errors and details are told. */
 const SWITCHES = new Set([3, 4, 5, NETLINK_CAP_ACK, 11, 12])
+/** PKTINFO, BROADCAST_ERROR, NO_ENOBUFS, LISTEN_ALL_NSID, CAP_ACK. */
+const DIAGNOSED = [3, 4, 5, 8, NETLINK_CAP_ACK]
 const MAX_GROUPS = 32
 const MAX_REQUEST = 65536
 
 /** The kernel's side of a protocol: 0, or -errno as the answer. Replies go to `socket.reply`. */
 export type RequestHandler = (socket: NetlinkSocket, task: Task, request: Request) => number
 
+/** The least and the most that one datagram of a dump holds: NLMSG_GOODSIZE, and 32 KiB less what a packet costs. */
+const LEAST_DUMP = 3776
+const MOST_DUMP = 32448
+
+/** A long answer, of which the program reads one datagram after the other: struct netlink_callback. */
+export interface Dump {
+  /** How it ended: 0 or -errno. */
+  readonly result: number
+  /** The next message, to a port; null at the end. */
+  next(port: number): Uint8Array | null
+}
+
+/** A handler's answer to a request that it has begun to dump for: nothing is acknowledged. */
+export const DUMPING = -EINTR
+
 const writer = new MessageWriter()
+
+/** States, as netlink_connect sets them; before it there is that of all new sockets. */
+const NEW = 7
+const CONNECTED = 1
+const UNCONNECTED = 0
 
 export class NetlinkSocket extends Socket {
   /** Null: nobody listens in this kernel, it only ever speaks by itself. */
@@ -72,14 +98,33 @@ export class NetlinkSocket extends Socket {
   #groups = 0
   #peerPort = 0
   #peerGroups = 0
+  #dump: Dump | null = null
+  #dumpSequence = 0
+  /** A message of the dump that has not fitted into the last datagram. */
+  #next: Uint8Array | null = null
+  /** The largest buffer that the program has received into. */
+  #longest = 0
+  /** As diagnosis tells it. */
+  stateNumber = NEW
 
   constructor(net: NetNamespace, type: number, protocol: number, handler: RequestHandler | null) {
     super(net, AF_NETLINK, type, protocol)
     this.#handler = handler
   }
 
+  /** Bytes that wait to be read. */
+  get queuedBytes(): number {
+    return this.#queued
+  }
+
   get port(): number {
     return this.#port
+  }
+
+  /** NDIAG_FLAG_*: a dump is under way, and the switches in the order of theirs. */
+  get diagnosisFlags(): number {
+    const flags = DIAGNOSED.map((name, i) => (this.#switches.get(name) === 1 ? 2 << i : 0))
+    return flags.reduce((all, flag) => all | flag, this.#dump === null ? 0 : 1)
   }
 
   override bind(task: Task, address: Uint8Array, length: number): number {
@@ -93,7 +138,7 @@ export class NetlinkSocket extends Socket {
   }
 
   #take(task: Task, wanted: number): number {
-    const port = takePort(task, this.net, this.protocol, wanted)
+    const port = takePort(task, this, wanted)
     if (port < 0) return port
     this.#port = port
     this.#bound = true
@@ -104,6 +149,7 @@ export class NetlinkSocket extends Socket {
     if (length < 2) return -EINVAL
     if ((address[0]! | (address[1]! << 8)) === AF_UNSPEC) {
       this.#peerPort = this.#peerGroups = 0
+      this.stateNumber = UNCONNECTED
       return 0
     }
     const n = parseName(address, length)
@@ -111,6 +157,7 @@ export class NetlinkSocket extends Socket {
     const { port, groups } = parsed
     if (port !== 0 || groups !== 0) return -EPERM
     if (!this.#bound && this.#take(task, 0) < 0) return -EAGAIN
+    this.stateNumber = CONNECTED
     return 0
   }
 
@@ -145,7 +192,44 @@ export class NetlinkSocket extends Socket {
   #answer(task: Task, request: Request): void {
     if ((request.flags & NLM_F_REQUEST) === 0) return
     const n = request.type < NLMSG_MIN_TYPE ? 0 : this.#handler!(this, task, request)
+    if (n === DUMPING) return
     if (n < 0 || (request.flags & NLM_F_ACK) !== 0) this.#acknowledge(request, n)
+  }
+
+  /** Begin a dump: netlink_dump_start. */
+  dump(request: Request, dump: Dump): number {
+    if (this.#dump !== null) return -EBUSY
+    this.#dump = dump
+    this.#dumpSequence = request.sequence
+    this.#continue()
+    return DUMPING
+  }
+
+  /** Queue the next datagram of the dump, the last of which only says how it ended. */
+  #continue(): void {
+    const dump = this.#dump
+    if (dump === null || this.#queued > this.receiveBuffer / 2) return
+    const room = Math.max(LEAST_DUMP, Math.min(this.#longest, MOST_DUMP))
+    const parts: Uint8Array[] = []
+    let length = 0
+    for (;;) {
+      const part = this.#next ?? dump.next(this.#port)
+      this.#next = null
+      if (part === null) break
+      if (length > 0 && length + part.length > room) {
+        this.#next = part
+        break
+      }
+      parts.push(part)
+      length += part.length
+    }
+    if (length > 0) {
+      this.reply(Buffer.concat(parts))
+      return
+    }
+    this.#dump = null
+    writer.begin(NLMSG_DONE, NLM_F_MULTI, this.#dumpSequence, this.#port).u32(dump.result).end()
+    this.reply(writer.take())
   }
 
   /** struct nlmsgerr: the error, and the request that it is about. */
@@ -181,6 +265,7 @@ export class NetlinkSocket extends Socket {
     }
     const datagram = this.#queue[0]
     if (datagram === undefined) return -EAGAIN
+    this.#longest = Math.max(this.#longest, io.remaining)
     const want = Math.min(io.remaining, datagram.length)
     if (want > 0 && io.put(datagram, 0, want) < want) return -EFAULT
     message.nameLength = writeName(0, 0, message.name)
@@ -191,6 +276,7 @@ export class NetlinkSocket extends Socket {
     if ((flags & MSG_PEEK) === 0) {
       this.#queue.shift()
       this.#queued -= datagram.length
+      this.#continue()
     }
     return (flags & MSG_TRUNC) !== 0 ? datagram.length : want
   }
@@ -272,9 +358,10 @@ export class NetlinkSocket extends Socket {
   }
 
   override close(): void {
-    if (this.#bound) givePortBack(this.net, this.protocol, this.#port)
+    if (this.#bound) givePortBack(this, this.#port)
     this.#bound = false
     this.#queue.length = 0
+    this.#dump = this.#next = null
   }
 }
 

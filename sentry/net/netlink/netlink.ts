@@ -5,14 +5,17 @@ import {
   AF_NETLINK,
   NETLINK_KOBJECT_UEVENT,
   NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
   SOCK_DGRAM,
   SOCK_RAW,
 } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
+import { handleDiag } from '../diag/sock-diag.ts'
 import { makeHostNetlink } from '../host/host-netlink.ts'
 import { hostNetworkOf } from '../host/lookup.ts'
 import { NO_TYPE, registerFamily, type Socket } from '../socket.ts'
 import { NetlinkSocket } from './netlink-socket.ts'
+import './proc.ts'
 import { handleRoute } from './route.ts'
 
 function make(task: Task, type: number, protocol: number): Socket | number {
@@ -24,6 +27,8 @@ function make(task: Task, type: number, protocol: number): Socket | number {
       return host === null
         ? new NetlinkSocket(net, type, protocol, handleRoute)
         : makeHostNetlink(host, task, type, protocol)
+    case NETLINK_SOCK_DIAG:
+      return new NetlinkSocket(net, type, protocol, handleDiag)
     case NETLINK_KOBJECT_UEVENT:
       // No device ever comes or goes.
       return new NetlinkSocket(net, type, protocol, null)

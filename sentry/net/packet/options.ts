@@ -29,6 +29,18 @@ export class PacketOptions {
     return this.#kept.get(PACKET_IGNORE_OUTGOING) === 1
   }
 
+  get version(): number {
+    return this.#kept.get(PACKET_VERSION) ?? 0
+  }
+
+  /** PDI_AUXDATA and PDI_ORIGDEV of the diagnosis. */
+  get diagnosisFlags(): number {
+    return (
+      (this.#kept.get(PACKET_AUXDATA) === 1 ? 2 : 0) |
+      (this.#kept.get(PACKET_ORIGDEV) === 1 ? 4 : 0)
+    )
+  }
+
   /** setsockopt(2): `value[0…length]`. */
   set(level: number, name: number, value: Uint8Array, length: number): number {
     if (level !== SOL_PACKET) return -ENOPROTOOPT

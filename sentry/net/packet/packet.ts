@@ -76,7 +76,7 @@ interface Frame {
   outgoing: boolean
 }
 
-class PacketSocket extends Socket implements FrameObserver {
+export class PacketSocket extends Socket implements FrameObserver {
   override readonly rawControl = true
   readonly #frames: Frame[] = []
   #queued = 0
@@ -97,6 +97,12 @@ class PacketSocket extends Socket implements FrameObserver {
 
   get etherType(): number {
     return this.#etherType
+  }
+
+  /** Of struct packet_diag_info. */
+  get diagnosis(): { index: number; version: number; flags: number } {
+    const { version, diagnosisFlags } = this.#options
+    return { index: this.#index, version, flags: diagnosisFlags | (this.#etherType !== 0 ? 1 : 0) }
   }
 
   override bind(_task: Task, address: Uint8Array, length: number): number {
