@@ -196,7 +196,8 @@ function setOomScore(pid: number, score: number): void {
     writeFileSync(`/proc/${pid}/oom_score_adj`, String(score))
   } catch (cause) {
     // One that has ended is missed soon enough.
-    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+    const { code } = cause as NodeJS.ErrnoException
+    if (code !== 'ENOENT' && code !== 'ESRCH') throw cause
   }
 }
 

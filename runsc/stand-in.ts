@@ -57,7 +57,10 @@ export function openNamespaces(state: ContainerState): { net: HostFd; mounts: Ho
     return { net: opened[0]!, mounts: opened[1]! }
   } catch (cause) {
     for (const fd of opened) closeSync(fd)
-    const why = isAlive(state) ? (cause as Error).message : 'it has ended'
+    // One that is ending has given up its namespaces before it is gone.
+    const { code, message } = cause as NodeJS.ErrnoException
+    const ended = code === 'ENOENT' || code === 'ESRCH' || !isAlive(state)
+    const why = ended ? 'it has ended' : message
     throw new CliError(`cannot enter container "${state.id}": ${why}`, { cause })
   }
 }

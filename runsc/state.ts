@@ -178,7 +178,8 @@ export class StateStore {
   }
 
   remove(id: string): void {
-    rmSync(this.directory(id), { recursive: true, force: true })
+    // A command that was at work in there may just have made another file.
+    rmSync(this.directory(id), { recursive: true, force: true, maxRetries: 20, retryDelay: 5 })
   }
 
   /** Ids that have a directory, in order. */

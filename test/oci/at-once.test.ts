@@ -87,8 +87,7 @@ it(
       expect((await command('delete', '--force', id)).stderr).toBe('')
       for (const { args, status, stderr } of all) {
         if (status === 0) continue
-        const lines = stderr.trim().split('\n')
-        expect({ args, lines: lines.length }).toEqual({ args, lines: 1 })
+        expect(stderr.trim().split('\n'), `${args.join(' ')}: ${stderr}`).toHaveLength(1)
         // A foreground `run` or `exec` ends as its program does, killed without a word.
         const killed = /^(run|exec)$/.test(args[0]!) && (status ?? 0) > 128
         if (!killed)
