@@ -110,6 +110,14 @@ export class SegmentQueue {
     refund(segment, n)
   }
 
+  /** An urgent byte has been read out of line: its segment stays, empty, where the byte was. */
+  drain(segment: Segment): void {
+    const { length } = segment
+    segment.start = segment.end
+    this.bytes -= length
+    refund(segment, Math.min(length, segment.charge))
+  }
+
   /** Make a segment of its own of the last byte; the queue is not empty. */
   splitLast(): Segment {
     const last = this.tail!

@@ -162,6 +162,9 @@ function setOther(task: Task, socket: Socket, name: number, view: DataView, size
     case f.SO_DETACH_REUSEPORT_BPF:
       return -EINVAL
     case f.SO_PEEK_OFF:
+      if (!socket.hasPeekOffset) return -EOPNOTSUPP
+      socket.peekOffset = number
+      return 0
     case f.SO_ZEROCOPY:
     case f.SO_PASSPIDFD:
       return -EOPNOTSUPP
@@ -323,6 +326,7 @@ function getFact(task: Task, socket: Socket, name: number, view: DataView, room:
       view.setUint32(4, 0, true)
       return room === 8 ? 8 : -EINVAL
     case f.SO_PEEK_OFF:
+      return socket.hasPeekOffset ? int(view, socket.peekOffset) : -EOPNOTSUPP
     case f.SO_ZEROCOPY:
     case f.SO_PASSPIDFD:
       return -EOPNOTSUPP

@@ -75,6 +75,8 @@ export abstract class Socket extends FileOps {
   lingerOn = 0
   lingerSeconds = 0
   #cookie = 0
+  /** SO_PEEK_OFF: where MSG_PEEK begins; negative when it is always at the front. */
+  peekOffset = -1
   /** Control messages are the socket's own business: they are handed over as they are. */
   readonly rawControl: boolean = false
 
@@ -85,6 +87,21 @@ export abstract class Socket extends FileOps {
     this.family = family
     this.type = type
     this.protocol = protocol
+  }
+
+  /** Whether the socket has SO_PEEK_OFF. */
+  get hasPeekOffset(): boolean {
+    return false
+  }
+
+  /** Bytes have been peeked at: sk_peek_offset_fwd. */
+  peekedOver(bytes: number): void {
+    if (this.peekOffset >= 0) this.peekOffset += bytes
+  }
+
+  /** Bytes have left the queue: sk_peek_offset_bwd. */
+  readOver(bytes: number): void {
+    if (this.peekOffset > 0) this.peekOffset = Math.max(0, this.peekOffset - bytes)
   }
 
   /** SO_COOKIE: a number that no other socket has or had; it is chosen when somebody first asks. */

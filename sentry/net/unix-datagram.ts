@@ -22,7 +22,7 @@ import {
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import type { Message } from './message.ts'
-import { MESSAGE_OVERHEAD, Segment } from './segment-queue.ts'
+import { MESSAGE_OVERHEAD, Segment, type SegmentQueue } from './segment-queue.ts'
 import type { UnixSocket } from './unix.ts'
 import { landed, launched } from './unix-gc.ts'
 import { autobind, findByName, parseName } from './unix-names.ts'
@@ -90,16 +90,19 @@ export function receiveDatagram(socket: UnixSocket, _task: Task, message: Messag
   const { io } = message
   if (socket.type === SOCK_SEQPACKET && !socket.connected) return -ENOTCONN
   if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
-  const segment = socket.incoming.head
+  const peeking = (message.flags & MSG_PEEK) !== 0
+  const segment = peeking ? firstToPeek(socket) : socket.incoming.head
+  const skip = peeking ? peekStart.skip : 0
   if (segment === null) return empty(socket, message)
-  const { length } = segment
+  const length = segment.length - skip
   const want = Math.min(io.remaining, length)
-  const n = want === 0 ? 0 : io.put(segment.data, segment.start, want)
+  const n = want === 0 ? 0 : io.put(segment.data, segment.start + skip, want)
   if (n < want) return -EFAULT
   describe(message, segment)
   if (n < length) message.outFlags |= MSG_TRUNC
   const { rights } = segment
-  if ((message.flags & MSG_PEEK) !== 0) {
+  if (peeking) {
+    socket.peekedOver(n)
     if (rights !== null) message.rights = copyRights(rights)
   } else {
     if (rights !== null) {
@@ -109,9 +112,30 @@ export function receiveDatagram(socket: UnixSocket, _task: Task, message: Messag
     }
     const wasFull = socket.full
     socket.incoming.shift()
+    socket.readOver(length)
     if (wasFull) socket.roomAgain()
   }
   return (message.flags & MSG_TRUNC) !== 0 ? length : n
+}
+
+/** How far behind the start of what `firstToPeek` gives MSG_PEEK begins. */
+export const peekStart = { skip: 0 }
+
+/** The datagram that MSG_PEEK begins in, as SO_PEEK_OFF says. */
+export function firstToPeek({ incoming, peekOffset }: Peeked): Segment | null {
+  let skip = Math.max(0, peekOffset)
+  let segment = incoming.head
+  while (segment !== null && skip >= segment.length && (segment.length > 0 || skip > 0)) {
+    skip -= segment.length
+    segment = segment.next
+  }
+  peekStart.skip = skip
+  return segment
+}
+
+interface Peeked {
+  readonly incoming: SegmentQueue
+  readonly peekOffset: number
 }
 
 function empty(socket: UnixSocket, message: Message): number {

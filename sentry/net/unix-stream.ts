@@ -15,12 +15,15 @@ import {
   MSG_PEEK,
   MSG_WAITALL,
   POLLIN,
+  POLLPRI,
   POLLRDNORM,
   SIGPIPE,
+  SO_OOBINLINE,
 } from '../../syscall-table/flags.ts'
 import { sendSignal } from '../kernel/signal-send.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from '../vfs/file.ts'
+import { signalUrgent } from '../vfs/file-signal.ts'
 import type { Message, Ucred } from './message.ts'
 import { Segment } from './segment-queue.ts'
 import type { UnixSocket } from './unix.ts'
@@ -33,7 +36,8 @@ const MAX_SEGMENT = 32768
 /** Send on a connected stream; see `Socket.send`. */
 export function sendStream(socket: UnixSocket, task: Task, message: Message): number {
   const { io } = message
-  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
+  const urgent = (message.flags & MSG_OOB) !== 0
+  if (urgent && io.remaining === 0) return -EOPNOTSUPP
   if (message.nameLength > 0) return socket.connected ? -EISCONN : -EOPNOTSUPP
   const { peer } = socket
   if (peer === null) return -ENOTCONN
@@ -52,7 +56,10 @@ export function sendStream(socket: UnixSocket, task: Task, message: Message): nu
       task.restart.done = io.done
       return -EAGAIN
     }
-    const n = append(socket, peer, message, who, room, task)
+    const n =
+      urgent && io.remaining === 1
+        ? appendUrgent(socket, peer, message, who)
+        : append(socket, peer, message, who, urgent ? Math.min(room, io.remaining - 1) : room, task)
     if (n < 0) return io.finish(n)
     peer.queue.wake(POLLIN | POLLRDNORM)
   }
@@ -132,7 +139,7 @@ function joins(tail: Segment, socket: UnixSocket, who: Ucred): boolean {
 export function receiveStream(socket: UnixSocket, task: Task, message: Message): number {
   const { io } = message
   if (!socket.connected) return -EINVAL
-  if ((message.flags & MSG_OOB) !== 0) return -EOPNOTSUPP
+  if ((message.flags & MSG_OOB) !== 0) return receiveUrgent(socket, message)
   if (io.remaining === 0) return 0
   if ((message.flags & MSG_PEEK) !== 0) return peek(socket, message)
   const { incoming } = socket
@@ -140,7 +147,11 @@ export function receiveStream(socket: UnixSocket, task: Task, message: Message):
   const waitAll = (message.flags & MSG_WAITALL) !== 0
   let last: Segment | null = null
   while (io.remaining > 0) {
-    const segment = incoming.head
+    let segment = incoming.head
+    if (segment !== null) {
+      segment = passMark(socket, segment, false, io.done > 0)
+      if (segment === null && io.done > 0) break
+    }
     if (segment === null) {
       if (io.done > 0 && !waitAll) break
       const n = atEnd(socket)
@@ -162,6 +173,7 @@ export function receiveStream(socket: UnixSocket, task: Task, message: Message):
       message.rights = rights
     }
     incoming.consume(n)
+    socket.readOver(n)
     // Files end a read, so that they arrive with the bytes that they were sent with.
     if (rights !== null || n < want) break
   }
@@ -184,26 +196,91 @@ export function describe(message: Message, segment: Segment): void {
   message.nameLength = name === '' ? 0 : writeName(name, message.name)
 }
 
+/** MSG_PEEK, from where SO_PEEK_OFF says. */
 function peek(socket: UnixSocket, message: Message): number {
   const { io } = message
+  let skip = Math.max(0, socket.peekOffset)
   let last: Segment | null = null
-  for (
-    let segment = socket.incoming.head;
-    segment !== null && io.remaining > 0;
-    segment = segment.next
-  ) {
+  let segment = socket.incoming.head
+  while (segment !== null && io.remaining > 0) {
+    segment = passMark(socket, segment, true, io.done > 0)
+    if (segment === null) break
+    if (skip >= segment.length) {
+      skip -= segment.length
+      segment = segment.next
+      continue
+    }
     if (last !== null && socket.passCredentials && !last.sameSender(segment)) break
     if (last === null) describe(message, segment)
     last = segment
-    const want = Math.min(io.remaining, segment.length)
-    const n = io.put(segment.data, segment.start, want)
+    const want = Math.min(io.remaining, segment.length - skip)
+    const n = io.put(segment.data, segment.start + skip, want)
     if (n <= 0) return io.finish(-EFAULT)
+    socket.peekedOver(n)
+    skip = 0
     if (segment.rights !== null) {
       message.rights = copyRights(segment.rights)
       break
     }
+    segment = segment.next
   }
   return last === null ? atEnd(socket) : io.done
+}
+
+/** The last byte of a message with MSG_OOB, in a segment of its own: queue_oob. One before it becomes a byte as any other. */
+function appendUrgent(socket: UnixSocket, peer: UnixSocket, message: Message, who: Ucred): number {
+  const data = new Uint8Array(1)
+  if (message.io.take(data, 0, 1) < 1) return -EFAULT
+  const segment = new Segment(data, socket, who)
+  segment.end = segment.charge = 1
+  socket.inFlight++
+  peer.incoming.push(segment)
+  peer.urgent = segment
+  if (peer.file !== null) signalUrgent(peer.file)
+  peer.queue.wake(POLLPRI)
+  return 1
+}
+
+/** recv(2) with MSG_OOB: unix_stream_recv_urg. */
+function receiveUrgent(socket: UnixSocket, message: Message): number {
+  const { urgent } = socket
+  const { io, flags } = message
+  if (urgent === null || socket.options.get(SO_OOBINLINE) === 1) return -EINVAL
+  if (io.put(urgent.data, urgent.start, 1) < 1) return -EFAULT
+  if ((flags & MSG_PEEK) === 0) {
+    socket.incoming.drain(urgent)
+    socket.urgent = null
+  }
+  message.outFlags |= MSG_OOB
+  return 1
+}
+
+/**
+ * Where reading goes on at a segment, manage_oob: it stops before the urgent byte once something has been read, and else
+ * passes over it, unless it is wanted in line. Null when there is nothing to read there.
+ */
+function passMark(
+  socket: UnixSocket,
+  segment: Segment,
+  peeking: boolean,
+  copied: boolean,
+): Segment | null {
+  const { incoming } = socket
+  if (segment.length > 0 && segment !== socket.urgent) return segment
+  let at: Segment | null = segment
+  if (segment.length === 0) {
+    if (copied && socket.urgent === null) return null
+    at = segment.next
+    if (!peeking) incoming.shift()
+  }
+  if (at === null || at !== socket.urgent) return at
+  if (copied) return null
+  const inline = socket.options.get(SO_OOBINLINE) === 1
+  if (peeking) return inline ? at : at.next
+  socket.urgent = null
+  if (inline) return at
+  incoming.shift()
+  return incoming.head
 }
 
 /** References of the receiver's own to files that stay in the queue: MSG_PEEK. */

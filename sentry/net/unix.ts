@@ -19,6 +19,7 @@ import {
   POLLHUP,
   POLLIN,
   POLLOUT,
+  POLLPRI,
   POLLRDHUP,
   POLLRDNORM,
   POLLWRBAND,
@@ -26,6 +27,7 @@ import {
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
+  SIOCATMARK,
   SOCK_DGRAM,
   SOCK_RAW,
   SOCK_SEQPACKET,
@@ -37,7 +39,7 @@ import type { File } from '../vfs/file.ts'
 import type { BoundOutside, Inode } from '../vfs/inode.ts'
 import { OutsideName, RemoteUnix } from './host/remote-unix.ts'
 import type { Message, Ucred } from './message.ts'
-import { SegmentQueue } from './segment-queue.ts'
+import { type Segment, SegmentQueue } from './segment-queue.ts'
 import { NO_PROTOCOL, NO_TYPE, registerFamily, Socket } from './socket.ts'
 import { receiveDatagram, sendDatagram } from './unix-datagram.ts'
 import { collectGarbage } from './unix-gc.ts'
@@ -82,6 +84,8 @@ export class UnixSocket extends Socket {
   noSend = false
   /** Data that has been sent to this socket. */
   readonly incoming = new SegmentQueue()
+  /** The urgent byte among what has come; null when it has been read, or reading has passed it. */
+  urgent: Segment | null = null
   /** Bytes of this socket's send buffer that lie in other sockets' queues. */
   inFlight = 0
   /** Connections that wait for accept. */
@@ -104,6 +108,9 @@ export class UnixSocket extends Socket {
     unixSockets(this.kernel).add(this)
   }
 
+  override get hasPeekOffset(): boolean {
+    return true
+  }
   override get listening(): boolean {
     return this.state === LISTENING
   }
@@ -309,6 +316,7 @@ export class UnixSocket extends Socket {
     if (this.noReceive && this.noSend) events |= POLLHUP
     if (this.noReceive) events |= POLLRDHUP | READABLE
     if (this.incoming.head !== null || this.pending.length > 0) events |= READABLE
+    if (this.urgent !== null) events |= POLLPRI
     if (this.#outside !== null && !this.noReceive) events |= this.#outside.poll() & READABLE
     if (this.connectionOriented && this.state === CLOSED) events |= POLLHUP
     if (this.state !== LISTENING && this.mayWrite && !this.#peerIsFull()) events |= WRITABLE
@@ -357,7 +365,7 @@ export class UnixSocket extends Socket {
     const { peer } = this
     if (peer !== null && this.connectionOriented) {
       peer.noReceive = peer.noSend = true
-      if (this.incoming.head !== null || this.listener !== null) peer.error = ECONNRESET
+      if (this.#hasUnread || this.listener !== null) peer.error = ECONNRESET
       peer.queue.wake(ANY_CHANGE)
     }
     this.state = CLOSED
@@ -367,9 +375,29 @@ export class UnixSocket extends Socket {
     collectGarbage(this.kernel)
   }
 
+  /** An urgent byte that was read out of line leaves its empty place behind. */
+  get #hasUnread(): boolean {
+    return this.type === SOCK_STREAM ? this.incoming.bytes > 0 : this.incoming.head !== null
+  }
+
+  override ioctl(file: File, task: Task, request: number, arg: number): number {
+    if (request !== SIOCATMARK || this.#remote !== null)
+      return super.ioctl(file, task, request, arg)
+    if (this.type !== SOCK_STREAM) return -EOPNOTSUPP
+    const { head } = this.incoming
+    const passed = head !== null && head.length === 0
+    const atMark =
+      head !== null &&
+      (head === this.urgent || (passed && (this.urgent === null || head.next === this.urgent)))
+    const { scratch, scratchView } = task.kernel
+    scratchView.setInt32(0, atMark ? 1 : 0, true)
+    return task.mm.copyResult(task, arg, scratch, 0, 4)
+  }
+
   /** Throw away what has been received and not read. */
   purge(): void {
     this.incoming.clear()
+    this.urgent = null
     for (const server of this.pending) server.purge()
   }
 

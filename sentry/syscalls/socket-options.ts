@@ -3,6 +3,7 @@
 import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
 import { SOL_SOCKET } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
+import { bytesOfOption } from '../net/option-sizes.ts'
 import { getGeneric, setGeneric } from '../net/socket-options.ts'
 import { socketOf } from './socket-wait.ts'
 
@@ -23,7 +24,9 @@ export function sys_setsockopt(
   if (typeof socket === 'number') return socket
   if (length < 0) return -EINVAL
   const size = Math.min(length, MAX_VALUE)
-  if (size > 0 && task.mm.copyIn(task, addr, value, 0, size) < 0) return -EFAULT
+  const needed = bytesOfOption(level, name, size)
+  if (needed > 0 && task.mm.copyIn(task, addr, value, 0, needed) < 0) return -EFAULT
+  value.fill(0, needed, size)
   if (level !== SOL_SOCKET || socket.ownsOption(name))
     return socket.setOption(task, level, name, value, size)
   return setGeneric(task, socket, name, view, size)

@@ -201,3 +201,25 @@ TEST(more_of_a_datagram) {
   EXPECT_EQ(recv(a, buffer, sizeof buffer, 0), 3);
   EXPECT_MEM(buffer, "ghi", 3);
 }
+
+/** What lies behind the value of an option is not read, whatever length is given. */
+TEST(values_at_the_end_of_memory) {
+  char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *end = pages + 4096;
+  EXPECT_TRUE(pages != MAP_FAILED);
+  EXPECT_OK(munmap(end, 4096));
+  int s = EXPECT_OK(socket(AF_INET6, SOCK_STREAM, 0)), u = EXPECT_OK(socket(AF_INET, SOCK_DGRAM, 0));
+  *(int *)(end - 4) = 1;
+  EXPECT_OK(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, end - 4, 4096));
+  EXPECT_OK(setsockopt(s, SOL_SOCKET, SO_KEEPALIVE, end - 4, INT_MAX));
+  EXPECT_OK(setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, end - 4, 100));
+  EXPECT_OK(setsockopt(s, IPPROTO_TCP, TCP_NODELAY, end - 4, 100));
+  EXPECT_OK(setsockopt(u, IPPROTO_IP, IP_TTL, end - 4, 100));
+  EXPECT_OK(setsockopt(u, IPPROTO_IP, IP_MULTICAST_TTL, end - 1, 1));
+  EXPECT_ERRNO(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, end - 2, 4), EFAULT);
+  EXPECT_ERRNO(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, end - 8, 16), EFAULT);
+  memset(end - 16, 0, 16);
+  EXPECT_OK(setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, end - 16, 400));
+  EXPECT_OK(setsockopt(s, SOL_SOCKET, SO_LINGER, end - 8, 400));
+  memcpy(end - 15, "cubic", 6);
+  EXPECT_OK(setsockopt(s, IPPROTO_TCP, TCP_CONGESTION, end - 15, 400));
+}

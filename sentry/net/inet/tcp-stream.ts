@@ -164,15 +164,16 @@ export function receiveTcp(socket: TcpSocket, task: Task, message: Message): num
     const n = take(message, segment, want)
     if (n <= 0) return io.finish(-EFAULT)
     incoming.consume(n)
+    socket.readOver(n)
     if (n < want) break
   } while (io.remaining > 0)
   return io.done
 }
 
 /** With MSG_TRUNC the bytes are thrown away. */
-function take(message: Message, segment: Segment, want: number): number {
+function take(message: Message, segment: Segment, want: number, skip = 0): number {
   const { io } = message
-  if ((message.flags & MSG_TRUNC) === 0) return io.put(segment.data, segment.start, want)
+  if ((message.flags & MSG_TRUNC) === 0) return io.put(segment.data, segment.start + skip, want)
   io.skip(want)
   return want
 }
@@ -189,12 +190,19 @@ function peek(socket: TcpSocket, message: Message): number {
   const { io } = message
   let segment = socket.incoming.head
   if (segment?.urgent && !socket.options.get(SO_OOBINLINE)) segment = segment.next
+  let skip = Math.max(0, socket.peekOffset)
+  while (segment !== null && skip > 0 && skip >= segment.length) {
+    skip -= segment.length
+    segment = segment.next
+  }
   if (segment === null) return atEnd(socket)
   for (; segment !== null && io.remaining > 0; segment = segment.next) {
     if (segment.urgent && io.done > 0) break
-    const want = Math.min(io.remaining, segment.length)
-    const n = take(message, segment, want)
+    const want = Math.min(io.remaining, segment.length - skip)
+    const n = take(message, segment, want, skip)
     if (n <= 0) return io.finish(-EFAULT)
+    socket.peekedOver(n)
+    skip = 0
     if (n < want) break
   }
   return io.done

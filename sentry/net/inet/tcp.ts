@@ -97,6 +97,9 @@ export class TcpSocket extends InetSocket {
   get connected(): boolean {
     return this.state === CONNECTED
   }
+  override get hasPeekOffset(): boolean {
+    return true
+  }
   protected override get mayBind(): boolean {
     return this.state === CLOSED
   }
@@ -170,7 +173,9 @@ export class TcpSocket extends InetSocket {
     tcp.ActiveOpens++
     this.finished = this.noReceive = this.noSend = false
     this.error = 0
-    if (listener === null) {
+    if (listener === null && this.ip === this.peerIp && this.port === this.peerPort)
+      this.#meetItself()
+    else if (listener === null) {
       tcp.AttemptFails++
       tcp.OutRsts++
       this.reset(ECONNREFUSED)
@@ -214,6 +219,14 @@ export class TcpSocket extends InetSocket {
     this.#listener = null
     listener.#pending.push(server)
     listener.queue.wake(READABLE)
+    this.queue.wake(ANY_CHANGE)
+  }
+
+  /** A socket that connects to its own address answers its own SYN: both ends of the connection are one. */
+  #meetItself(): void {
+    this.peer = this
+    this.state = CONNECTED
+    if (this.sendBuffer === INITIAL_SEND) this.sendBuffer = TUNED_SEND
     this.queue.wake(ANY_CHANGE)
   }
 

@@ -36,6 +36,7 @@ import {
   SO_REUSEPORT,
   SO_SELECT_ERR_QUEUE,
   SOCK_DGRAM,
+  SOCK_RAW,
   SOL_IP,
   SOL_IPV6,
   SOL_UDP,
@@ -50,6 +51,7 @@ import type { File } from '../../vfs/file.ts'
 import type { Message, Ucred } from '../message.ts'
 import { MESSAGE_OVERHEAD, Segment, type Sender } from '../segment-queue.ts'
 import type { Socket } from '../socket.ts'
+import { firstToPeek, peekStart } from '../unix-datagram.ts'
 import {
   ANY4,
   ANY6,
@@ -175,6 +177,9 @@ export class UdpSocket extends InetSocket {
   }
   get connected(): boolean {
     return this.peerPort !== 0
+  }
+  override get hasPeekOffset(): boolean {
+    return this.type !== SOCK_RAW
   }
   protected override get mayBind(): boolean {
     return !this.connected
@@ -340,21 +345,26 @@ export class UdpSocket extends InetSocket {
     const { io, flags } = message
     if ((flags & MSG_ERRQUEUE) !== 0) return this.errors.receive(this, message)
     if (this.error !== 0) return this.takeError()
-    const datagram = this.incoming.head as Datagram | null
+    const peeking = (flags & MSG_PEEK) !== 0
+    const datagram = (peeking ? firstToPeek(this) : this.incoming.head) as Datagram | null
+    const skip = peeking ? peekStart.skip : 0
     if (datagram === null) return this.noReceive ? 0 : -EAGAIN
     const { length } = datagram
-    const want = Math.min(io.remaining, length)
-    const n = want === 0 ? 0 : io.put(datagram.data, datagram.start, want)
+    const want = Math.min(io.remaining, length - skip)
+    const n = want === 0 ? 0 : io.put(datagram.data, datagram.start + skip, want)
     if (n < want) return -EFAULT
     message.nameLength = this.nameSource(datagram, message)
     tellFacts(this, datagram.facts, message)
     if (this.timestamp === 0) this.lastStamp = datagram.facts
     if (n < length) message.outFlags |= MSG_TRUNC
-    if ((flags & MSG_PEEK) === 0) {
+    const told = (flags & MSG_TRUNC) !== 0 ? length : n
+    if (peeking) this.peekedOver(told)
+    else {
       if (this.#isCounted(datagram)) statisticsOf(this.net).udp.InDatagrams++
       this.incoming.shift()
+      this.readOver(told)
     }
-    return (flags & MSG_TRUNC) !== 0 ? length : n
+    return told
   }
 
   #isCounted({ ip }: Datagram): boolean {
