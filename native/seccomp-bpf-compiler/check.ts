@@ -1,4 +1,4 @@
-// The kernel's acceptance rules for seccomp filters: bpf_check_classic in net/core/filter.c and
+// The kernel's acceptance rules for filters: bpf_check_classic in net/core/filter.c, and for those of seccomp
 // seccomp_check_filter in kernel/seccomp.c.
 
 import * as bpf from './bpf.ts'
@@ -16,6 +16,16 @@ const ALLOWED = new Set([
   ...[bpf.TAX, bpf.TXA],
 ])
 
+/** What filters of sockets have besides: loads from packets, and MOD. */
+const OF_SOCKETS = new Set([
+  ...ALLOWED,
+  ...[bpf.LD_H_ABS, bpf.LD_B_ABS, bpf.LD_IND, bpf.LD_H_IND, bpf.LD_B_IND, bpf.LDX_MSH],
+  ...[bpf.MOD_K, bpf.MOD_X],
+])
+/** Loads from here on tell facts about a packet: SKF_AD_OFF. */
+export const ANCILLARY = 0xfffff000
+const ANCILLARY_SIZE = 64
+
 const CONDITIONAL = new Set([
   ...[bpf.JEQ_K, bpf.JEQ_X, bpf.JGT_K, bpf.JGT_X, bpf.JGE_K, bpf.JGE_X, bpf.JSET_K, bpf.JSET_X],
 ])
@@ -24,9 +34,25 @@ const ALL_CELLS = 0xffff
 
 /** Would seccomp(2) accept the program? Returns 0 or -EINVAL. */
 export function checkFilter(program: bpf.Program): number {
+  return check(program, ({ code, k }) =>
+    code === bpf.LD_ABS ? k < SIZEOF_DATA && k % 4 === 0 : ALLOWED.has(code),
+  )
+}
+
+/** Would SO_ATTACH_FILTER accept the program? Returns 0 or -EINVAL. */
+export function checkSocketFilter(program: bpf.Program): number {
+  return check(program, ({ code, k }) => {
+    const absolute = code === bpf.LD_ABS || code === bpf.LD_H_ABS || code === bpf.LD_B_ABS
+    if (!absolute || k < ANCILLARY) return OF_SOCKETS.has(code)
+    return k % 4 === 0 && k < ANCILLARY + ANCILLARY_SIZE
+  })
+}
+
+function check(program: bpf.Program, allowed: (insn: bpf.Insn) => boolean): number {
   const length = program.length
   if (length === 0 || length > bpf.MAX_INSNS) return -EINVAL
-  if (!program.every((insn, pc) => insnValid(insn, length - pc - 1))) return -EINVAL
+  const good = program.every((insn, pc) => allowed(insn) && insnValid(insn, length - pc - 1))
+  if (!good) return -EINVAL
   const last = program[length - 1]!.code
   if (last !== bpf.RET_K && last !== bpf.RET_A) return -EINVAL
   return scratchInitialised(program) ? 0 : -EINVAL
@@ -34,12 +60,10 @@ export function checkFilter(program: bpf.Program): number {
 
 /** `after`: how many instructions follow. */
 function insnValid({ code, jt, jf, k }: bpf.Insn, after: number): boolean {
-  if (!ALLOWED.has(code)) return false
   if (CONDITIONAL.has(code)) return jt < after && jf < after
   switch (code) {
-    case bpf.LD_ABS:
-      return k < SIZEOF_DATA && k % 4 === 0
     case bpf.DIV_K:
+    case bpf.MOD_K:
       return k !== 0
     case bpf.LSH_K:
     case bpf.RSH_K:

@@ -116,7 +116,8 @@ export class Filter {
   }
 }
 
-function alu(code: number, a: number, k: number, x: number): number {
+/** The arithmetic that filters of seccomp and of sockets share. */
+export function alu(code: number, a: number, k: number, x: number): number {
   switch (code) {
     case bpf.ADD_K:
       return (a + k) >>> 0
@@ -132,6 +133,8 @@ function alu(code: number, a: number, k: number, x: number): number {
       return Math.imul(a, x) >>> 0
     case bpf.DIV_K:
       return Math.floor(a / k)
+    case bpf.MOD_K:
+      return a % k
     case bpf.OR_K:
       return (a | k) >>> 0
     case bpf.OR_X:

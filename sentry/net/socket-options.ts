@@ -15,6 +15,7 @@ import type { Task } from '../kernel/task.ts'
 import { INTERFACE_NAME_SIZE, interfaceIndex, interfaceName } from './inet/interface.ts'
 import { MAX_ADDRESS } from './message.ts'
 import { DEFAULT_BUFFER, type Socket } from './socket.ts'
+import { isFilterOption, setFilterOption } from './socket-filter.ts'
 import { getTimestampOption, isTimestampOption, setTimestampOption } from './timestamps.ts'
 
 const MIN_SEND_BUFFER = 4608
@@ -71,6 +72,7 @@ export function setGeneric(
 ): number {
   if (name === f.SO_BINDTODEVICE) return bindToDevice(socket, view, size)
   if (size < 4) return -EINVAL
+  if (isFilterOption(name)) return setFilterOption(task, socket, name, view, size)
   const number = view.getInt32(0, true)
   const refused = mayNot(task, socket, name, number)
   if (refused < 0) return refused
@@ -307,6 +309,8 @@ function getFact(task: Task, socket: Socket, name: number, view: DataView, room:
       return isTcp(socket) ? int(view, socket.options.get(name) ?? 1) : -EOPNOTSUPP
     case f.SO_MEMINFO:
       return memoryInfo(socket, view)
+    case f.SO_LOCK_FILTER:
+      return socket.filters ? int(view, socket.filterLocked ? 1 : 0) : -ENOPROTOOPT
     case f.SO_PEERCRED:
       return peerCredentials(task, socket, view)
     case f.SO_PEERNAME: {

@@ -1,6 +1,7 @@
 // Sockets as the system calls see them: struct socket and proto_ops. A family registers how it makes sockets;
 // its class derives from Socket.
 
+import type { SocketFilter } from 'seccomp-bpf-compiler'
 import {
   EAFNOSUPPORT,
   EAGAIN,
@@ -74,6 +75,9 @@ export abstract class Socket extends FileOps {
   timestampingForm = 0
   lingerOn = 0
   lingerSeconds = 0
+  /** SO_ATTACH_FILTER, and whether SO_LOCK_FILTER keeps it as it is. */
+  filter: SocketFilter | null = null
+  filterLocked = false
   #cookie = 0
   /** SO_PEEK_OFF: where MSG_PEEK begins; negative when it is always at the front. */
   peekOffset = -1
@@ -87,6 +91,11 @@ export abstract class Socket extends FileOps {
     this.family = family
     this.type = type
     this.protocol = protocol
+  }
+
+  /** Whether the socket runs filters over what arrives. */
+  get filters(): boolean {
+    return false
   }
 
   /** Whether the socket has SO_PEEK_OFF. */

@@ -23,6 +23,7 @@ import {
 import type { Task } from '../kernel/task.ts'
 import type { Message } from './message.ts'
 import { MESSAGE_OVERHEAD, Segment, type SegmentQueue } from './segment-queue.ts'
+import { passMessage } from './socket-filter.ts'
 import type { UnixSocket } from './unix.ts'
 import { landed, launched } from './unix-gc.ts'
 import { autobind, findByName, parseName } from './unix-names.ts'
@@ -50,8 +51,11 @@ export function sendDatagram(socket: UnixSocket, task: Task, message: Message): 
   const data = target.incoming.buffer(length, false)
   const n = io.take(data, 0, length)
   if (n !== length) return -EFAULT
+  const kept = target.filter === null ? length : passMessage(target, data.subarray(0, length))
+  // What the filter drops is lost without a word.
+  if (kept < 0) return length
   const segment = new Segment(data, socket, senderOf(task, message))
-  segment.end = length
+  segment.end = kept
   segment.charge = length + MESSAGE_OVERHEAD
   socket.inFlight += segment.charge
   if (message.rights !== null) {

@@ -108,6 +108,9 @@ export class UnixSocket extends Socket {
     unixSockets(this.kernel).add(this)
   }
 
+  override get filters(): boolean {
+    return true
+  }
   override get hasPeekOffset(): boolean {
     return true
   }

@@ -1,9 +1,10 @@
 // getsockopt(2) and setsockopt(2): those of SOL_SOCKET are in net/socket-options.ts, others go to the socket.
 
 import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
-import { SOL_SOCKET } from '../../syscall-table/flags.ts'
+import { SO_ATTACH_FILTER, SOL_SOCKET } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { bytesOfOption } from '../net/option-sizes.ts'
+import { copyFilter } from '../net/socket-filter.ts'
 import { getGeneric, setGeneric } from '../net/socket-options.ts'
 import { socketOf } from './socket-wait.ts'
 
@@ -47,6 +48,13 @@ export function sys_getsockopt(
   if (task.mm.copyIn(task, lengthAt, scratch, 0, 4) < 0) return -EFAULT
   const room = scratchView.getInt32(0, true)
   if (room < 0) return -EINVAL
+  // SO_GET_FILTER, whose lengths are those of instructions.
+  if (level === SOL_SOCKET && name === SO_ATTACH_FILTER) {
+    const count = copyFilter(task, socket, addr, room)
+    if (count < 0) return count
+    scratchView.setInt32(0, count, true)
+    return task.mm.copyResult(task, lengthAt, scratch, 0, 4)
+  }
   const n =
     level === SOL_SOCKET && !socket.ownsOption(name)
       ? getGeneric(task, socket, name, view, room)

@@ -65,6 +65,7 @@ import {
   writeAddress,
 } from './address.ts'
 import { type PacketFacts, packetFacts, tellFacts } from './datagram-control.ts'
+import { passDatagram } from './datagram-filter.ts'
 import { ErrorQueue } from './error-queue.ts'
 import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
 import { buildUdp } from './ip-packet.ts'
@@ -177,6 +178,9 @@ export class UdpSocket extends InetSocket {
   }
   get connected(): boolean {
     return this.peerPort !== 0
+  }
+  override get filters(): boolean {
+    return true
   }
   override get hasPeekOffset(): boolean {
     return this.type !== SOCK_RAW
@@ -323,7 +327,10 @@ export class UdpSocket extends InetSocket {
 
   /** A datagram has arrived. */
   enqueue(data: Uint8Array, port: number, facts: PacketFacts, sender: Sender = this): void {
-    this.#deliver(new Datagram(data, sender, facts.from, port, facts), data.length)
+    const length = this.filter === null ? data.length : passDatagram(this, this.filter, data, facts)
+    const datagram = new Datagram(data, sender, facts.from, port, facts)
+    if (length >= 0) this.#deliver(datagram, length)
+    else if (this.#isCounted(datagram)) statisticsOf(this.net).udp.InErrors++
   }
 
   #deliver(datagram: Datagram, length: number): void {

@@ -36,6 +36,7 @@ import type { Task } from '../../kernel/task.ts'
 import type { File } from '../../vfs/file.ts'
 import type { Message } from '../message.ts'
 import { Socket } from '../socket.ts'
+import { passMessage } from '../socket-filter.ts'
 import {
   eachMessage,
   HEADER_SIZE,
@@ -110,6 +111,10 @@ export class NetlinkSocket extends Socket {
   constructor(net: NetNamespace, type: number, protocol: number, handler: RequestHandler | null) {
     super(net, AF_NETLINK, type, protocol)
     this.#handler = handler
+  }
+
+  override get filters(): boolean {
+    return true
   }
 
   /** Bytes that wait to be read. */
@@ -246,7 +251,10 @@ export class NetlinkSocket extends Socket {
   }
 
   /** Queue a datagram for the program. */
-  reply(datagram: Uint8Array): void {
+  reply(whole: Uint8Array): void {
+    const kept = passMessage(this, whole)
+    if (kept < 0) return
+    const datagram = whole.subarray(0, kept)
     if (this.#queued + datagram.length > this.receiveBuffer) this.error = ENOBUFS
     else {
       this.#queue.push(datagram)

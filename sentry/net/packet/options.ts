@@ -92,14 +92,14 @@ export class PacketOptions {
   }
 
   /** The control message of PACKET_AUXDATA: struct tpacket_auxdata. */
-  tell(message: Message, length: number, payloadAt: number): void {
+  tell(message: Message, length: number, kept: number, payloadAt: number): void {
     const writer = new ControlWriter(message)
     if (this.#kept.get(PACKET_AUXDATA) === 1) {
       const bytes = new Uint8Array(AUXDATA_SIZE)
       const view = new DataView(bytes.buffer)
       view.setUint32(0, TP_STATUS_USER, true)
       view.setUint32(4, length, true)
-      view.setUint32(8, length, true)
+      view.setUint32(8, kept, true)
       view.setUint16(14, payloadAt, true)
       writer.put(SOL_PACKET, PACKET_AUXDATA, bytes)
     }

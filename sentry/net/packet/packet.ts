@@ -70,6 +70,8 @@ const swap = (n: number): number => ((n & 255) << 8) | ((n >> 8) & 255)
 
 interface Frame {
   bytes: Uint8Array
+  /** Of the whole frame, of which a filter may have let only the start through. */
+  length: number
   /** Where the payload of the link layer begins, in a copy with its header. */
   payloadAt: number
   etherType: number
@@ -89,6 +91,10 @@ export class PacketSocket extends Socket implements FrameObserver {
     super(net, AF_PACKET, type, protocol)
     this.#etherType = swap(protocol & 0xffff)
     wireOf(net).frames.add(this)
+  }
+
+  override get filters(): boolean {
+    return true
   }
 
   override get listening(): boolean {
@@ -176,14 +182,34 @@ export class PacketSocket extends Socket implements FrameObserver {
       bytes[TYPE_AT + 1] = etherType & 255
     }
     bytes.set(payload, header)
+    const kept = this.#pass(bytes, header, etherType, outgoing)
+    if (kept < 0) return
     this.#options.packets++
     if (this.#queued > this.receiveBuffer) {
       this.#options.drops++
       return
     }
-    this.#frames.push({ bytes, payloadAt: header, etherType, outgoing })
-    this.#queued += bytes.length + MESSAGE_OVERHEAD
+    const { length } = bytes
+    const shown = bytes.subarray(0, kept)
+    this.#frames.push({ bytes: shown, length, payloadAt: header, etherType, outgoing })
+    this.#queued += kept + MESSAGE_OVERHEAD
     this.queue.wake(POLLIN | POLLRDNORM)
+  }
+
+  /** How much of a frame the filter lets through; -1 when it drops it. */
+  #pass(bytes: Uint8Array, header: number, protocol: number, outgoing: boolean): number {
+    const { filter } = this
+    if (filter === null) return bytes.length
+    const most = filter.run({
+      ...{ bytes, protocol, dataAt: 0, networkAt: header, linkAt: header > 0 ? 0 : -1 },
+      ...{
+        kind: outgoing ? PACKET_OUTGOING : PACKET_HOST,
+        device: LO,
+        hardware: HARDWARE_LOOPBACK,
+      },
+      ...{ mark: 0, payloadOffset: 0 },
+    })
+    return most === 0 ? -1 : Math.min(most, bytes.length)
   }
 
   override receive(_task: Task, message: Message): number {
@@ -197,7 +223,7 @@ export class PacketSocket extends Socket implements FrameObserver {
     if (want > 0 && io.put(bytes, 0, want) < want) return -EFAULT
     writeName(message.name, etherType, LO, outgoing ? PACKET_OUTGOING : PACKET_HOST)
     message.nameLength = SOCKADDR_SIZE
-    this.#options.tell(message, bytes.length, frame.payloadAt)
+    this.#options.tell(message, frame.length, bytes.length, frame.payloadAt)
     if (want < bytes.length) message.outFlags |= MSG_TRUNC
     if ((flags & MSG_PEEK) === 0) {
       this.#frames.shift()
