@@ -32,7 +32,7 @@ set -- $victims
 if [ $# -eq 0 ]; then echo none; else shift $(($(date +%N | sed 's/^0*//') / 1000 % $#)); kill -9 $1; fi
 # Without its sentry or its gofer a sandbox ends by itself; a program's process may die without the sandbox.
 if [ $# -eq 0 ] || [ "$pattern" = stub ]; then sleep 0.3; kill -9 $R 2>/dev/null; fi
-wait $R; echo "status $?"
+wait $R; echo "status $?"; sed 's/^/runsc said: /' /tmp/kills.$$
 for i in $(seq 300); do set -- /proc/[0-9]*; [ $# -le 1 ] && break; sleep 0.1; done
 for p in /proc/[0-9]*; do
   case "$(tr '\\0' ' ' 2>/dev/null <$p/cmdline)" in *runsc*|*load.cjs*|*launcher*) [ $p = /proc/1 ] || echo "left $(tr '\\0' ' ' <$p/cmdline)";; esac
@@ -54,7 +54,7 @@ describe.each(PLATFORMS)('under %s', platform => {
   it.skipIf(!platforms.includes(platform)).each(VICTIMS)(
     '$name is killed',
     { timeout: 900_000 },
-    ({ pattern, statuses }) => {
+    ({ name, pattern, statuses }) => {
       for (let round = 0; round < ROUNDS; round++) {
         const delay = (0.05 + random() * 0.9).toFixed(3)
         const namespace = ['--pid', '--fork', '--mount-proc', '--kill-child', 'bash', '-c', DRIVER]
@@ -64,6 +64,7 @@ describe.each(PLATFORMS)('under %s', platform => {
           { seconds: 120 },
         )
         const what = `after ${delay} s: ${stdout}${stderr}`
+        if (heavy) console.log(`${platform}, ${name}, ${round + 1} of ${ROUNDS}: ${what}`)
         expect(stdout, what).toContain('over\n')
         expect(stdout, what).not.toContain('left')
         expect(statuses, what).toContain(Number(stdout.match(/status (\d+)/)?.[1]))
