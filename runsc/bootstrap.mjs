@@ -136,10 +136,18 @@ switch (command) {
     checkRoot()
     tool('test/engines/features.ts', ...args)
     break
+  case 'must-work':
+    prepare()
+    checkRoot()
+    process.env.PORTCULLIS_HEAVY = '1'
+    tool('test/e2e/must-work.ts', ...args)
+    break
   case 'node':
     prepare()
     tool(...args)
     break
   default:
-    fail(`unknown script "${command}": start, build, check, test, bench, features or node`)
+    fail(
+      `unknown script "${command}": start, build, check, test, bench, features, must-work or node`,
+    )
 }

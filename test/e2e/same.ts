@@ -1,13 +1,8 @@
 // The oracle of these tests is the machine's own Linux: a script must print the same and end the same in a sandbox.
 
-import { expect } from 'vitest'
+import { expect, it } from 'vitest'
 import { type Result, type RunOptions, run, sandboxed } from '../run.ts'
-
-const inFreshDirectory = (text: string) =>
-  `set -e; D=$(mktemp -d); cd "$D"; trap 'cd /; rm -rf "$D"' EXIT\n${text}`
-
-/** Messages of bash name process ids, which differ. */
-const withoutPids = (text: string) => text.replace(/(line \d+:) +\d+ /g, '$1 PID ')
+import { type Item, inFreshDirectory, withoutPids } from './item.ts'
 
 /** Runs the script on Linux and in a sandbox, each in an empty directory, and expects no difference. */
 export function expectSame(text: string, options: RunOptions = {}): Result {
@@ -20,4 +15,31 @@ export function expectSame(text: string, options: RunOptions = {}): Result {
     stderr: withoutPids(native.stderr),
   })
   return ours
+}
+
+/** The items as tests, compared with Linux. */
+export function sameAsLinux(items: readonly Item[]): void {
+  for (const { name, script, seconds = 120 } of items)
+    it(name, { timeout: 2500 * seconds }, () => {
+      expectSame(script, { seconds })
+    })
+}
+
+/** The items as tests that print what is known; `flags` are those of `runsc do`. */
+export function asKnown(
+  items: readonly Item[],
+  options: () => RunOptions & { flags?: string[] } = () => ({}),
+): void {
+  for (const { name, script, seconds = 120, stdout } of items)
+    it(name, { timeout: 1100 * seconds }, () => {
+      const result = sandboxed(['bash', '-c', inFreshDirectory(script)], {
+        seconds,
+        ...options(),
+      })
+      expect({
+        status: result.status,
+        stdout: result.stdout,
+        stderr: result.status === 0 ? '' : result.stderr,
+      }).toEqual({ status: 0, stdout, stderr: '' })
+    })
 }
