@@ -147,6 +147,7 @@ static const struct Fetch FETCHES[] = {
   [464] = {1, FETCH_ONE, 0},  // getxattrat
   [465] = {1, FETCH_ONE, 0},  // listxattrat
   [466] = {1, FETCH_ONE, 0},  // removexattrat
+  [467] = {1, FETCH_ONE, 0},  // open_tree_attr
   [468] = {1, FETCH_ONE, 0},  // file_getattr
   [469] = {1, FETCH_ONE, 0},  // file_setattr
 };

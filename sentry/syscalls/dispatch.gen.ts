@@ -147,6 +147,7 @@ import {
   sys_lgetxattr,
   sys_link,
   sys_linkat,
+  sys_listmount,
   sys_listxattr,
   sys_listxattrat,
   sys_llistxattr,
@@ -165,6 +166,7 @@ import {
   sys_open,
   sys_open_by_handle_at,
   sys_open_tree,
+  sys_open_tree_attr,
   sys_openat,
   sys_openat2,
   sys_pivot_root,
@@ -180,6 +182,7 @@ import {
   sys_setxattrat,
   sys_stat,
   sys_statfs,
+  sys_statmount,
   sys_statx,
   sys_symlink,
   sys_symlinkat,
@@ -2122,6 +2125,16 @@ function call_futex_requeue(task: Task): number {
   return sys_futex_requeue(task, a[1]! * TWO32 + a[0]!, a[2]!, s[4]!, s[6]!)
 }
 
+function call_statmount(task: Task): number {
+  const a = task.thread.args
+  return sys_statmount(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[6]!)
+}
+
+function call_listmount(task: Task): number {
+  const a = task.thread.args
+  return sys_listmount(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[6]!)
+}
+
 function call_mseal(task: Task): number {
   const a = task.thread.args
   return sys_mseal(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!)
@@ -2149,6 +2162,12 @@ function call_removexattrat(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
   return sys_removexattrat(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!)
+}
+
+function call_open_tree_attr(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_open_tree_attr(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
 }
 
 function call_file_getattr(task: Task): number {
@@ -2622,8 +2641,8 @@ export const dispatch: ((task: Task) => number)[] = [
   call_futex_wake, // 454 futex_wake
   call_futex_wait, // 455 futex_wait
   call_futex_requeue, // 456 futex_requeue
-  notSupported, // 457 statmount
-  notSupported, // 458 listmount
+  call_statmount, // 457 statmount
+  call_listmount, // 458 listmount
   notSupported, // 459 lsm_get_self_attr
   notSupported, // 460 lsm_set_self_attr
   notSupported, // 461 lsm_list_modules
@@ -2632,7 +2651,7 @@ export const dispatch: ((task: Task) => number)[] = [
   call_getxattrat, // 464 getxattrat
   call_listxattrat, // 465 listxattrat
   call_removexattrat, // 466 removexattrat
-  notSupported, // 467 open_tree_attr
+  call_open_tree_attr, // 467 open_tree_attr
   call_file_getattr, // 468 file_getattr
   call_file_setattr, // 469 file_setattr
   notSupported, // 470 listns

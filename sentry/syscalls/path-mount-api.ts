@@ -27,9 +27,11 @@ import {
   FSPICK_EMPTY_PATH,
   FSPICK_NO_AUTOMOUNT,
   FSPICK_SYMLINK_NOFOLLOW,
+  MOVE_MOUNT_BENEATH,
   MOVE_MOUNT_F_AUTOMOUNTS,
   MOVE_MOUNT_F_EMPTY_PATH,
   MOVE_MOUNT_F_SYMLINKS,
+  MOVE_MOUNT_SET_GROUP,
   MOVE_MOUNT_T_AUTOMOUNTS,
   MOVE_MOUNT_T_EMPTY_PATH,
   MOVE_MOUNT_T_SYMLINKS,
@@ -53,7 +55,8 @@ import {
   flagsOfAttributes,
   type MountChange,
 } from '../vfs/mount-attributes.ts'
-import { copyForBind, moveMount } from '../vfs/mounting.ts'
+import { copyForBind } from '../vfs/mounting.ts'
+import { moveBeneath, moveMount, setGroup } from '../vfs/moving.ts'
 import { walk } from '../vfs/path-walk.ts'
 import { fileSystemType } from '../vfs/super.ts'
 import { copyExtensible } from './extensible-struct.ts'
@@ -78,6 +81,15 @@ function installTree(task: Task, tree: Mount, cloexec: number): number {
 
 /** open_tree(2). */
 export function sys_open_tree(task: Task, dfd: number, path: number, flags: number): number {
+  const file = openTree(task, dfd, path, flags)
+  return typeof file === 'number' ? file : installOpened(task, file, flags)
+}
+
+function installOpened(task: Task, file: File, flags: number): number {
+  return installFile(task, file, (flags & OPEN_TREE_CLOEXEC) !== 0 ? O_CLOEXEC : 0)
+}
+
+function openTree(task: Task, dfd: number, path: number, flags: number): File | number {
   const known =
     AT_EMPTY_PATH |
     AT_NO_AUTOMOUNT |
@@ -90,16 +102,39 @@ export function sys_open_tree(task: Task, dfd: number, path: number, flags: numb
   if ((flags & OPEN_TREE_CLONE) !== 0 && !mayMount(task)) return -EPERM
   const at = place(task, dfd, path, flags)
   if (typeof at === 'number') return at
-  const cloexec = (flags & OPEN_TREE_CLOEXEC) !== 0 ? O_CLOEXEC : 0
   if ((flags & OPEN_TREE_CLONE) === 0) {
     const { mount, dentry } = at
-    return installFile(task, new File(pathOnlyOps, dentry.inode!, dentry, mount, O_PATH), cloexec)
+    return new File(pathOnlyOps, dentry.inode!, dentry, mount, O_PATH)
   }
   const copy = copyForBind(task, at, (flags & AT_RECURSIVE) !== 0 ? MS_REC : 0)
-  return typeof copy === 'number' ? copy : installTree(task, copy, cloexec)
+  return typeof copy === 'number' ? copy : treeFile(task.kernel, copy)
 }
 
-/** move_mount(2). LIMIT: neither MOVE_MOUNT_SET_GROUP nor MOVE_MOUNT_BENEATH. */
+/** open_tree_attr(2): what is opened gets attributes before anybody can use it. */
+export function sys_open_tree_attr(
+  task: Task,
+  dfd: number,
+  path: number,
+  flags: number,
+  addr: number,
+  size: number,
+): number {
+  if (addr === 0 && size !== 0) return -EINVAL
+  const file = openTree(task, dfd, path, flags)
+  if (typeof file === 'number') return file
+  const error = addr === 0 ? 0 : setAttributes(task, file, flags, addr, size)
+  if (error === 0) return installOpened(task, file, flags)
+  file.unref()
+  return error
+}
+
+function setAttributes(task: Task, at: Path, flags: number, addr: number, size: number): number {
+  if (!mayMount(task)) return -EPERM
+  const n = readChange(task, addr, size)
+  return n === 0 ? changeAt(task, at, flags) : Math.min(n, 0)
+}
+
+/** move_mount(2). */
 export function sys_move_mount(
   task: Task,
   fromDfd: number,
@@ -116,14 +151,19 @@ export function sys_move_mount(
     MOVE_MOUNT_T_SYMLINKS |
     MOVE_MOUNT_T_AUTOMOUNTS |
     MOVE_MOUNT_T_EMPTY_PATH
-  if ((flags & ~known) !== 0) return -EINVAL
+  const ways = MOVE_MOUNT_SET_GROUP | MOVE_MOUNT_BENEATH
+  if ((flags & ~(known | ways)) !== 0 || (flags & ways) === ways) return -EINVAL
   const how = (symlinks: number, empty: number) =>
     ((flags & symlinks) === 0 ? AT_SYMLINK_NOFOLLOW : 0) |
     ((flags & empty) !== 0 ? AT_EMPTY_PATH : 0)
   const to = place(task, toDfd, toPath, how(MOVE_MOUNT_T_SYMLINKS, MOVE_MOUNT_T_EMPTY_PATH))
   if (typeof to === 'number') return to
   const from = place(task, fromDfd, fromPath, how(MOVE_MOUNT_F_SYMLINKS, MOVE_MOUNT_F_EMPTY_PATH))
-  return typeof from === 'number' ? from : moveMount(task, from, to)
+  if (typeof from === 'number') return from
+  if ((flags & MOVE_MOUNT_SET_GROUP) !== 0) return setGroup(task, from, to)
+  return (flags & MOVE_MOUNT_BENEATH) !== 0
+    ? moveBeneath(task, from, to)
+    : moveMount(task, from, to)
 }
 
 /** fsopen(2). */
@@ -248,8 +288,11 @@ export function sys_mount_setattr(
   const n = readChange(task, addr, size)
   if (n !== 0) return n > 0 ? 0 : n
   const at = place(task, dfd, path, flags)
-  if (typeof at === 'number') return at
-  const { mount, dentry } = at
+  return typeof at === 'number' ? at : changeAt(task, at, flags)
+}
+
+/** Make `change` of the mount whose root `at` is, with AT_RECURSIVE of all below. */
+function changeAt(task: Task, { mount, dentry }: Path, flags: number): number {
   if (mount.root !== dentry) return -EINVAL
   let top = mount
   while (top.parent !== null) top = top.parent

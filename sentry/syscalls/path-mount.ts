@@ -23,14 +23,8 @@ import {
 } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { type Path, topOf } from '../vfs/mount.ts'
-import {
-  bindMount,
-  mountNew,
-  moveMount,
-  pivotRoot,
-  remount,
-  setPropagation,
-} from '../vfs/mounting.ts'
+import { bindMount, mountNew, pivotRoot, remount, setPropagation } from '../vfs/mounting.ts'
+import { moveMount } from '../vfs/moving.ts'
 import { walksChanged } from '../vfs/path-cache.ts'
 import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
 import { unmount } from '../vfs/unmounting.ts'

@@ -12,10 +12,12 @@ export {
   sys_mount_setattr,
   sys_move_mount,
   sys_open_tree,
+  sys_open_tree_attr,
 } from './path-mount-api.ts'
 export * from './path-names.ts'
 export * from './path-open.ts'
 export * from './path-stat.ts'
+export { sys_listmount, sys_statmount } from './path-statmount.ts'
 export * from './path-xattr.ts'
 export {
   sys_getxattrat,

@@ -13,7 +13,7 @@ const MOUNTS_MAX = 10_000
 const MOUNTS_TOTAL = 100_000
 
 /** Numbers that are never given again are above those that may be: MNT_UNIQUE_ID_OFFSET. */
-const UNIQUE_ID_OFFSET = 2 ** 31
+export const UNIQUE_ID_OFFSET = 2 ** 31
 
 /** Mounts that have been made and not released. */
 let living = 0

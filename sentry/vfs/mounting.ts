@@ -1,15 +1,6 @@
 // Adding to the mount tree: mount(2) in fs/namespace.c.
 
-import {
-  EBUSY,
-  EINVAL,
-  ELOOP,
-  ENODEV,
-  ENOENT,
-  ENOSPC,
-  ENOTDIR,
-  EPERM,
-} from '../../syscall-table/errno.ts'
+import { EBUSY, EINVAL, ENODEV, ENOENT, ENOSPC, ENOTDIR, EPERM } from '../../syscall-table/errno.ts'
 import {
   CAP_SYS_ADMIN,
   MS_BIND,
@@ -145,7 +136,7 @@ export function graft(tree: Mount, place: Path): number {
 }
 
 /** attach_recursive_mnt. `at` is on top of its place. */
-function attachTree(tree: Mount, at: Path, namespace: MountNamespace): number {
+export function attachTree(tree: Mount, at: Path, namespace: MountNamespace): number {
   const mounts = tree.tree()
   const fresh = mounts.filter(mount => mount.namespace !== namespace).length
   if (!mayMakeMounts(namespace, fresh)) return -ENOSPC
@@ -310,29 +301,6 @@ export function setPropagation(task: Task, at: Path, type: number, recursive: nu
   if (!task.creds.capableIn(owner, CAP_SYS_ADMIN)) return -EPERM
   for (const each of recursive !== 0 ? mount.tree() : [mount]) changePropagation(each, type)
   return 0
-}
-
-/** MS_MOVE and move_mount(2). */
-export function moveMount(task: Task, from: Path, place: Path): number {
-  const { mount } = from
-  const at = topOf(place)
-  const { mnt } = task.nsproxy
-  const attached = mount.parent !== null
-  if (at.mount.namespace !== mnt) return -EINVAL
-  // A detached tree may come from open_tree or fsmount.
-  if (attached ? mount.namespace !== mnt || mount.locked : !isDetachedTree(mount)) return -EINVAL
-  if (from.dentry !== mount.root) return -EINVAL
-  if (at.dentry.deleted) return -ENOENT
-  if (mount.root.inode!.isDir !== at.dentry.inode!.isDir) return -EINVAL
-  if (attached && mount.parent!.peers !== null) return -EINVAL
-  if (at.mount.peers !== null && mount.tree().some(each => each.unbindable)) return -EINVAL
-  if (at.mount.isBelow(mount)) return -ELOOP
-  return attachTree(mount, at, mnt)
-}
-
-/** Made by open_tree(2) or fsmount(2), and not attached or thrown away yet. */
-function isDetachedTree(mount: Mount): boolean {
-  return mount.namespace === null && mount.floating
 }
 
 /** pivot_root(2): `newRoot` becomes the root of the namespace, the old one is moved to `putOld`. */

@@ -151,11 +151,10 @@ export const pathCalls = inArea('path', {
   },
   quotactl_fd: { nr: 443, args: { fd, cmd: hex, id, addr }, todo: ENOSYS },
   fchmodat2: { nr: 452, args: { dirfd, path, mode, flags: flags('AT') } },
-  statmount: { nr: 457, args: { req: addr, buf: addr, bufsize: size, flags: hex }, todo: ENOSYS },
+  statmount: { nr: 457, args: { req: addr, buf: addr, bufsize: size, flags: hex } },
   listmount: {
     nr: 458,
     args: { req: addr, mntIds: addr, nrMntIds: size, flags: hex },
-    todo: ENOSYS,
   },
   setxattrat: {
     nr: 463,
@@ -173,7 +172,6 @@ export const pathCalls = inArea('path', {
   open_tree_attr: {
     nr: 467,
     args: { dirfd, path, flags: flags('OPEN_TREE'), attr: inp('mount_attr'), size },
-    todo: ENOSYS,
   },
   file_getattr: {
     nr: 468,
