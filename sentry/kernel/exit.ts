@@ -15,6 +15,7 @@ import { releasePiLocks } from './pi-futex.ts'
 import { leaveProcessGroup } from './pid.ts'
 import { deletePosixTimers } from './posix-timer.ts'
 import { tracedTaskEnds, tracerEnds } from './ptrace.ts'
+import { seccompTaskEnds } from './seccomp-filter.ts'
 import { dropPending, sendToGroup, signalProcessGroup, userSigInfo } from './signal-send.ts'
 import { DEAD, RUNNING, type Task, ZOMBIE } from './task.ts'
 import type { ProcessGroup, Session, ThreadGroup } from './thread-group.ts'
@@ -90,6 +91,8 @@ export function exitTask(task: Task): void {
   task.stopWaiting()
   task.restart.clear()
   task.state = ZOMBIE
+  task.notification = null
+  if (task.seccomp !== null) seccompTaskEnds(task)
   releasePiLocks(task)
   tracedTaskEnds(task, group.exiting ? group.exitStatus : task.exitCode)
   task.eventQueue?.wake(0)

@@ -25,7 +25,7 @@ import { hostProcessDied } from './exit.ts'
 import type { Kernel } from './kernel.ts'
 import { bindToCpus } from './limits.ts'
 import { AT_ENTRY, endTracing, mayGoOn, stopAtEntry, traceEntry, traceExit } from './ptrace.ts'
-import { runSeccomp, SKIP_WITH_ZERO } from './seccomp-filter.ts'
+import { answerOf, leaveNotification, runSeccomp, SKIP_WITH_ZERO } from './seccomp-filter.ts'
 import { faultSignal, returnToUser, signalPending } from './signal.ts'
 import { BLOCKED, RUNNING, STARTING, STOPPED, type Task } from './task.ts'
 
@@ -138,7 +138,14 @@ function rerun(task: Task): void {
   }
   if (task.state !== BLOCKED) return
   task.state = RUNNING
+  if (task.notification !== null) return judged(task, answerOf(task))
   finish(task, call(task, task.syscallNr))
+}
+
+/** What filters have said of the call in progress. */
+function judged(task: Task, verdict: number): void {
+  if (verdict !== 0) finish(task, verdict === SKIP_WITH_ZERO ? 0 : verdict)
+  else finish(task, call(task, task.syscallNr))
 }
 
 /** A traced task was woken: it goes on where its tracer had stopped it. */
@@ -177,6 +184,11 @@ export function finish(task: Task, n: number): void {
     task.stopWaiting()
     const { done } = task.restart
     result = done > 0 ? done : -restartClass[task.syscallNr]!
+    if (task.notification !== null) {
+      leaveNotification(task)
+      task.judgeAgain = true
+      result = -ERESTARTSYS
+    }
   }
   if (task.state !== RUNNING && task.state !== STOPPED) return
   task.stopWaiting()
@@ -208,6 +220,7 @@ function leave(task: Task, n: number): void {
     if (result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK) return again(task)
   }
   task.restart.clear()
+  task.judgeAgain = false
   task.syscallNr = -1
   task.state = RUNNING
   if (task.thread.hot) rewriteCallSite(task)
@@ -218,6 +231,10 @@ function leave(task: Task, n: number): void {
 function again(task: Task): void {
   task.state = RUNNING
   if (task.tracee !== null && traceEntry(task, task.syscallNr)) return
+  if (task.judgeAgain) {
+    task.judgeAgain = false
+    return judged(task, runSeccomp(task, task.syscallNr))
+  }
   finish(task, call(task, task.syscallNr))
 }
 

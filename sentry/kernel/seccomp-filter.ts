@@ -7,6 +7,7 @@
 import { constantAnswer, Filter, runFilters, type Verdict } from 'seccomp-bpf-compiler'
 import {
   EACCES,
+  EBUSY,
   EFAULT,
   EINVAL,
   ENOMEM,
@@ -17,10 +18,15 @@ import {
 import {
   AUDIT_ARCH_X86_64,
   CAP_SYS_ADMIN,
+  O_RDWR,
+  POLLHUP,
+  RLIMIT_NOFILE,
   SECCOMP_FILTER_FLAG_LOG,
+  SECCOMP_FILTER_FLAG_NEW_LISTENER,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW,
   SECCOMP_FILTER_FLAG_TSYNC,
   SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
   SECCOMP_MODE_DISABLED,
   SECCOMP_MODE_FILTER,
   SECCOMP_MODE_STRICT,
@@ -38,11 +44,13 @@ import {
   SIGSYS,
   SYS_SECCOMP,
 } from '../../syscall-table/flags.ts'
+import { anonFile } from '../vfs/anon.ts'
 import { exitTask, groupExit } from './exit.ts'
 import { traceFilter } from './ptrace.ts'
+import { Listener } from './seccomp-notify.ts'
 import { forceSignal } from './signal-send.ts'
 import { sigInfo } from './signal-state.ts'
-import type { Task } from './task.ts'
+import { DEAD, type Task, ZOMBIE } from './task.ts'
 
 /** The bit of `Task.entryWork` for tasks with filters. */
 export const ENTRY_SECCOMP = 0x100
@@ -62,7 +70,9 @@ const KNOWN_FLAGS =
   SECCOMP_FILTER_FLAG_TSYNC |
   SECCOMP_FILTER_FLAG_LOG |
   SECCOMP_FILTER_FLAG_SPEC_ALLOW |
-  SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+  SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
+  SECCOMP_FILTER_FLAG_NEW_LISTENER |
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 
 /** Calls of strict mode: read, write, rt_sigreturn, exit. */
 const STRICT_CALLS: readonly number[] = [0, 1, 15, 60]
@@ -74,6 +84,8 @@ export class SeccompState {
   readonly filters: readonly Filter[]
   /** The state that this one extends: filters are only ever added. */
   readonly previous: SeccompState | null
+  /** Where the newest filter's questions go: SECCOMP_RET_USER_NOTIF. */
+  listener: Listener | null = null
   /** By number: 1 where all filters allow the call whatever its arguments. */
   readonly #allowed: Uint8Array
 
@@ -115,7 +127,7 @@ export function startWithFilters(task: Task, state: SeccompState): void {
 }
 
 /**
- * Judge a call at its entry. 0: it goes on; -EBLOCKED: a tracer is asked first; else it is skipped with that result
+ * Judge a call at its entry. 0: it goes on; -EBLOCKED: a tracer or a listener is asked first; else it is skipped with that result
  * (SKIP_WITH_ZERO for 0).
  */
 export function runSeccomp(task: Task, nr: number): number {
@@ -164,8 +176,7 @@ function obey(task: Task, nr: number, action: number, value: number): number {
     case SECCOMP_RET_TRACE:
       return traceFilter(task, nr, value)
     case SECCOMP_RET_USER_NOTIF:
-      // Without a listener.
-      return -ENOSYS
+      return askListener(task, nr)
     case SECCOMP_RET_KILL_THREAD:
       groupOrThreadExit(task, SIGSYS, false)
       return -ENOSYS
@@ -173,6 +184,53 @@ function obey(task: Task, nr: number, action: number, value: number): number {
       groupOrThreadExit(task, SIGSYS, true)
       return -ENOSYS
   }
+}
+
+/** The filter that has spoken may have a listener: the call waits for its answer. */
+function askListener(task: Task, nr: number): number {
+  const { filter } = verdict
+  for (let state = task.seccomp; state !== null; state = state.previous) {
+    if (state.filters[0] !== filter) continue
+    const { listener } = state
+    if (listener === null || listener.closed) return -ENOSYS
+    const notification = listener.ask(task, nr)
+    task.notification = notification
+    task.restart.resource = notification
+    return task.block(notification.queue, 0)
+  }
+  return -ENOSYS
+}
+
+/** A task that waits for an answer was woken. -EBLOCKED: there is none yet; else as of `runSeccomp`. */
+export function answerOf(task: Task): number {
+  const notification = task.notification!
+  if (!notification.replied) return task.block(notification.queue, 0)
+  leaveNotification(task)
+  const { continues, result } = notification
+  if (continues) return 0
+  return result === 0 ? SKIP_WITH_ZERO : result
+}
+
+/** The wait is over, with an answer or without. */
+export function leaveNotification(task: Task): void {
+  task.notification = null
+  task.unsignalable = false
+  task.restart.resource?.abandon()
+  task.restart.resource = null
+}
+
+/** A task has ended: who listens to it may have nobody left to listen to. */
+export function seccompTaskEnds(task: Task): void {
+  for (let state = task.seccomp; state !== null; state = state.previous)
+    if (state.listener !== null && !isUsed(task, state)) state.listener.queue.wake(POLLHUP)
+}
+
+/** Whether a task is left that obeys the filters of `state`. */
+function isUsed({ kernel }: Task, state: SeccompState): boolean {
+  for (const { seccomp, state: life } of kernel.tasks)
+    if (seccomp !== null && life !== ZOMBIE && life !== DEAD && isAncestor(state, seccomp))
+      return true
+  return false
 }
 
 /** KILL_THREAD ends the process too when it has one thread only. */
@@ -197,6 +255,11 @@ export function setStrict(task: Task): number {
 /** seccomp(SECCOMP_SET_MODE_FILTER): add the filter of the struct sock_fprog at `addr`. */
 export function addFilter(task: Task, flags: number, addr: number): number {
   if ((flags & ~KNOWN_FLAGS) !== 0) return -EINVAL
+  const listens = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) !== 0
+  // The result cannot be both a descriptor and the number of a thread.
+  const both = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+  if (listens && (flags & both) === SECCOMP_FILTER_FLAG_TSYNC) return -EINVAL
+  if (!listens && (flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) !== 0) return -EINVAL
   if (!task.creds.noNewPrivs && !task.creds.holds(CAP_SYS_ADMIN)) return -EACCES
   const filter = loadFilter(task, addr)
   if (typeof filter === 'number') return filter
@@ -207,9 +270,30 @@ export function addFilter(task: Task, flags: number, addr: number): number {
   for (const f of filters) total += f.program.length + FILTER_PENALTY
   if (total - FILTER_PENALTY > MAX_INSNS_PER_PATH) return -ENOMEM
   const state = new SeccompState(SECCOMP_MODE_FILTER, filters, old)
-  if ((flags & SECCOMP_FILTER_FLAG_TSYNC) !== 0) return syncThreads(task, state, flags)
-  apply(task, state)
-  return 0
+  const fd = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) !== 0 ? addListener(task, state, flags) : 0
+  if (fd < 0) return fd
+  if ((flags & SECCOMP_FILTER_FLAG_TSYNC) === 0) apply(task, state)
+  else {
+    const other = syncThreads(task, state, flags)
+    if (other !== 0) {
+      if (state.listener !== null) task.files.remove(fd)?.unref()
+      return other
+    }
+  }
+  return fd
+}
+
+/** A descriptor for who answers the questions of `state`. There may be one for all filters of a task. */
+function addListener(task: Task, state: SeccompState, flags: number): number {
+  for (let s = state.previous; s !== null; s = s.previous)
+    if (s.listener !== null && !s.listener.closed) return -EBUSY
+  const killable = (flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) !== 0
+  const listener = new Listener(killable, () => isUsed(task, state))
+  const file = anonFile(task.kernel, listener, 'seccomp notify', O_RDWR)
+  const fd = task.files.install(file, true, task.group.rlimits[RLIMIT_NOFILE]!.cur)
+  if (fd < 0) file.unref()
+  else state.listener = listener
+  return fd
 }
 
 function loadFilter(task: Task, addr: number): Filter | number {
@@ -260,6 +344,7 @@ export function actionAvailable(action: number): number {
     case SECCOMP_RET_ERRNO:
     case SECCOMP_RET_TRACE:
     case SECCOMP_RET_LOG:
+    case SECCOMP_RET_USER_NOTIF:
     case SECCOMP_RET_ALLOW:
       return 0
     default:

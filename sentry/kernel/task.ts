@@ -19,6 +19,7 @@ import type { PollTable } from './poll-table.ts'
 import type { Tracee } from './ptrace.ts'
 import { SchedState } from './sched-state.ts'
 import type { SeccompState } from './seccomp-filter.ts'
+import type { Notification } from './seccomp-notify.ts'
 import { TaskSignals } from './signal-state.ts'
 import type { ThreadGroup } from './thread-group.ts'
 import { Timer } from './timer.ts'
@@ -159,7 +160,7 @@ export class Task {
   /** PI futexes that it owns and others wait for: pi-futex.ts. */
   piOwned: Set<PiState> | null = null
   exitCode = 0
-  /** In a wait that only a fatal signal may end: vfork(2). */
+  /** In a wait that only a fatal signal may end: vfork(2), and that for an answer of seccomp_unotify(2). */
   unsignalable = false
   /** During exec: the host thread of the old program, stopped in its call; null otherwise. */
   oldThread: ThreadContext | null = null
@@ -180,6 +181,10 @@ export class Task {
   timerSlackNs = 50_000
   /** seccomp(2): owned by seccomp-filter.ts; null when the task has none. */
   seccomp: SeccompState | null = null
+  /** While its call waits for an answer of another process: SECCOMP_RET_USER_NOTIF. */
+  notification: Notification | null = null
+  /** A signal has ended that wait: when the call starts again, it is judged again. */
+  judgeAgain = false
   /** What semop(2) with SEM_UNDO has done; null for nearly all. */
   semUndo: UndoList | null = null
   /** CPU time used by earlier host threads of this task (before exec). */

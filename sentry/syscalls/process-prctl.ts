@@ -383,6 +383,9 @@ export function sys_personality(task: Task, persona: number): number {
   return old >>> 0
 }
 
+/** struct seccomp_notif_sizes: of seccomp_notif, seccomp_notif_resp and seccomp_data. */
+const NOTIF_SIZES = [80, 24, 64]
+
 /** seccomp(2). */
 export function sys_seccomp(task: Task, operation: number, flags: number, addr: number): number {
   switch (operation) {
@@ -396,8 +399,14 @@ export function sys_seccomp(task: Task, operation: number, flags: number, addr: 
       if (task.mm.copyIn(task, addr, scratch, 0, 4) < 0) return -EFAULT
       return actionAvailable(scratchView.getUint32(0, true))
     }
-    case SECCOMP_GET_NOTIF_SIZES:
-      return -EINVAL
+    case SECCOMP_GET_NOTIF_SIZES: {
+      if (flags !== 0) return -EINVAL
+      const { scratch, scratchView } = task.kernel
+      NOTIF_SIZES.forEach((size, i) => {
+        scratchView.setUint16(i * 2, size, true)
+      })
+      return task.mm.copyResult(task, addr, scratch, 0, 2 * NOTIF_SIZES.length) < 0 ? -EFAULT : 0
+    }
     default:
       return -EINVAL
   }

@@ -237,7 +237,9 @@ const OWN: Record<string, readonly Row[]> = {
     ['uuid', uuid],
     ['write_wakeup_threshold', 256],
   ],
-  'kernel/seccomp': [['actions_avail', 'kill_process kill_thread trap errno trace log allow']],
+  'kernel/seccomp': [
+    ['actions_avail', 'kill_process kill_thread trap errno user_notif trace log allow'],
+  ],
   'kernel/pty': [
     ['max', 4096],
     ['reserve', 0],
