@@ -35,6 +35,7 @@ import { REG, type ThreadContext } from '../platform.ts'
 import { closeTable } from '../vfs/close.ts'
 import { checkPids } from './cgroup.ts'
 import { cancelIntervalTimers, watchCpuLimit } from './itimer.ts'
+import { dropTaskKeys, inheritKeys } from './keys/lookup.ts'
 import { AREA_WEIGHT, FDS_PER_UNIT, kernelMemory, TASK_WEIGHT } from './memory.ts'
 import { cloneNamespaces } from './namespaces.ts'
 import { type OpsContinuation, stopAfterOps } from './ops-barrier.ts'
@@ -208,6 +209,7 @@ function inherit(task: Task, child: Task, flags: number): void {
   child.entryWork = task.entryWork
   child.exitWork = task.exitWork
   inheritSeccomp(task, child)
+  inheritKeys(task, child)
   const { signals } = child
   signals.mask.copyFrom(task.signals.mask)
   // A thread cannot use its creator's alternate stack; a vfork child runs in the parent's place.
@@ -392,6 +394,7 @@ export function discard(child: Task): void {
   kernel.tasks.delete(child)
   child.nsproxy.unref()
   child.creds.userNs.unref()
+  dropTaskKeys(child, group.leader === child)
   child.pid.task = null
   group.tasks.splice(group.tasks.indexOf(child), 1)
   group.handlers.users--

@@ -12,6 +12,7 @@ import { closeOnExec } from '../vfs/close.ts'
 import { keepCpuTimes, keepThreadTimes } from './accounting.ts'
 import type { Program } from './exec.ts'
 import { exitTask, releaseVfork } from './exit.ts'
+import { dropProgramKeys } from './keys/lookup.ts'
 import { releasePiLocks } from './pi-futex.ts'
 import { deletePosixTimers } from './posix-timer.ts'
 import { traceExec } from './ptrace.ts'
@@ -44,6 +45,7 @@ export function becomeProgram(task: Task, program: Program): void {
   signals.altStackAddr = signals.altStackSize = 0
   signals.altStackFlags = SS_DISABLE
   deletePosixTimers(group)
+  dropProgramKeys(task)
   group.didExec = true
   group.threaded = false
   group.exitSignal = SIGCHLD

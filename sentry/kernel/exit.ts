@@ -11,6 +11,7 @@ import { notifyParent } from './exit-notify.ts'
 import { walkRobustList } from './futex.ts'
 import { cancelIntervalTimers } from './itimer.ts'
 import { isOrphaned, stoppedMember, taskLeftStop } from './job-control.ts'
+import { dropTaskKeys } from './keys/lookup.ts'
 import { releasePiLocks } from './pi-futex.ts'
 import { leaveProcessGroup } from './pid.ts'
 import { deletePosixTimers } from './posix-timer.ts'
@@ -110,6 +111,7 @@ export function exitTask(task: Task): void {
   addCpuTimes(group, task)
   const index = group.tasks.indexOf(task)
   if (index >= 0) group.tasks.splice(index, 1)
+  dropTaskKeys(task, group.tasks.length === 0)
   if (task !== group.leader) {
     task.state = DEAD
     forgetTask(task)

@@ -12,6 +12,7 @@ import type { CpuTimes } from './accounting.ts'
 import type { Creds } from './creds.ts'
 import type { FdTable } from './fdtable.ts'
 import type { Kernel } from './kernel.ts'
+import type { Key } from './keys/key.ts'
 import type { NsProxy } from './nsproxy.ts'
 import type { PiState } from './pi-futex.ts'
 import type { Pid, PidNamespace } from './pid-namespace.ts'
@@ -185,6 +186,11 @@ export class Task {
   notification: Notification | null = null
   /** A signal has ended that wait: when the call starts again, it is judged again. */
   judgeAgain = false
+  /** keyrings(7): owned by keys/lookup.ts. */
+  threadKeyring: Key | null = null
+  sessionKeyring: Key | null = null
+  /** KEYCTL_SET_REQKEY_KEYRING. */
+  requestKeyring = 0
   /** What semop(2) with SEM_UNDO has done; null for nearly all. */
   semUndo: UndoList | null = null
   /** CPU time used by earlier host threads of this task (before exec). */

@@ -5,6 +5,7 @@ import type { CpuTimes } from './accounting.ts'
 import type { Cgroup, CgroupHierarchy } from './cgroup.ts'
 import type { IntervalTimers } from './itimer.ts'
 import type { Kernel } from './kernel.ts'
+import type { Key } from './keys/key.ts'
 import type { Pid } from './pid-namespace.ts'
 import type { PosixTimer } from './posix-timer.ts'
 import type { TracedExit, Tracee } from './ptrace.ts'
@@ -104,6 +105,8 @@ export class ThreadGroup {
   childMaxRssKb = 0
   /** Woken when the process ends, and when it is reaped: pidfds. */
   readonly exitQueue = new WaitQueue()
+  /** keyrings(7): that of all its threads. */
+  processKeyring: Key | null = null
   /** Reaped: no pid refers to it any more. */
   reaped = false
   /** Job control: a stop that waits for all tasks to notice, or is complete. */

@@ -210,6 +210,7 @@ import {
   sys_select,
 } from './poll.ts'
 import {
+  sys_add_key,
   sys_arch_prctl,
   sys_capget,
   sys_capset,
@@ -236,12 +237,14 @@ import {
   sys_gettid,
   sys_getuid,
   sys_kcmp,
+  sys_keyctl,
   sys_personality,
   sys_pidfd_getfd,
   sys_pidfd_open,
   sys_prctl,
   sys_prlimit64,
   sys_ptrace,
+  sys_request_key,
   sys_rseq,
   sys_seccomp,
   sys_set_tid_address,
@@ -1546,6 +1549,24 @@ function call_waitid(task: Task): number {
   return sys_waitid(task, s[0]!, s[2]!, a[5]! * TWO32 + a[4]!, s[6]!, a[9]! * TWO32 + a[8]!)
 }
 
+function call_add_key(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_add_key(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[7]! * TWO32 + a[6]!, s[8]!)
+}
+
+function call_request_key(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_request_key(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, s[6]!)
+}
+
+function call_keyctl(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_keyctl(task, s[0]!, s[3]! * TWO32 + a[2]!, s[5]! * TWO32 + a[4]!, s[7]! * TWO32 + a[6]!, s[9]! * TWO32 + a[8]!)
+}
+
 function call_ioprio_set(task: Task): number {
   const s = task.thread.sargs
   return sys_ioprio_set(task, s[0]!, s[2]!, s[4]!)
@@ -2432,9 +2453,9 @@ export const dispatch: ((task: Task) => number)[] = [
   call_mq_getsetattr, // 245 mq_getsetattr
   notSupported, // 246 kexec_load
   call_waitid, // 247 waitid
-  notSupported, // 248 add_key
-  notSupported, // 249 request_key
-  notSupported, // 250 keyctl
+  call_add_key, // 248 add_key
+  call_request_key, // 249 request_key
+  call_keyctl, // 250 keyctl
   call_ioprio_set, // 251 ioprio_set
   call_ioprio_get, // 252 ioprio_get
   call_inotify_init, // 253 inotify_init

@@ -38,6 +38,7 @@ export {
   sys_setreuid,
   sys_setuid,
 } from './process-creds.ts'
+export { sys_add_key, sys_keyctl, sys_request_key } from './process-keys.ts'
 export {
   sys_getrlimit,
   sys_getrusage,

@@ -108,6 +108,27 @@ export const KEYCTL_LINK = 8
 export const KEYCTL_UNLINK = 9
 export const KEYCTL_SEARCH = 10
 export const KEYCTL_READ = 11
+export const KEYCTL_INSTANTIATE = 12
+export const KEYCTL_NEGATE = 13
+export const KEYCTL_SET_REQKEY_KEYRING = 14
+export const KEYCTL_SET_TIMEOUT = 15
+export const KEYCTL_ASSUME_AUTHORITY = 16
+export const KEYCTL_GET_SECURITY = 17
+export const KEYCTL_SESSION_TO_PARENT = 18
+export const KEYCTL_REJECT = 19
+export const KEYCTL_INSTANTIATE_IOV = 20
+export const KEYCTL_INVALIDATE = 21
+export const KEYCTL_GET_PERSISTENT = 22
+export const KEYCTL_DH_COMPUTE = 23
+export const KEYCTL_PKEY_QUERY = 24
+export const KEYCTL_PKEY_ENCRYPT = 25
+export const KEYCTL_PKEY_DECRYPT = 26
+export const KEYCTL_PKEY_SIGN = 27
+export const KEYCTL_PKEY_VERIFY = 28
+export const KEYCTL_RESTRICT_KEYRING = 29
+export const KEYCTL_MOVE = 30
+export const KEYCTL_CAPABILITIES = 31
+export const KEYCTL_WATCH_KEY = 32
 
 // bpf(2), perf_event_open(2), io_uring, userfaultfd(2).
 export const PERF_FLAG_FD_NO_GROUP = 0x1

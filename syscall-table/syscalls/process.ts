@@ -103,18 +103,14 @@ export const processCalls = inArea('process', {
   add_key: {
     nr: 248,
     args: { type: str, description: str, payload: inBuf('plen'), plen: size, keyring: int },
-    todo: ENOSYS,
-    note: 'as without CONFIG_KEYS',
   },
   request_key: {
     nr: 249,
     args: { type: str, description: str, calloutInfo: str, destKeyring: int },
-    todo: ENOSYS,
   },
   keyctl: {
     nr: 250,
     args: { operation: flags('KEYCTL'), arg2: word, arg3: word, arg4: word, arg5: word },
-    todo: ENOSYS,
   },
   unshare: { nr: 272, args: { flags: flags64('UNSHARE') } },
   prlimit64: {

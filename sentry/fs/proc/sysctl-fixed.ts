@@ -45,6 +45,12 @@ export const FIXED: Readonly<Record<string, readonly Row[]>> = {
     ['task_delayacct', 0],
     ['timer_migration', 1],
   ],
+  'kernel/keys': [
+    ['maxbytes', 20000],
+    ['maxkeys', 200],
+    ['root_maxbytes', 25000000],
+    ['root_maxkeys', 1000000],
+  ],
   'kernel/pty': [['nr', kernel => kernel.ptys]],
   user: [
     numberRow('max_inotify_instances', ({ kernel }) => kernel.inotify, 'instances'),

@@ -11,6 +11,7 @@ import { fileSystemNames } from '../../vfs/super.ts'
 import { GeneratedFile, type PseudoFs, StaticDirectory } from '../pseudo.ts'
 import { cpuinfoText } from './cpuinfo.ts'
 import { configGz } from './kernel-config.ts'
+import { keysText, keyUsersText } from './keys.ts'
 import { locksText } from './locks.ts'
 import { usedKb } from './memory-use.ts'
 import { msgText, semText, shmText } from './sysvipc.ts'
@@ -38,6 +39,8 @@ export function addSystemFiles(root: StaticDirectory, pidNs: PidNamespace): void
   file('interrupts', interruptsText)
   file('loadavg', loadavgText)
   root.add('meminfo', new GeneratedFile(root.sb, 0o444, meminfoText))
+  root.add('key-users', new GeneratedFile(root.sb, 0o444, keyUsersText))
+  root.add('keys', new GeneratedFile(root.sb, 0o444, keysText))
   root.add('locks', new GeneratedFile(root.sb, 0o444, () => locksText(pidNs)))
   file('misc', () => '')
   file('modules', () => '')
