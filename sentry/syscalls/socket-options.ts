@@ -1,9 +1,10 @@
 // getsockopt(2) and setsockopt(2): those of SOL_SOCKET are in net/socket-options.ts, others go to the socket.
 
 import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
-import { SO_ATTACH_FILTER, SOL_SOCKET } from '../../syscall-table/flags.ts'
+import { SO_ATTACH_FILTER, SOL_PACKET, SOL_SOCKET } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { bytesOfOption } from '../net/option-sizes.ts'
+import { PACKET_HDRLEN } from '../net/packet/options.ts'
 import { copyFilter } from '../net/socket-filter.ts'
 import { getGeneric, setGeneric } from '../net/socket-options.ts'
 import { socketOf } from './socket-wait.ts'
@@ -55,6 +56,9 @@ export function sys_getsockopt(
     scratchView.setInt32(0, count, true)
     return task.mm.copyResult(task, lengthAt, scratch, 0, 4)
   }
+  // This one asks with a number.
+  const asks = level === SOL_PACKET && name === PACKET_HDRLEN && room >= 4
+  if (asks && task.mm.copyIn(task, addr, value, 0, 4) < 0) return -EFAULT
   const n =
     level === SOL_SOCKET && !socket.ownsOption(name)
       ? getGeneric(task, socket, name, view, room)

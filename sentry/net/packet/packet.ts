@@ -34,7 +34,7 @@ import {
 import { setNetTable } from '../../fs/proc/net.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
-import type { File } from '../../vfs/file.ts'
+import type { File, MapSource } from '../../vfs/file.ts'
 import { hostNetworkOf } from '../host/lookup.ts'
 import { receiveFrame } from '../inet/icmp.ts'
 import { interfaceName } from '../inet/interface.ts'
@@ -43,6 +43,7 @@ import type { Message } from '../message.ts'
 import { MESSAGE_OVERHEAD } from '../segment-queue.ts'
 import { NO_TYPE, registerFamily, Socket } from '../socket.ts'
 import { PacketOptions } from './options.ts'
+import type { PacketRing } from './ring.ts'
 
 const LO = 1
 const SOCKADDR_SIZE = 20
@@ -55,6 +56,7 @@ const TYPE_AT = 12
 const MTU = 65536
 const ETH_P_ALL = 3
 const PACKET_HOST = 0
+const PAGE_SIZE = 4096
 const PACKET_OUTGOING = 4
 const KNOWN_RECEIVE_FLAGS =
   MSG_PEEK |
@@ -67,6 +69,8 @@ const KNOWN_RECEIVE_FLAGS =
 
 /** A number in network order in a field that is read in ours. */
 const swap = (n: number): number => ((n & 255) << 8) | ((n >> 8) & 255)
+
+const time = { sec: 0, nsec: 0 }
 
 interface Frame {
   bytes: Uint8Array
@@ -185,15 +189,42 @@ export class PacketSocket extends Socket implements FrameObserver {
     const kept = this.#pass(bytes, header, etherType, outgoing)
     if (kept < 0) return
     this.#options.packets++
+    const { length } = bytes
+    const shown = bytes.subarray(0, kept)
+    if (this.#options.ring !== null) {
+      this.#putIntoRing(this.#options.ring, shown, length, header, etherType, outgoing)
+      return
+    }
     if (this.#queued > this.receiveBuffer) {
       this.#options.drops++
       return
     }
-    const { length } = bytes
-    const shown = bytes.subarray(0, kept)
     this.#frames.push({ bytes: shown, length, payloadAt: header, etherType, outgoing })
     this.#queued += kept + MESSAGE_OVERHEAD
     this.queue.wake(POLLIN | POLLRDNORM)
+  }
+
+  #putIntoRing(
+    ring: PacketRing,
+    bytes: Uint8Array,
+    length: number,
+    payloadAt: number,
+    etherType: number,
+    outgoing: boolean,
+  ): void {
+    const kind = outgoing ? PACKET_OUTGOING : PACKET_HOST
+    this.kernel.clock.realtime(time)
+    const lost = this.#options.drops > 0
+    const frame = { bytes, length, payloadAt, etherType, kind }
+    if (!ring.put(frame, this.type === SOCK_DGRAM, lost, time)) this.#options.drops++
+    this.queue.wake(POLLIN | POLLRDNORM)
+  }
+
+  /** mmap(2): the whole of the ring, or nothing. */
+  override map(_file: File, offset: number, length: number): MapSource | number {
+    const { ring } = this.#options
+    if (ring === null || offset !== 0) return -EINVAL
+    return Math.ceil(length / PAGE_SIZE) * PAGE_SIZE === ring.size ? ring.source : -EINVAL
   }
 
   /** How much of a frame the filter lets through; -1 when it drops it. */
@@ -246,7 +277,7 @@ export class PacketSocket extends Socket implements FrameObserver {
     value: Uint8Array,
     length: number,
   ): number {
-    return this.#options.set(level, name, value, length)
+    return this.#options.set(this.kernel, level, name, value, length)
   }
 
   override getOption(
@@ -264,7 +295,7 @@ export class PacketSocket extends Socket implements FrameObserver {
       POLLOUT |
       POLLWRNORM |
       POLLWRBAND |
-      (this.#frames.length > 0 ? POLLIN | POLLRDNORM : 0) |
+      (this.#frames.length > 0 || this.#options.ring?.readable ? POLLIN | POLLRDNORM : 0) |
       (this.error !== 0 ? POLLERR : 0)
     )
   }
@@ -272,6 +303,7 @@ export class PacketSocket extends Socket implements FrameObserver {
   override close(): void {
     wireOf(this.net).frames.delete(this)
     this.#frames.length = 0
+    this.#options.release()
   }
 }
 
