@@ -206,6 +206,7 @@ function adviseArea(
   if (advice === MADV_WIPEONFORK && vma.file !== null) return -EINVAL
   if (advice === MADV_FREE && vma.file !== null) return -EINVAL
   if (advice === MADV_DOFORK && (vma.flags & VMA_SPECIAL) !== 0) return -EINVAL
+  // DIFFERS: of the program's own memory, MADV_DONTNEED and MADV_FREE go straight to the host, which does not know of the lock.
   if ((advice === MADV_DONTNEED || advice === MADV_FREE) && (vma.flags & VMA_LOCKED) !== 0)
     return -EINVAL
   if (advice === MADV_REMOVE) {

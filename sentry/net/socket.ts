@@ -12,11 +12,16 @@ import {
 } from '../../syscall-table/errno.ts'
 import {
   AF_INET,
+  AF_INET6,
   AF_MAX,
+  AF_NETLINK,
   AF_PACKET,
+  AF_UNIX,
   FIOGETOWN,
   FIONREAD,
   FIOSETOWN,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
   O_RDWR,
@@ -27,6 +32,8 @@ import {
   SIOCOUTQ,
   SIOCSPGRP,
   SOCK_PACKET,
+  SOCK_RAW,
+  SOCK_STREAM,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -277,9 +284,26 @@ export function createPair(
   return typeof found === 'number' ? found : found.pair(task, type, protocol)
 }
 
+/** The names of struct proto, as far as there are such sockets. */
+function protocolNameOf({ family, type, protocol }: Socket): string {
+  const six = family === AF_INET6 ? 'v6' : ''
+  switch (family) {
+    case AF_UNIX:
+      return type === SOCK_STREAM ? 'UNIX-STREAM' : 'UNIX'
+    case AF_NETLINK:
+      return 'NETLINK'
+    case AF_PACKET:
+      return 'PACKET'
+    default:
+      if (type === SOCK_STREAM) return `TCP${six}`
+      if (type === SOCK_RAW) return `RAW${six}`
+      return protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6 ? `PING${six}` : `UDP${six}`
+  }
+}
+
 /** The open file of a new socket; `flags` may hold O_NONBLOCK. Its inode belongs to who made it. */
 export function socketFile(socket: Socket, flags: number, creds?: Creds): File {
-  const inode = socketInode(socket.kernel)
+  const inode = socketInode(socket.kernel, protocolNameOf(socket))
   if (creds !== undefined) {
     inode.uid = creds.fsuid
     inode.gid = creds.fsgid

@@ -1,4 +1,4 @@
-import { E2BIG, EINVAL } from '../../syscall-table/errno.ts'
+import { E2BIG, EFAULT, EINVAL } from '../../syscall-table/errno.ts'
 import { PAGE_SIZE } from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 
@@ -18,8 +18,17 @@ export function copyExtensible(
   if (size > PAGE_SIZE) return -E2BIG
   const { scratch } = task.kernel
   scratch.fill(0, 0, known)
-  const error = task.mm.copyIn(task, addr, scratch, 0, size)
-  if (error < 0) return error
-  for (let i = known; i < size; i++) if (scratch[i] !== 0) return -E2BIG
-  return 0
+  if (size > known) {
+    const error = checkZeros(task, addr + known, size - known)
+    if (error < 0) return error
+  }
+  return task.mm.copyIn(task, addr, scratch, 0, Math.min(size, known))
+}
+
+/** check_zeroed_user: memory is read no further than to the first byte that is not zero. */
+function checkZeros(task: Task, addr: number, length: number): number {
+  const { scratch } = task.kernel
+  const n = task.mm.copyInPartial(task, addr, scratch, PAGE_SIZE, length)
+  for (let i = 0; i < n; i++) if (scratch[PAGE_SIZE + i] !== 0) return -E2BIG
+  return n < length ? -EFAULT : 0
 }

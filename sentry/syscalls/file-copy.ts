@@ -81,7 +81,7 @@ export function sys_sendfile(
   const output = task.files.get(outFd)
   if (output === undefined || !output.writable) return -EBADF
   // What cannot be read again after a wait must not be read before: Linux has such sources only for splice.
-  if (!input.ops.seekable || input.inode.isDir) return -EINVAL
+  if (!input.ops.seekable || !input.ops.spliceSource || input.inode.isDir) return -EINVAL
   if (output.append) return -EINVAL
   const from = start < 0 ? input.pos : start
   const to = output.ops.seekable ? output.pos : -1
@@ -193,7 +193,7 @@ export function sys_splice(
   const pipeOut = pipeOf(output)
   if ((pipeIn !== null && offIn !== 0) || (pipeOut !== null && offOut !== 0)) return -ESPIPE
   const waits = (flags & SPLICE_F_NONBLOCK) === 0
-  if (!input.ops.spliceable || !output.ops.spliceable) return -EINVAL
+  if (!input.ops.spliceable || !input.ops.spliceSource || !output.ops.spliceable) return -EINVAL
   if (pipeIn !== null) {
     if (pipeIn === pipeOut) return -EINVAL
     return pipeOut !== null

@@ -160,6 +160,10 @@ function copyStat(task: Task, segment: Segment, command: number, buffer: number)
   return command === IPC_STAT ? 0 : segment.id
 }
 
+/** Offsets in struct shminfo. */
+const SHMMAX_AT = 0
+const SHMALL_AT = 32
+
 function copyLimits(task: Task, buffer: number): number {
   const { limits: l, shm } = ipcOf(task)
   limits.shmmax = l.shmmax
@@ -168,6 +172,9 @@ function copyLimits(task: Task, buffer: number): number {
   limits.shmall = l.shmall
   const { scratch, scratchView } = task.kernel
   writeShminfo(scratchView, 0, limits)
+  // As sysctl shows them: a double has no place for the last bit.
+  if (l.shmmax >= 2 ** 63) scratchView.setBigUint64(SHMMAX_AT, BigInt(l.shmmax) - 1n, true)
+  if (l.shmall >= 2 ** 63) scratchView.setBigUint64(SHMALL_AT, BigInt(l.shmall) - 1n, true)
   return task.mm.copyResult(task, buffer, scratch, 0, SIZEOF_SHMINFO) || shm.maxIndex
 }
 

@@ -1,6 +1,7 @@
 // open(2), openat2(2) and the task's directories: fs/open.c.
 
 import {
+  EAGAIN,
   EBADF,
   EINVAL,
   ENAMETOOLONG,
@@ -30,6 +31,7 @@ import {
   O_SYNC,
   O_TRUNC,
   O_WRONLY,
+  RESOLVE_CACHED,
   RLIMIT_NOFILE,
 } from '../../syscall-table/flags.ts'
 import { newOpenHow, readOpenHow, SIZEOF_OPEN_HOW } from '../../syscall-table/structs.gen.ts'
@@ -122,7 +124,10 @@ export function sys_openat2(
   if ((flags & O_PATH) !== 0 && (flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) !== 0)
     return -EINVAL
   const bad = checkResolve(resolve)
-  return bad < 0 ? bad : openUser(task, dfd, path, flags, mode, resolve)
+  if (bad < 0) return bad
+  // What is made or emptied is not in the cache alone.
+  if ((resolve & RESOLVE_CACHED) !== 0 && (creates || (flags & O_TRUNC) !== 0)) return -EAGAIN
+  return openUser(task, dfd, path, flags, mode, resolve)
 }
 
 export function sys_chdir(task: Task, pathAddr: number): number {

@@ -92,9 +92,18 @@ export function pipeInode(kernel: Kernel): Inode {
   return pseudoInode(kernel, pipeFs, PIPE_MODE)
 }
 
-/** A new inode for a socket. */
-export function socketInode(kernel: Kernel): Inode {
-  return pseudoInode(kernel, sockFs, SOCKET_MODE)
+/** A new inode for a socket of the protocol `name`. */
+export function socketInode(kernel: Kernel, name: string): Inode {
+  const inode = pseudoInode(kernel, sockFs, SOCKET_MODE)
+  protocolNames.set(inode, name)
+  return inode
+}
+
+const protocolNames = new WeakMap<Inode, string>()
+
+/** system.sockprotoname: null of what is no socket. */
+export function protocolName(inode: Inode): string | null {
+  return inode.sb === sockFs ? (protocolNames.get(inode) ?? null) : null
 }
 
 /** An open file of an inode from `pipeInode` or `socketInode`; shown as `pipe:[INO]` or `socket:[INO]`. */

@@ -54,6 +54,8 @@ export abstract class FileOps {
   seekable = false
   /** Has splice_read and splice_write. */
   spliceable = true
+  /** Has splice_read: splice(2) and sendfile(2) may take from it. */
+  spliceSource = true
 
   /** Read at `pos` (ignored when not seekable). */
   read(_file: File, _io: Io, _pos: number, _task: Task): number {

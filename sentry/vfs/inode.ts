@@ -89,6 +89,10 @@ export abstract class SuperBlock {
   get ownReadonly(): boolean {
     return false
   }
+  /** RENAME_WHITEOUT: a renamed file may leave a mark where it was. */
+  get makesWhiteouts(): boolean {
+    return false
+  }
   /** No mount shows this file system any more; files of it may still be open. */
   unmounted(): void {}
 }
@@ -252,7 +256,7 @@ export abstract class Inode {
   }
   /**
    * Rename within one file system: `inode` is what the name is of, `replaced` what the new name is of so far.
-   * `flags`: RENAME_EXCHANGE or 0.
+   * `flags`: RENAME_EXCHANGE, or where the file system `makesWhiteouts` RENAME_WHITEOUT, or 0.
    */
   rename(
     _name: string,
@@ -261,6 +265,7 @@ export abstract class Inode {
     _flags: number,
     _inode: Inode,
     _replaced: Inode | null,
+    _creds: Creds,
   ): number {
     return -EPERM
   }

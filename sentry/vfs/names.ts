@@ -20,6 +20,7 @@ import {
   CAP_MKNOD,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -320,8 +321,8 @@ export function renameName(
   newPath: string,
   flags: number,
 ): number {
-  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) return -EINVAL
-  if (flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) return -EINVAL
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) !== 0) return -EINVAL
+  if ((flags & RENAME_EXCHANGE) !== 0 && flags !== RENAME_EXCHANGE) return -EINVAL
   let n = walkPath(task, oldDfd, oldPath, WALK_PARENT)
   if (n < 0) return n
   const { mount, dentry: oldDir, last: oldLast, lastType: oldType, trailingSlash: oldSlash } = walk
@@ -356,15 +357,17 @@ function renameDentry(task: Task, from: Dentry, to: Dentry, flags: number): numb
   const denied = mayRename(task.creds, from, to, flags)
   if (denied < 0) return denied
   if (isMountpoint(task, from) || isMountpoint(task, to)) return -EBUSY
+  if ((flags & RENAME_WHITEOUT) !== 0 && !oldDir.inode!.sb.makesWhiteouts) return -EINVAL
   const name = from.name
   const newName = to.name
   const n = oldDir.inode!.rename(
     name,
     newDir.inode!,
     newName,
-    flags & RENAME_EXCHANGE,
+    flags & (RENAME_EXCHANGE | RENAME_WHITEOUT),
     from.inode!,
     to.inode,
+    task.creds,
   )
   if (n < 0) return n
   if ((flags & RENAME_EXCHANGE) !== 0) {

@@ -20,6 +20,7 @@ import {
   isPlain,
   parseAcl,
 } from './acl.ts'
+import { protocolName } from './anon.ts'
 import type { Inode } from './inode.ts'
 import type { Mount } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
@@ -55,7 +56,13 @@ function xattrPermission(task: Task, inode: Inode, name: string, mask: number): 
   return permission(creds, inode, mask)
 }
 
+const PROTOCOL_NAME = 'system.sockprotoname'
+
 export function getXattr(task: Task, inode: Inode, name: string): Uint8Array | number {
+  if (name === PROTOCOL_NAME) {
+    const protocol = protocolName(inode)
+    return protocol === null ? -EOPNOTSUPP : Buffer.from(`${protocol}\0`, 'latin1')
+  }
   if (isAclName(name)) return getAcl(task, inode, name)
   const denied = xattrPermission(task, inode, name, MAY_READ)
   return denied < 0 ? denied : inode.getxattr(name)
@@ -117,6 +124,7 @@ export function listXattr(task: Task, inode: Inode): string | number {
   const names = inode.listxattr()
   if (typeof names === 'number') return names === -EOPNOTSUPP ? '' : names
   let list = inode.acl === null ? '' : `${ACL_ACCESS}\0`
+  if (protocolName(inode) !== null) list += `${PROTOCOL_NAME}\0`
   if (inode.defaultAcl !== null) list += `${ACL_DEFAULT}\0`
   for (const name of names) {
     if (isAclName(name)) continue

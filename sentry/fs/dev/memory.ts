@@ -15,6 +15,7 @@ const MEM_MAJOR = 1
 /** Device 1:3 and the base of the others: takes everything, holds nothing. */
 class NullOps extends FileOps {
   override seekable = true
+  override spliceSource = false
   override read(_file: File, _io: Io, _pos: number, _task: Task): number {
     return 0
   }
@@ -42,6 +43,8 @@ const zeros = new Uint8Array(1 << 16)
 const PLAIN_MEMORY: MapSource = { hostFd: -1, offset: 0 }
 
 class ZeroOps extends NullOps {
+  override spliceSource = true
+
   override read(_file: File, io: Io, _pos: number, _task: Task): number {
     while (io.remaining > 0) {
       const n = io.put(zeros, 0, Math.min(io.remaining, zeros.length))

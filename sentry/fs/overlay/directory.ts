@@ -172,6 +172,7 @@ export class OverlayDir extends MemoryDir {
     flags: number,
     inode: Inode,
     replaced: Inode | null,
+    creds: Creds,
   ): number {
     const target = newDir as OverlayDir
     if (target.dead) return -ENOENT
@@ -186,7 +187,7 @@ export class OverlayDir extends MemoryDir {
     }
     error = this.#pullUp(name, inode)
     // Both names are upper ones now, and it is a rename within memory.
-    const n = error < 0 ? error : super.rename(name, newDir, newName, flags, inode, replaced)
+    const n = error < 0 ? error : super.rename(name, newDir, newName, flags, inode, replaced, creds)
     this.#settleLinks()
     target.#settleLinks()
     return n

@@ -88,7 +88,10 @@ class TaskFile extends GeneratedFile implements TaskNode {
     const { target } = this.owner
     if (target === null) return -ESRCH
     if (this.#guarded && ptraceAccess(task, target, BY_FSCREDS) < 0) return -EACCES
-    return super.open(task, flags)
+    const ops = super.open(task, flags)
+    // Linux reads them by seq_read, which splice(2) cannot use.
+    if (typeof ops !== 'number') ops.spliceSource = false
+    return ops
   }
 }
 

@@ -9,7 +9,15 @@ import {
   ENOTDIR,
   ENOTEMPTY,
 } from '../../../syscall-table/errno.ts'
-import { RENAME_EXCHANGE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../../syscall-table/flags.ts'
+import {
+  RENAME_EXCHANGE,
+  RENAME_WHITEOUT,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from '../../../syscall-table/flags.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { Dentry } from '../../vfs/dentry.ts'
@@ -177,6 +185,7 @@ export class MemoryDir extends MemoryInode {
     flags: number,
     _inode: Inode,
     _replaced: Inode | null,
+    creds: Creds,
   ): number {
     const inode = this.entries.get(name)?.inode
     if (inode === undefined) return -ENOENT
@@ -188,18 +197,31 @@ export class MemoryDir extends MemoryInode {
       this.#exchange(name, inode, newDir, newName, old)
       return 0
     }
+    const mark = (flags & RENAME_WHITEOUT) !== 0 ? this.#whiteout(creds) : null
+    if (typeof mark === 'number') return mark
     if (old !== undefined) {
       const error = old.isDir ? newDir.rmdir(newName, old) : newDir.unlink(newName, old)
-      if (error < 0) return error
+      if (error < 0) {
+        mark?.free()
+        return error
+      }
     }
     this.removeEntry(name)
     newDir.addEntry(newName, inode)
+    if (mark !== null) this.addEntry(name, mark)
     if (inode.isDir) {
       this.nlink--
       newDir.nlink++
     }
     touchChanged(this.sb.kernel, inode)
     return 0
+  }
+
+  /** What tells overlayfs that there is no such name: a device with number 0. */
+  #whiteout(creds: Creds): MemoryInode | number {
+    const inode = new MemorySpecial(this.sb, this.sb.nextIno(), S_IFCHR)
+    const error = this.#charge(inode, creds)
+    return error < 0 ? error : inode
   }
 
   #exchange(

@@ -116,6 +116,9 @@ export abstract class MemorySuperBlock extends SuperBlock {
 export class TmpfsSuperBlock extends MemorySuperBlock {
   override readonly type: string
   override root!: Inode
+  override get makesWhiteouts(): boolean {
+    return this.type === 'tmpfs'
+  }
   #options: TmpfsOptions
   /** What a limit is that need not be told. */
   readonly #defaultPages: number
