@@ -36,9 +36,9 @@ function row(socket: InetSocket & { stateNumber: number }, index: number): strin
   const local = endpoint(family, socket.ip, socket.port)
   const remote = endpoint(family, socket.peerIp, socket.peerPort)
   const tcp = socket instanceof TcpSocket
-  const [waiting, backlog] = tcp ? socket.acceptQueue : [0, 0]
+  const [waiting] = tcp ? socket.acceptQueue : [0]
   const listening = socket.listening
-  const sent = listening ? backlog : Math.max(0, socket.unsent())
+  const sent = listening ? 0 : Math.max(0, socket.unsent())
   const received = listening ? waiting : socket.incoming.bytes
   const start = tcp ? String(index).padStart(4) : String(index).padStart(5)
   const text =

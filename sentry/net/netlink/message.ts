@@ -75,6 +75,18 @@ export class MessageWriter {
     return this.attribute(type, Buffer.from(`${value}\0`, 'latin1'))
   }
 
+  /** Begin an attribute that holds others; `close` ends it. */
+  open(type: number): number {
+    const at = this.length
+    this.u16(0)
+    this.u16(type)
+    return at
+  }
+
+  close(at: number): void {
+    this.view.setUint16(at, this.length - at, true)
+  }
+
   /** Bytes that are 0. */
   zero(count: number): this {
     this.bytes.fill(0, this.length, this.length + count)

@@ -4,6 +4,7 @@
 import { EADDRINUSE, EINVAL } from '../../../syscall-table/errno.ts'
 import {
   AF_NETLINK,
+  NETLINK_GENERIC,
   NETLINK_KOBJECT_UEVENT,
   NETLINK_ROUTE,
   NETLINK_SOCK_DIAG,
@@ -14,7 +15,12 @@ import type { Socket } from '../socket.ts'
 
 export const SOCKADDR_NL_SIZE = 12
 /** Where the kernel has a socket itself, at port 0. */
-export const KERNEL_PROTOCOLS = [NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_KOBJECT_UEVENT]
+export const KERNEL_PROTOCOLS = [
+  NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
+  NETLINK_KOBJECT_UEVENT,
+  NETLINK_GENERIC,
+]
 /** Where Linux looks for another number when a pid is taken: negative ones, from here down. */
 const FIRST_SPARE = -4097
 const LAST_SPARE = -(2 ** 31)

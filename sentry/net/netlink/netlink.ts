@@ -3,6 +3,7 @@
 import { EPROTONOSUPPORT } from '../../../syscall-table/errno.ts'
 import {
   AF_NETLINK,
+  NETLINK_GENERIC,
   NETLINK_KOBJECT_UEVENT,
   NETLINK_ROUTE,
   NETLINK_SOCK_DIAG,
@@ -14,6 +15,7 @@ import { handleDiag } from '../diag/sock-diag.ts'
 import { makeHostNetlink } from '../host/host-netlink.ts'
 import { hostNetworkOf } from '../host/lookup.ts'
 import { NO_TYPE, registerFamily, type Socket } from '../socket.ts'
+import { handleGeneric } from './generic.ts'
 import { NetlinkSocket } from './netlink-socket.ts'
 import './proc.ts'
 import { handleRoute } from './route.ts'
@@ -29,6 +31,8 @@ function make(task: Task, type: number, protocol: number): Socket | number {
         : makeHostNetlink(host, task, type, protocol)
     case NETLINK_SOCK_DIAG:
       return new NetlinkSocket(net, type, protocol, handleDiag)
+    case NETLINK_GENERIC:
+      return new NetlinkSocket(net, type, protocol, handleGeneric)
     case NETLINK_KOBJECT_UEVENT:
       // No device ever comes or goes.
       return new NetlinkSocket(net, type, protocol, null)

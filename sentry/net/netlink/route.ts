@@ -2,12 +2,15 @@
 // asked, in Linux's terms; nothing can be changed.
 
 import {
+  EBADF,
   EEXIST,
   EINVAL,
   ENETUNREACH,
   ENODEV,
+  ENOENT,
   EOPNOTSUPP,
   EPERM,
+  ESRCH,
 } from '../../../syscall-table/errno.ts'
 import {
   AF_INET,
@@ -19,7 +22,8 @@ import {
   IFF_RUNNING,
   IFF_UP,
 } from '../../../syscall-table/flags.ts'
-import type { NetNamespace } from '../../kernel/nsproxy.ts'
+import { namespaceOfFile } from '../../fs/nsfs.ts'
+import { NetNamespace } from '../../kernel/nsproxy.ts'
 import type { Task } from '../../kernel/task.ts'
 import { ip4At, writeIp4 } from '../inet/address.ts'
 import {
@@ -52,8 +56,17 @@ const RTM_NEWROUTE = 24
 const RTM_GETROUTE = 26
 const RTM_NEWRULE = 32
 const RTM_GETRULE = 34
-/** Tables that are there and empty: neighbours, queueing, classes, filters, multicast, anycast, labels, namespaces. */
-const EMPTY = new Set([30, 38, 42, 46, 58, 62, 66, 74, 90])
+const RTM_NEWNSID = 88
+const RTM_GETNSID = 90
+const IFLA_GROUP = 27
+const NETNSA_NSID = 1
+const NETNSA_PID = 2
+const NETNSA_FD = 3
+const NOT_ASSIGNED = -1
+/** rtm_flags of a route that was looked up: RTM_F_CLONED, and RTCF_LOCAL of one to this machine. */
+const LOOKED_UP = 0x80000200
+/** Tables that are there and empty: neighbours, queueing, classes, filters, multicast, anycast, labels, namespaces, next hops. */
+const EMPTY = new Set([30, 38, 42, 46, 58, 62, 66, 74, 90, 106])
 const LAST_TYPE = 123
 
 const LO = 1
@@ -62,6 +75,8 @@ const ARPHRD_LOOPBACK = 772
 const NO_HARDWARE_ADDRESS = new Uint8Array(6)
 const FOREVER = Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0)
 const IFA_F_PERMANENT = 0x80
+/** sizeof(struct rta_cacheinfo). */
+const CACHE_INFO_SIZE = 32
 const SCOPE_HOST = 254
 const SCOPE_UNIVERSE = 0
 const SCOPE_LINK = 253
@@ -69,7 +84,6 @@ const TABLE_LOCAL = 255
 const TABLE_MAIN = 254
 const TABLE_DEFAULT = 253
 const PROTO_KERNEL = 2
-const TYPE_UNICAST = 1
 const TYPE_LOCAL = 2
 const TYPE_BROADCAST = 3
 
@@ -77,6 +91,7 @@ const IP4 = { loopback: Uint8Array.of(127, 0, 0, 1) }
 const IP6_LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
 const NLM_F_EXCL = 0x200
+const NLM_F_CREATE = 0x400
 const NLM_F_REPLACE = 0x100
 
 const writer = new MessageWriter()
@@ -92,7 +107,8 @@ export function handleRoute(socket: NetlinkSocket, task: Task, request: Request)
   const dump = (request.flags & NLM_F_DUMP) !== 0
   const answer = new Answer(socket, request, dump ? NLM_F_MULTI : 0)
   if (type === RTM_GETLINK) return dump ? answer.link().finish() : oneLink(answer, request)
-  if (type === RTM_GETROUTE && !dump) return oneRoute(answer, task.nsproxy.net, request, family)
+  if (type === RTM_GETROUTE && !dump) return oneRoute(answer, task, request, family)
+  if (type === RTM_GETNSID && !dump) return namespaceId(answer, task, request)
   if (!dump) return -EOPNOTSUPP
   switch (type) {
     case RTM_GETADDR:
@@ -106,6 +122,28 @@ export function handleRoute(socket: NetlinkSocket, task: Task, request: Request)
   }
 }
 
+/** rtnl_net_getid: no other network namespace has a number in this one. */
+function namespaceId(answer: Answer, task: Task, request: Request): number {
+  const at = HEADER_SIZE + 4
+  const pid = intAttribute(request, at, NETNSA_PID)
+  const fd = intAttribute(request, at, NETNSA_FD)
+  if (pid !== undefined) {
+    if (task.pidNs.pids.get(pid) === undefined) return -ESRCH
+  } else if (fd !== undefined) {
+    const file = task.files.get(fd)
+    if (file === undefined) return -EBADF
+    if (!(namespaceOfFile(file) instanceof NetNamespace)) return -EINVAL
+  } else if (intAttribute(request, at, NETNSA_NSID) === undefined) return -EINVAL
+  else return -ENOENT
+  return answer.namespace(NOT_ASSIGNED).send()
+}
+
+function intAttribute(request: Request, at: number, type: number): number | undefined {
+  const bytes = attributeOf(request, at, type)
+  if (bytes === undefined || bytes.length < 4) return undefined
+  return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true)
+}
+
 /** What a privileged program may do is to ask for what is so already. */
 function change(task: Task, request: Request): number {
   if (!task.creds.capableIn(task.nsproxy.net.owner!, CAP_NET_ADMIN)) return -EPERM
@@ -117,11 +155,21 @@ function change(task: Task, request: Request): number {
   const named = attributeOf(request, HEADER_SIZE + 16, 3)
   const index = view.getInt32(HEADER_SIZE + 4, true)
   if (type === RTM_SETLINK && index > 0 && index !== LO) return -ENODEV
-  if (view.getInt32(HEADER_SIZE + 4, true) !== LO && (named === undefined || !isLo(named)))
-    return -EOPNOTSUPP
+  if (index !== LO && (named === undefined || !isLo(named)))
+    return absentLink(request, index, named !== undefined)
   const flags = view.getUint32(HEADER_SIZE + 8, true)
   const changed = view.getUint32(HEADER_SIZE + 12, true)
   return ((flags ^ LO_FLAGS) & changed) === 0 ? 0 : -EOPNOTSUPP
+}
+
+/** __rtnl_newlink of an interface that is not there: none can be made, of whatever kind. */
+function absentLink(request: Request, index: number, named: boolean): number {
+  if (index < 0) return -EINVAL
+  const { type, flags } = request
+  const create = type === RTM_NEWLINK && (flags & NLM_F_CREATE) !== 0
+  // Neither a number nor a name, but a group of interfaces.
+  const grouped = !named && index === 0 && attributeOf(request, HEADER_SIZE + 16, IFLA_GROUP)
+  return create || grouped ? -EOPNOTSUPP : -ENODEV
 }
 
 /** Nobody can delete lo, and there is nothing else. */
@@ -189,13 +237,14 @@ function oneLink(answer: Answer, request: Request): number {
 }
 
 /** The way to one destination. */
-function oneRoute(answer: Answer, net: NetNamespace, request: Request, family: number): number {
+function oneRoute(answer: Answer, task: Task, request: Request, family: number): number {
+  const { net } = task.nsproxy
   if (request.bytes.length < HEADER_SIZE + 12) return -EINVAL
   const to = attributeOf(request, HEADER_SIZE + 12, 1)
   if (family === AF_INET6) {
     if (to === undefined || !IP6_LOOPBACK.every((byte, i) => to[i] === byte)) return -ENETUNREACH
     return answer
-      .route({ family, bits: 128, table: TABLE_LOCAL, type: TYPE_LOCAL, to, from: to })
+      .route({ family, bits: 128, table: TABLE_LOCAL, type: TYPE_LOCAL, to, from: to, metric: 0 })
       .send()
   }
   if (family !== AF_INET) return -EOPNOTSUPP
@@ -205,9 +254,8 @@ function oneRoute(answer: Answer, net: NetNamespace, request: Request, family: n
   if (ip !== 0 && !isLocal(net, ip)) return -ENETUNREACH
   const source = addedSource(net, ip)
   const from = source === undefined ? IP4.loopback : ip4Bytes(source)
-  return answer
-    .route({ family, bits: 32, table: TABLE_LOCAL, type: TYPE_LOCAL, to: target, from })
-    .send()
+  const uid = task.creds.userNs.showUid(task.creds.uid)
+  return answer.lookedUp(target, from, uid).send()
 }
 
 interface Route {
@@ -318,7 +366,6 @@ class Answer {
     }
     if (family === AF_UNSPEC || family === AF_INET6) {
       const inet6 = { family: AF_INET6, bits: 128, to: IP6_LOOPBACK }
-      this.route({ ...inet6, table: TABLE_MAIN, type: TYPE_UNICAST, metric: 256 })
       this.route({ ...inet6, table: TABLE_LOCAL, type: TYPE_LOCAL, metric: 0 })
     }
     return this
@@ -333,6 +380,31 @@ class Answer {
     if (metric !== undefined) writer.numberAttribute(6, metric)
     if (from !== undefined) writer.attribute(7, from)
     writer.numberAttribute(4, LO)
+    if (family === AF_INET6) {
+      writer.attribute(12, new Uint8Array(CACHE_INFO_SIZE))
+      writer.byteAttribute(20, 0)
+    }
+    writer.end()
+    return this
+  }
+
+  /** rt_fill_info: the way to one address of IPv4, for a user. It is told as one of the main table. */
+  lookedUp(to: Uint8Array, from: Uint8Array, uid: number): this {
+    this.#begin(RTM_NEWROUTE).u8(AF_INET, 32, 0, 0, TABLE_MAIN, 0)
+    writer.u8(SCOPE_UNIVERSE, TYPE_LOCAL).u32(LOOKED_UP)
+    writer.numberAttribute(15, TABLE_MAIN)
+    writer.attribute(1, to)
+    writer.numberAttribute(4, LO)
+    writer.attribute(7, from)
+    writer.numberAttribute(25, uid)
+    writer.attribute(12, new Uint8Array(CACHE_INFO_SIZE))
+    writer.end()
+    return this
+  }
+
+  namespace(number: number): this {
+    this.#begin(RTM_NEWNSID).u8(AF_UNSPEC, 0, 0, 0)
+    writer.numberAttribute(NETNSA_NSID, number)
     writer.end()
     return this
   }
