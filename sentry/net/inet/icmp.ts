@@ -1,7 +1,13 @@
 // What lo does with a packet that a program has made: ip_local_deliver_finish and icmp_rcv. Echo requests are answered,
 // datagrams go to their sockets; whoever looks on sees all of it.
 
-import { AF_INET, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP } from '../../../syscall-table/flags.ts'
+import {
+  AF_INET,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+} from '../../../syscall-table/flags.ts'
 import type { NetNamespace } from '../../kernel/nsproxy.ts'
 import { isBroadcast, isMulticast, isV4, LOOPBACK6 } from './address.ts'
 import type { PacketFacts } from './datagram-control.ts'
@@ -15,6 +21,8 @@ import {
 } from './ip-packet.ts'
 import { isLocal } from './local.ts'
 import { portsOf } from './ports.ts'
+import { answerSegment, unreachable } from './refusal.ts'
+import { statisticsOf } from './statistics.ts'
 import { deliverDatagram, UdpSocket } from './udp.ts'
 import { ETH_P_IPV6, show, showRaw } from './wire.ts'
 
@@ -73,7 +81,16 @@ function deliver(net: NetNamespace, packet: IpPacket, facts: PacketFacts): void 
       ttl: packet.ttl,
       tos: packet.tos,
     }
-    deliverDatagram(net, portsOf(net, IPPROTO_UDP), NOBODY, told, data)
+    const taken = deliverDatagram(net, portsOf(net, IPPROTO_UDP), NOBODY, told, data)
+    if (!taken && !isMulticast(to) && !isBroadcast(to)) {
+      if (isV4(to)) statisticsOf(net).udp.NoPorts++
+      show(net, unreachable(packet))
+    }
+    return
+  }
+  if (protocol === IPPROTO_TCP && isLocal(net, to) && isLocal(net, from)) {
+    const answer = answerSegment(net, packet)
+    if (answer !== undefined) arrive(net, answer, facts)
     return
   }
   const icmp = isV4(to) ? IPPROTO_ICMP : IPPROTO_ICMPV6

@@ -71,6 +71,7 @@ import { ANY_CHANGE, InetSocket, READABLE, WRITABLE } from './inet-socket.ts'
 import { buildUdp } from './ip-packet.ts'
 import { isJoined } from './multicast.ts'
 import type { Ports } from './ports.ts'
+import { unreachable } from './refusal.ts'
 import { statisticsOf } from './statistics.ts'
 import { isObserved, show } from './wire.ts'
 
@@ -276,13 +277,17 @@ export class UdpSocket extends InetSocket {
       }
     }
     const { net, protocol } = this
-    if (isObserved(net) && protocol === IPPROTO_UDP)
-      show(net, buildUdp(facts, facts.fromPort, facts.toPort, data))
+    const packet =
+      isObserved(net) && protocol === IPPROTO_UDP
+        ? buildUdp(facts, facts.fromPort, facts.toPort, data)
+        : null
+    if (packet !== null) show(net, packet)
     const { udp } = statisticsOf(net)
     const counted = isV4(facts.to) && protocol === IPPROTO_UDP ? 1 : 0
     udp.OutDatagrams += counted
     if (deliverDatagram(net, this.ports, this, facts, data) || isMany(facts.to)) return
     udp.NoPorts += counted
+    if (packet !== null) show(net, unreachable(packet))
     const asks = isV4(facts.to)
       ? this.inetOptions.on(SOL_IP, IP_RECVERR)
       : this.inetOptions.on(SOL_IPV6, IPV6_RECVERR)
