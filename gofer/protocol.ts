@@ -80,7 +80,12 @@ export const OP_UNWATCH = 30
 export const OP_BIND = 31
 /** listen(2) on a socket of OP_BIND, which comes with the request. */
 export const OP_LISTEN = 32
-export const OP_COUNT = 33
+/** The CPU to run on. */
+export const OP_FOLLOW = 33
+export const OP_COUNT = 34
+
+/** A CPU of OP_FOLLOW that means any. */
+export const ANY_CPU = 0xffffffff
 
 /** Request flag of any operation: guards precede its payload. */
 export const REQUEST_GUARDED = 0x8000

@@ -34,6 +34,7 @@ import {
 import { AT_FDCWD, O_PATH, O_RDONLY, O_RDWR, O_WRONLY } from '../syscall-table/flags.ts'
 import { openDescriptors } from './descriptors.ts'
 import {
+  ANY_CPU,
   ATTACH_READ_ONLY,
   HEADER_SIZE,
   MESSAGE_MAX,
@@ -42,6 +43,7 @@ import {
   OP_CLOSE,
   OP_COUNT,
   OP_CREATE,
+  OP_FOLLOW,
   OP_GETATTR,
   OP_LINK,
   OP_LIST_TREE,
@@ -190,6 +192,23 @@ test('directories are never donated, and other opens have exact flags', () => {
   expect(request(OP_OPEN, root, O_RDONLY)).toBe(-EISDIR)
   expect(request(OP_OPEN, root, 0o2000000)).toBe(-EINVAL)
   expect(request(OP_CREATE, root, 0o1000, 0o644, 0, 0, 'x')).toBe(-EINVAL)
+})
+
+test('it runs where the sentry does, if it may', () => {
+  const cpus = () =>
+    /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync('/proc/thread-self/status', 'latin1'))![1]!
+  const before = cpus()
+  const cpu = Number(/\d+$/.exec(before)![0])
+  expect(request(OP_FOLLOW, cpu)).toBe(0)
+  expect(cpus()).toBe(String(cpu))
+  for (const none of [1023, 1024, 0x7fffffff, 0x80000000, 0xfffffffe])
+    expect(request(OP_FOLLOW, none)).toBe(-EINVAL)
+  expect(cpus()).toBe(String(cpu))
+  expect(request(OP_FOLLOW, ANY_CPU)).toBe(0)
+  expect(cpus()).toBe(before)
+  request(OP_FOLLOW, cpu)
+  server.shutdown()
+  expect(cpus()).toBe(before)
 })
 
 test('malformed messages are answered', () => {
@@ -378,6 +397,7 @@ function likelyMessage(random: (below: number) => number): void {
     [9, handle(), number(), 0, 0, 0, 0, name()],
     [10, handle(), 0, 0, name(), random(2) === 0 ? '/etc' : '../outside'],
     [11, handle(), handle(), name()],
+    [33, random(3)],
     [12, handle(), random(2) * 0x200, name()],
     [13, handle(), handle(), random(4), name(), name()],
     [14, handle()],

@@ -1,7 +1,7 @@
 // The gofer's server: takes requests apart, lets one function per operation answer them, in order. Requests
 // come from the sentry, which may be in the hands of the sandboxed program: nothing in them is trusted.
 
-import { close, type HostFd, recvMessage, sendMessage } from '../native/index.ts'
+import { close, type HostFd, recvMessage, runOn, sendMessage } from '../native/index.ts'
 import { EAGAIN, EBUSY, EINVAL, EMFILE, EMSGSIZE, ENFILE, ENOSYS } from '../syscall-table/errno.ts'
 import { listTree, openFiles } from './ahead.ts'
 import { getxattr, listxattr, removexattr, scanxattr, setattr, setxattr } from './attributes.ts'
@@ -19,6 +19,7 @@ import {
 import { bindSocket, link, listenOn, mkdir, mknod, rename, symlink, unlink } from './modify.ts'
 import { connect, create, fallocate, fsync, open, reopenMemory, tmpfile } from './open.ts'
 import {
+  ANY_CPU,
   HEADER_SIZE,
   MESSAGE_MAX,
   MessageReader,
@@ -30,6 +31,7 @@ import {
   OP_COUNT,
   OP_CREATE,
   OP_FALLOCATE,
+  OP_FOLLOW,
   OP_FSYNC,
   OP_GETATTR,
   OP_GETXATTR,
@@ -90,6 +92,8 @@ export class GoferServer {
   /** The inotify(7) instance, or -1, and the numbers of its watches. */
   watchInstance: HostFd = -1
   readonly watches = new Set<number>()
+  /** It runs on the sentry's CPU. */
+  follows = false
   readonly #operations: readonly (Operation | undefined)[]
 
   constructor(options: GoferOptions) {
@@ -170,6 +174,8 @@ export class GoferServer {
     if (this.watchInstance >= 0) close(this.watchInstance)
     this.watchInstance = -1
     this.watches.clear()
+    if (this.follows) runOn(-1)
+    this.follows = false
   }
 }
 
@@ -180,6 +186,14 @@ function replyError(result: number): number {
   // It is our own table that is full, not the program's: the sentry closes handles and tries again.
   if (result === -EMFILE) return -ENFILE
   return result
+}
+
+/** OP_FOLLOW: where the sentry waits for us, nothing else can run meanwhile but what it waits for. */
+function follow(server: GoferServer): number {
+  const cpu = server.request.u32()
+  if (!server.request.done()) return -EINVAL
+  server.follows = true
+  return runOn(cpu === ANY_CPU ? -1 : cpu)
 }
 
 function operationTable(): readonly (Operation | undefined)[] {
@@ -216,5 +230,6 @@ function operationTable(): readonly (Operation | undefined)[] {
   table[OP_UNWATCH] = unwatch
   table[OP_BIND] = bindSocket
   table[OP_LISTEN] = listenOn
+  table[OP_FOLLOW] = follow
   return table
 }

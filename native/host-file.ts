@@ -85,6 +85,8 @@ interface HostFile {
     fdCount: number,
   ): number
   recvMessage(fd: HostFd, to: Uint8Array, fds: Int32Array): number
+  beforeMessage(): number
+  runOn(cpu: number): number
   connectUnix(dirFd: HostFd, name: string, type: number): number
   watchStart(): number
   watchDirectory(instance: HostFd, dirFd: HostFd, events: number): number
@@ -181,6 +183,10 @@ export const sendMessage = host.sendMessage
  * the number of descriptors that came along and follow it. An array of one element accepts none.
  */
 export const recvMessage = host.recvMessage
+/** A message is about to be sent whose answer this thread waits for: the CPU on which to work for it, or -1 for any. */
+export const beforeMessage = host.beforeMessage
+/** This thread runs on the CPU from now on, or with -1 on those where it could when this was called first. */
+export const runOn = host.runOn
 /** A non-blocking socket of `type`, connected to the AF_UNIX address `name` in a directory. */
 export const connectUnix = host.connectUnix
 /** An inotify(7) instance, non-blocking. */

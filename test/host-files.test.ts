@@ -2,7 +2,8 @@
 // containers on one volume.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { ALL_CAPABILITIES } from '../runsc/capabilities.ts'
@@ -75,3 +76,62 @@ it('two containers see at once what the other does on their volume', {
   })
   expect(await Promise.all(ends)).toEqual(['passed\n', 'passed\n'])
 })
+
+/** Where a process may run, as the host shows it; '' when there is none. */
+function cpusOf(pid: string): string {
+  try {
+    return (
+      /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? ''
+    )
+  } catch {
+    return ''
+  }
+}
+
+/** The sentry and the gofer below the process `runner`. */
+function partsOf(runner: number): Map<string, string> {
+  const found = new Map<string, string>()
+  const search = (pid: string): void => {
+    try {
+      const role = /\0(sentry|gofer)(\0|$)/.exec(readFileSync(`/proc/${pid}/cmdline`, 'latin1'))
+      if (role !== null) found.set(role[1]!, pid)
+      for (const thread of readdirSync(`/proc/${pid}/task`)) {
+        const children = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1')
+        for (const child of children.split(' ')) if (child !== '') search(child)
+      }
+    } catch {
+      // It has ended.
+    }
+  }
+  search(String(runner))
+  return found
+}
+
+it.skipIf(availableParallelism() < 2)(
+  'sentry and gofer share a CPU as long as message follows message',
+  { timeout: 200_000 },
+  async () => {
+    const shared = volume(`churn${bundles}`)
+    for (let i = 0; i < 100; i++) writeFileSync(join(shared, `name${i}`), '')
+    const args = command(bundle('host-files/churn.c', ['/tmp'], shared))
+    const child = spawn(runsc, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    let output = ''
+    child.stdout.on('data', text => (output += text))
+    const ended = new Promise(done => child.on('close', done))
+    const places = () => {
+      const parts = partsOf(child.pid!)
+      return ['sentry', 'gofer'].map(part => cpusOf(parts.get(part) ?? ''))
+    }
+    const one = expect.stringMatching(/^\d+$/)
+    try {
+      await expect.poll(places, { timeout: 90_000, interval: 5 }).toEqual([one, one])
+      writeFileSync(join(shared, 'slow'), '')
+      const all = cpusOf('self')
+      await expect.poll(places, { timeout: 90_000, interval: 20 }).toEqual([all, all])
+    } finally {
+      writeFileSync(join(shared, 'stop'), '')
+      await ended
+    }
+    expect(output).toBe('stopped\n')
+  },
+)

@@ -185,6 +185,7 @@ void RegisterHostFile(Napi::Env env, Napi::Object exports) {
   RegisterAttributes(env, exports);
   RegisterNotifications(env, exports);
   RegisterMessages(env, exports);
+  RegisterOneCpu(env, exports);
   RegisterSockets(env, exports);
 }
 

@@ -105,6 +105,7 @@ int Platform::start(int stub, const uint8_t* filter, size_t length, uint8_t* rec
   int r = startZygote(stub, filter, length, failure);
   if (r < 0) return r;
   ticksPerNs_ = static_cast<double>(Ticks() - ticks) / (NowNs() - ns);
+  g_oneCpu.start(allowed_, ticksPerNs_);
   setSpinning(cpus_ > 1);
   return 0;
 }

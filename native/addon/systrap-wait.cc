@@ -118,6 +118,7 @@ void Platform::setRunning(Thread* t) {
   if (t->runAt >= 0) return;
   t->runAt = static_cast<int>(running_.size());
   running_.push_back(t);
+  g_oneCpu.others = running_.size();
 }
 
 void Platform::clearRunning(Thread* t) {
@@ -127,6 +128,7 @@ void Platform::clearRunning(Thread* t) {
   last->runAt = t->runAt;
   running_.pop_back();
   t->runAt = -1;
+  g_oneCpu.others = running_.size();
 }
 
 // Look at the slot of every running thread once, starting where the last look ended.
@@ -161,6 +163,7 @@ int Platform::idle(double deadlineNs) {
   park();
   idles_++;
   uint64_t start = Ticks();
+  g_oneCpu.idle(start);
   int found = kNothing;
   bool hope = !running_.empty() || expected_ > 0;
   bool spun = spinning_ && hope;
@@ -221,10 +224,13 @@ void Platform::tryToSpin(uint64_t now) {
 // While we spin, woken threads should run on another CPU; while we sleep, on ours, which we are about to leave.
 void Platform::setSpinning(bool on) {
   spinning_ = on;
+  g_oneCpu.spinning = on;
   status_->spinTicks = on ? static_cast<uint64_t>(kStubSpinNs * ticksPerNs_) : 0;
   // Linux 6.6; without the flag hand-overs work, only slower.
   ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, on ? 0 : SYNC_WAKE_UP);
-  if (on) leaveCpu();
+  if (!on) return;
+  g_oneCpu.release();
+  leaveCpu();
 }
 
 // Move this thread to another CPU. The scheduler would take its time to part it from a thread with which it

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "host-watch.h"
+#include "one-cpu.h"
 #include "record.h"
 #include "stub-memory.h"
 #include "stub/slot.h"

@@ -31,6 +31,8 @@ const fileServer: Rules = {
   ...each('fgetxattr fsetxattr flistxattr fremovexattr', allowed),
   ...each('getxattrat setxattrat listxattrat removexattrat', allowed),
   ...each('inotify_init1 inotify_add_watch inotify_rm_watch', allowed),
+  // Where the sentry runs, this process does (OP_FOLLOW).
+  sched_setaffinity: allowedIf(eq32(0, 0)),
   // There is no connectat, and no inotify_add_watch for a descriptor: the directory is entered for the moment.
   fchdir: allowed,
 }

@@ -327,6 +327,8 @@ describe('gofer', () => {
       getdents64 fchmod fchmodat fchownat utimensat ftruncate fallocate fsync fdatasync fstatfs
       fgetxattr fsetxattr flistxattr fremovexattr sendmsg recvmsg`
     for (const name of calls.split(/\s+/)) expect(decide(name)).toBe('allow')
+    expect(decide('sched_setaffinity', [0, 8, 0x7f00])).toBe('allow')
+    expect(decide('sched_setaffinity', [1, 8, 0x7f00])).toBe('errno(1)')
   })
 
   test('opens by openat2 only', () => {

@@ -2,6 +2,7 @@
 // gofer does: errors come back as -errno, and a connection that is broken or answers nonsense gives -EIO from then on.
 
 import {
+  ANY_CPU,
   CLOSE_MAX,
   type FileAttr,
   HEADER_SIZE,
@@ -9,10 +10,12 @@ import {
   MessageReader,
   MessageWriter,
   OP_CLOSE,
+  OP_FOLLOW,
   OPEN_FILES_MAX,
   REQUEST_GUARDED,
 } from '../../../gofer/protocol.ts'
 import {
+  beforeMessage,
   belowCeiling,
   close,
   type HostFd,
@@ -46,6 +49,8 @@ export class GoferTransport {
   #tag = 0
   #broken = false
   #guards: readonly Guard[] = NO_GUARDS
+  /** Where the gofer was told to run; -1: anywhere. */
+  #cpu = -1
   /** Messages that were answered. */
   requests = 0
 
@@ -78,12 +83,26 @@ export class GoferTransport {
 
   /** The message for the next request, with its header and guards written. */
   protected begin(op: number, flags: number): MessageWriter {
+    const cpu = beforeMessage()
+    if (cpu !== this.#cpu) this.#lead(cpu)
     const out = this.out
     const guards = this.#guards
     this.#tag = (this.#tag + 1) >>> 0
     out.request(this.#tag, op, guards.length > 0 ? flags | REQUEST_GUARDED : flags)
     if (guards.length > 0) this.#putGuards(guards)
     return out
+  }
+
+  /** Have the gofer run on a CPU. If it may not, nothing but speed is lost. */
+  #lead(cpu: number): void {
+    const lent = this.lentCount
+    this.#cpu = cpu
+    this.#tag = (this.#tag + 1) >>> 0
+    this.out.request(this.#tag, OP_FOLLOW, 0)
+    this.out.u32(cpu < 0 ? ANY_CPU : cpu)
+    this.lentCount = 0
+    this.callForResult()
+    this.lentCount = lent
   }
 
   #putGuards(guards: readonly Guard[]): void {
