@@ -210,6 +210,7 @@ function inherit(task: Task, child: Task, flags: number): void {
   child.exitWork = task.exitWork
   inheritSeccomp(task, child)
   inheritKeys(task, child)
+  child.landlock = task.landlock?.ref() ?? null
   const { signals } = child
   signals.mask.copyFrom(task.signals.mask)
   // A thread cannot use its creator's alternate stack; a vfork child runs in the parent's place.
@@ -395,6 +396,7 @@ export function discard(child: Task): void {
   child.nsproxy.unref()
   child.creds.userNs.unref()
   dropTaskKeys(child, group.leader === child)
+  child.landlock?.unref()
   child.pid.task = null
   group.tasks.splice(group.tasks.indexOf(child), 1)
   group.handlers.users--

@@ -112,6 +112,7 @@ export function exitTask(task: Task): void {
   const index = group.tasks.indexOf(task)
   if (index >= 0) group.tasks.splice(index, 1)
   dropTaskKeys(task, group.tasks.length === 0)
+  task.landlock?.unref()
   if (task !== group.leader) {
     task.state = DEAD
     forgetTask(task)

@@ -3,6 +3,7 @@
 import { EPERM } from '../../syscall-table/errno.ts'
 import { CAP_SYS_PTRACE } from '../../syscall-table/flags.ts'
 import type { CapSet } from './creds.ts'
+import { landlockTraces } from './landlock.ts'
 import type { Task } from './task.ts'
 
 /** PTRACE_MODE_FSCREDS (files of /proc) or PTRACE_MODE_REALCREDS (system calls). */
@@ -12,6 +13,7 @@ export const BY_REALCREDS = 2
 /** 0 when `task` may access `target`'s memory and state, else -EPERM. */
 export function ptraceAccess(task: Task, target: Task, by: number): number {
   if (task.group === target.group) return 0
+  if (!landlockTraces(task, target)) return -EPERM
   const mine = task.creds
   const its = target.creds
   if (mine.capableIn(its.userNs, CAP_SYS_PTRACE)) return 0

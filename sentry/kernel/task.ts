@@ -13,6 +13,7 @@ import type { Creds } from './creds.ts'
 import type { FdTable } from './fdtable.ts'
 import type { Kernel } from './kernel.ts'
 import type { Key } from './keys/key.ts'
+import type { Domain } from './landlock.ts'
 import type { NsProxy } from './nsproxy.ts'
 import type { PiState } from './pi-futex.ts'
 import type { Pid, PidNamespace } from './pid-namespace.ts'
@@ -186,6 +187,8 @@ export class Task {
   notification: Notification | null = null
   /** A signal has ended that wait: when the call starts again, it is judged again. */
   judgeAgain = false
+  /** landlock(7): what the task has denied itself. */
+  landlock: Domain | null = null
   /** keyrings(7): owned by keys/lookup.ts. */
   threadKeyring: Key | null = null
   sessionKeyring: Key | null = null

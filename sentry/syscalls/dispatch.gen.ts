@@ -238,6 +238,9 @@ import {
   sys_getuid,
   sys_kcmp,
   sys_keyctl,
+  sys_landlock_add_rule,
+  sys_landlock_create_ruleset,
+  sys_landlock_restrict_self,
   sys_personality,
   sys_pidfd_getfd,
   sys_pidfd_open,
@@ -2104,6 +2107,23 @@ function call_mount_setattr(task: Task): number {
   return sys_mount_setattr(task, s[0]!, a[3]! * TWO32 + a[2]!, s[4]!, a[7]! * TWO32 + a[6]!, a[9]! * TWO32 + a[8]!)
 }
 
+function call_landlock_create_ruleset(task: Task): number {
+  const a = task.thread.args
+  return sys_landlock_create_ruleset(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[4]!)
+}
+
+function call_landlock_add_rule(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_landlock_add_rule(task, s[0]!, s[2]!, a[5]! * TWO32 + a[4]!, a[6]!)
+}
+
+function call_landlock_restrict_self(task: Task): number {
+  const a = task.thread.args
+  const s = task.thread.sargs
+  return sys_landlock_restrict_self(task, s[0]!, a[2]!)
+}
+
 function call_process_mrelease(task: Task): number {
   const a = task.thread.args
   const s = task.thread.sargs
@@ -2649,9 +2669,9 @@ export const dispatch: ((task: Task) => number)[] = [
   call_epoll_pwait2, // 441 epoll_pwait2
   call_mount_setattr, // 442 mount_setattr
   notSupported, // 443 quotactl_fd
-  notSupported, // 444 landlock_create_ruleset
-  notSupported, // 445 landlock_add_rule
-  notSupported, // 446 landlock_restrict_self
+  call_landlock_create_ruleset, // 444 landlock_create_ruleset
+  call_landlock_add_rule, // 445 landlock_add_rule
+  call_landlock_restrict_self, // 446 landlock_restrict_self
   notSupported, // 447 memfd_secret
   call_process_mrelease, // 448 process_mrelease
   call_futex_waitv, // 449 futex_waitv

@@ -14,6 +14,7 @@ import {
   UTIME_NOW,
   UTIME_OMIT,
 } from '../../syscall-table/flags.ts'
+import { landlockAllows, mayTruncateFile, TRUNCATE } from '../kernel/landlock.ts'
 import type { Task } from '../kernel/task.ts'
 import { NO_ID } from '../kernel/user-namespace.ts'
 import {
@@ -142,7 +143,10 @@ export function sys_truncate(task: Task, path: number, length: number): number {
   if (n < 0) return n
   const { mount, dentry } = walk
   const inode = dentry.inode!
-  const error = mayTruncate(task, mount, inode) || checkSize(task, inode, length)
+  const error =
+    mayTruncate(task, mount, inode) ||
+    landlockAllows(task, mount, dentry, TRUNCATE) ||
+    checkSize(task, inode, length)
   return error < 0 ? error : notifyChanged(dentry, IN_MODIFY, setSize(task, inode, length))
 }
 
@@ -152,7 +156,7 @@ export function sys_ftruncate(task: Task, fd: number, length: number): number {
   if (file === undefined) return -EBADF
   if (!file.inode.isRegular || !file.writable) return -EINVAL
   if ((file.inode.attributes & FS_APPEND_FL) !== 0) return -EPERM
-  const error = checkSize(task, file.inode, length)
+  const error = mayTruncateFile(file) || checkSize(task, file.inode, length)
   if (error < 0) return error
   return notifyChanged(file.dentry, IN_MODIFY, setSize(task, file.inode, length))
 }

@@ -160,6 +160,7 @@ export function sys_move_mount(
   if (typeof to === 'number') return to
   const from = place(task, fromDfd, fromPath, how(MOVE_MOUNT_F_SYMLINKS, MOVE_MOUNT_F_EMPTY_PATH))
   if (typeof from === 'number') return from
+  if (task.landlock !== null) return -EPERM
   if ((flags & MOVE_MOUNT_SET_GROUP) !== 0) return setGroup(task, from, to)
   return (flags & MOVE_MOUNT_BENEATH) !== 0
     ? moveBeneath(task, from, to)

@@ -58,6 +58,7 @@ export function sys_mount(
   if (typeof data === 'number') return data
   const place = findPath(task, targetAddr, WALK_FOLLOW)
   if (typeof place === 'number') return place
+  if (task.landlock !== null) return -EPERM
   if ((flags & MS_NOUSER) !== 0) return -EINVAL
   if (!mayMount(task)) return -EPERM
   if ((flags & MS_REMOUNT) !== 0) return remount(task, place, flags, data)
@@ -114,14 +115,14 @@ export function sys_umount2(task: Task, target: number, flags: number): number {
   if ((flags & MNT_EXPIRE) !== 0) walksChanged()
   const place = findPath(task, target, (flags & UMOUNT_NOFOLLOW) !== 0 ? 0 : WALK_FOLLOW)
   if (typeof place === 'number') return place
-  if (!mayMount(task)) return -EPERM
+  if (!mayMount(task) || task.landlock !== null) return -EPERM
   // "." after pivot_root(".", ".") is what lies on top of the working directory.
   return unmount(task, topOf(place), flags)
 }
 
 /** pivot_root(2). */
 export function sys_pivot_root(task: Task, newRoot: number, putOld: number): number {
-  if (!mayMount(task)) return -EPERM
+  if (!mayMount(task) || task.landlock !== null) return -EPERM
   const to = findPath(task, newRoot, WALK_FOLLOW | WALK_DIRECTORY)
   if (typeof to === 'number') return to
   const old = findPath(task, putOld, WALK_FOLLOW | WALK_DIRECTORY)

@@ -51,6 +51,7 @@ import {
   SIGSTOP,
   SIGTRAP,
 } from '../../syscall-table/flags.ts'
+import { landlockTraces } from '../kernel/landlock.ts'
 import {
   AT_ENTRY,
   AT_EXIT,
@@ -198,6 +199,7 @@ export function sys_ptrace(
 function traceMe(task: Task): number {
   const { parent } = task.group
   if (task.tracee !== null || parent === null) return -EPERM
+  if (!landlockTraces(parent.leader, task)) return -EPERM
   new Tracee(task, parent, false)
   return 0
 }

@@ -40,6 +40,11 @@ export {
 } from './process-creds.ts'
 export { sys_add_key, sys_keyctl, sys_request_key } from './process-keys.ts'
 export {
+  sys_landlock_add_rule,
+  sys_landlock_create_ruleset,
+  sys_landlock_restrict_self,
+} from './process-landlock.ts'
+export {
   sys_getrlimit,
   sys_getrusage,
   sys_pidfd_getfd,

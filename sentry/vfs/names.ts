@@ -25,6 +25,7 @@ import {
   S_IFCHR,
   S_IFDIR,
   S_IFIFO,
+  S_IFLNK,
   S_IFMT,
   S_IFREG,
   S_IFSOCK,
@@ -34,6 +35,16 @@ import {
   S_IXGRP,
 } from '../../syscall-table/flags.ts'
 import type { Creds } from '../kernel/creds.ts'
+import {
+  LANDLOCK_EXCHANGE,
+  LANDLOCK_LINK,
+  LANDLOCK_RENAME,
+  landlockAllows,
+  landlockMoves,
+  makeAccess,
+  REMOVE_DIR,
+  REMOVE_FILE,
+} from '../kernel/landlock.ts'
 import type { Task } from '../kernel/task.ts'
 import { maskedMode } from './attributes.ts'
 import {
@@ -119,6 +130,8 @@ function mayMakeUnseen(task: Task, mount: Mount, dir: Dentry, name: string): boo
 export function makeDirectory(task: Task, dfd: number, path: string, mode: number): number {
   const n = lookupNew(task, dfd, path, NEW_DIRECTORY)
   if (n < 0) return n
+  const refused = landlockMakes(task, S_IFDIR)
+  if (refused < 0) return refused
   const dir = newDentry.parent!.inode!
   const bits = maskedMode(task, dir, mode & (0o777 | S_ISVTX))
   return added(dir.mkdir(newDentry.name, bits, task.creds))
@@ -146,6 +159,8 @@ export function makeNode(
   const isDevice = type === S_IFCHR || type === S_IFBLK
   const n = lookupNew(task, dfd, path, isDevice ? NEW_DEVICE : NEW_FILE)
   if (n < 0) return n
+  const refused = landlockMakes(task, type)
+  if (refused < 0) return refused
   if (isDevice && !task.creds.capable(CAP_MKNOD)) return -EPERM
   const dir = newDentry.parent!.inode!
   const bits = (type || S_IFREG) | maskedMode(task, dir, mode & 0o7777)
@@ -155,9 +170,16 @@ export function makeNode(
 /** symlinkat(2). */
 export function makeSymlink(task: Task, target: string, dfd: number, path: string): number {
   if (target === '') return -ENOENT
-  const n = lookupNew(task, dfd, path, NEW_FILE)
+  const n = lookupNew(task, dfd, path, NEW_FILE) || landlockMakes(task, S_IFLNK)
   if (n < 0) return n
   return added(newDentry.parent!.inode!.symlink(newDentry.name, target, task.creds))
+}
+
+/** Whether landlock(7) lets the task make something at the name that `lookupNew` found. */
+function landlockMakes(task: Task, mode: number): number {
+  if (task.landlock === null) return 0
+  const denied = landlockAllows(task, newMount, newDentry.parent!, makeAccess(mode))
+  return denied < 0 && newExists(task) ? -EEXIST : denied
 }
 
 /** The file system has put an inode at the name that `lookupNew` found. */
@@ -170,7 +192,7 @@ function added(made: Inode | number): number {
 
 /** A socket inode for bind(2): the inode, or -errno (-EADDRINUSE is the caller's reading of -EEXIST). */
 export function makeSocketNode(task: Task, path: string, type: number): Inode | number {
-  const n = lookupNew(task, AT_FDCWD, path, NEW_FILE)
+  const n = lookupNew(task, AT_FDCWD, path, NEW_FILE) || landlockMakes(task, S_IFSOCK)
   if (n < 0) return n
   const mode = S_IFSOCK | (0o777 & ~task.fs.umask)
   const made = added(newDentry.parent!.inode!.bindSocket(newDentry.name, type, mode, task.creds))
@@ -210,11 +232,14 @@ export function makeLink(
 }
 
 /** Whether the file of `dentry` may get the name that `lookupNew` has found. */
-function mayLink({ creds, kernel }: Task, mount: Mount, dentry: Dentry): number {
+function mayLink(task: Task, mount: Mount, dentry: Dentry): number {
+  const { creds, kernel } = task
   const inode = dentry.inode!
   if (mount !== newMount || inode.sb !== newDentry.parent!.inode!.sb) return -EXDEV
   const { protectedHardlinks } = kernel.tunables
   if (protectedHardlinks !== 0 && !mayHardlink(creds, inode)) return -EPERM
+  const refused = landlockMoves(task, mount, dentry, newDentry, LANDLOCK_LINK)
+  if (refused < 0) return refused
   const denied = mayCreate(creds, newDentry.parent!.inode!)
   if (denied < 0) return denied
   if (inode.isDir || isLocked(inode)) return -EPERM
@@ -256,7 +281,8 @@ export function unlinkName(task: Task, dfd: number, path: string): number {
   const { inode } = victim
   if (inode === null) return -ENOENT
   if (trailingSlash) return inode.isDir ? -EISDIR : -ENOTDIR
-  const denied = mayDelete(task.creds, dir.inode!, inode)
+  const denied =
+    landlockAllows(task, mount, dir, REMOVE_FILE) || mayDelete(task.creds, dir.inode!, inode)
   if (denied < 0) return denied
   if (inode.isDir) return -EISDIR
   if (isMountpoint(task, victim)) return -EBUSY
@@ -276,6 +302,7 @@ function unlinkUnseen(task: Task, dir: Dentry, name: string): number {
   const inode = dir.inode!
   const known = dir.children.get(name)
   if (inode.sb.cacheable || (known !== undefined && isValid(known, inode))) return LOOK_FIRST
+  if (task.landlock !== null) return LOOK_FIRST
   const { creds } = task
   if (permission(creds, inode, MAY_WRITE | MAY_EXEC) < 0) return LOOK_FIRST
   // In a sticky directory it matters whose the file is.
@@ -300,7 +327,8 @@ export function removeDirectory(task: Task, dfd: number, path: string): number {
   if (typeof victim === 'number') return victim
   const { inode } = victim
   if (inode === null) return -ENOENT
-  const denied = mayDelete(task.creds, dir.inode!, inode)
+  const denied =
+    landlockAllows(task, mount, dir, REMOVE_DIR) || mayDelete(task.creds, dir.inode!, inode)
   if (denied < 0) return denied
   if (!inode.isDir) return -ENOTDIR
   if (isMountpoint(task, victim) || victim === task.fs.root.dentry) return -EBUSY
@@ -347,6 +375,9 @@ export function renameName(
   // A directory must not become its own descendant; nor can an ancestor be replaced.
   if (from.contains(newDir)) return -EINVAL
   if (to.contains(oldDir)) return (flags & RENAME_EXCHANGE) !== 0 ? -EINVAL : -ENOTEMPTY
+  const how = (flags & RENAME_EXCHANGE) !== 0 ? LANDLOCK_EXCHANGE : LANDLOCK_RENAME
+  const refused = landlockMoves(task, mount, from, to, how)
+  if (refused < 0) return refused
   if (from.inode === to.inode) return 0
   return renameDentry(task, from, to, flags)
 }

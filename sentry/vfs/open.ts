@@ -37,6 +37,7 @@ import {
   O_RDWR,
   O_TMPFILE,
   O_TRUNC,
+  O_WRONLY,
   S_IFBLK,
   S_IFCHR,
   S_IFIFO,
@@ -47,6 +48,16 @@ import {
   S_IWGRP,
   S_IWOTH,
 } from '../../syscall-table/flags.ts'
+import {
+  EXECUTE,
+  landlockAllows,
+  MAKE_REG,
+  noteTruncate,
+  READ_DIR,
+  READ_FILE,
+  TRUNCATE,
+  WRITE_FILE,
+} from '../kernel/landlock.ts'
 import type { Task } from '../kernel/task.ts'
 import { maskedMode, removePrivileges } from './attributes.ts'
 import { instantiate } from './dcache.ts'
@@ -174,6 +185,7 @@ function createUnseen(
   const dir = dentry.parent!.inode!
   // Where nothing can be made, that the name exists still comes before the reason for it.
   if (mountWritable(mount) < 0 || mayCreate(task.creds, dir) < 0) return LOOK_FIRST
+  if (landlockAllows(task, mount, dentry.parent!, MAKE_REG) < 0) return LOOK_FIRST
   const guarded = walk.guards.length > 0
   if (guarded && !dir.guardNext(walk.guards)) return LOOK_FIRST
   const file = createAndOpen(task, mount, dentry, flags, mode)
@@ -191,7 +203,10 @@ function createAndOpen(
   mode: number,
 ): File | number {
   const dir = dentry.parent!.inode!
-  const error = mountWritable(mount) || mayCreate(task.creds, dir)
+  const error =
+    mountWritable(mount) ||
+    mayCreate(task.creds, dir) ||
+    landlockAllows(task, mount, dentry.parent!, MAKE_REG)
   if (error < 0) return error
   const bits = maskedMode(task, dir, mode & 0o7777)
   const inode = dir.mknod(dentry.name, S_IFREG | bits, 0, task.creds)
@@ -234,7 +249,10 @@ function openFound(task: Task, mount: Mount, dentry: Dentry, flags: number): Fil
   }
   const file = openInode(task, mount, dentry, flags)
   if (typeof file === 'number' || (flags & O_TRUNC) === 0 || !inode.isRegular) return file
-  const n = removePrivileges(task, inode) || inode.setattr(truncateToZero)
+  const n =
+    landlockAllows(task, mount, dentry, TRUNCATE) ||
+    removePrivileges(task, inode) ||
+    inode.setattr(truncateToZero)
   if (n === 0) {
     notifyFile(file, IN_MODIFY)
     return file
@@ -287,9 +305,23 @@ function openInode(task: Task, mount: Mount, dentry: Dentry, flags: number): Fil
   const inode = dentry.inode!
   const isSocket = (inode.mode & S_IFMT) === S_IFSOCK
   if ((flags & O_DIRECT) !== 0 && !isSocket && !hasDirectIo(inode)) return -EINVAL
+  if (task.landlock !== null) {
+    const denied = landlockAllows(task, mount, dentry, landlockAccess(inode, flags))
+    if (denied < 0) return denied
+  }
   const ops = inode.open(task, flags)
   if (typeof ops === 'number') return ops
-  return notifyOpened(new File(ops, inode, dentry, mount, (flags & ~CREATION_FLAGS) | O_LARGEFILE))
+  const file = new File(ops, inode, dentry, mount, (flags & ~CREATION_FLAGS) | O_LARGEFILE)
+  if (task.landlock !== null && file.writable) noteTruncate(task, file)
+  return notifyOpened(file)
+}
+
+/** get_required_file_open_access. Access mode 3 needs nothing, as it gives nothing. */
+function landlockAccess(inode: Inode, flags: number): number {
+  const mode = flags & O_ACCMODE
+  const reads = mode === O_RDONLY || mode === O_RDWR
+  const writes = mode === O_WRONLY || mode === O_RDWR
+  return (reads ? (inode.isDir ? READ_DIR : READ_FILE) : 0) | (writes ? WRITE_FILE : 0)
 }
 
 function openTmpfile(
@@ -333,7 +365,8 @@ export function openForExec(task: Task, dfd: number, path: string, flags: number
   if (inode === null) return -ENOENT
   if (inode.isSymlink) return -ELOOP
   if (!inode.isRegular || (mount.flags & MS_NOEXEC) !== 0) return -EACCES
-  const denied = permission(task.creds, inode, MAY_EXEC)
+  const denied =
+    permission(task.creds, inode, MAY_EXEC) || landlockAllows(task, mount, dentry, EXECUTE)
   if (denied < 0) return denied
   return openInode(task, mount, dentry, O_RDONLY)
 }

@@ -138,15 +138,13 @@ export const processCalls = inArea('process', {
   landlock_create_ruleset: {
     nr: 444,
     args: { attr: addr, size, flags: hex },
-    todo: ENOSYS,
-    note: 'as without CONFIG_SECURITY_LANDLOCK',
+    partial: 'ABI 3: access to files; neither networks nor scopes',
   },
   landlock_add_rule: {
     nr: 445,
     args: { rulesetFd: fd, ruleType: int, ruleAttr: addr, flags: hex },
-    todo: ENOSYS,
   },
-  landlock_restrict_self: { nr: 446, args: { rulesetFd: fd, flags: hex }, todo: ENOSYS },
+  landlock_restrict_self: { nr: 446, args: { rulesetFd: fd, flags: hex } },
   lsm_get_self_attr: {
     nr: 459,
     args: { attr: uint, ctx: addr, size: addr, flags: hex },

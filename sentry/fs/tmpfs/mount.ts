@@ -54,6 +54,7 @@ export function unnamedFile(
   if (unnamed === null || unnamed.kernel !== kernel) {
     const sb = mountMemoryRoot(kernel, 'tmpfs', 0o1777)
     const root = new Dentry('/', null, sb.root)
+    root.detached = true
     unnamed = { kernel, mount: new Mount(sb, root, 0, 'tmpfs') }
   }
   const { mount } = unnamed
