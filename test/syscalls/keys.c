@@ -219,7 +219,7 @@ TEST(revoked_invalidated_and_expired) {
   EXPECT_NE(EXPECT_OK(add_user("k", "y", ring)), k);
   k = EXPECT_OK(add_user("i", "x", ring));
   EXPECT_OK(ctl(KEYCTL_INVALIDATE, k, 0, 0, 0));
-  EXPECT_ERRNO(ctl(KEYCTL_READ, k, 0, 0, 0), ENOKEY);
+  expect_gone(k);
   while (request("user", "i", 0) == -1 && errno == EKEYREVOKED) sched_yield();
   EXPECT_EQ(errno, ENOKEY);
   k = EXPECT_OK(add_user("e", "x", ring));
