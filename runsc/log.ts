@@ -71,12 +71,18 @@ export async function openDebugLog(
 export function openDebugFile(options: GlobalOptions, command: string, id: string): number | null {
   if (!logsCommand(options.debugCommand, command)) return null
   const path = debugPath(options, command, id)
-  if (path === null) return options.alsologtostderr ? dup(2, FIRST_OTHER) : null
+  if (path === null) return options.alsologtostderr ? copyOfStderr() : null
   try {
     return openSync(path, 'a', 0o644)
   } catch (cause) {
     throw new CliError(`cannot open --debug-log: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** Null when it is closed. */
+export function copyOfStderr(): number | null {
+  const fd = dup(2, FIRST_OTHER)
+  return fd < 0 ? null : fd
 }
 
 /** A file, or one file per command in a directory ending in "/". */

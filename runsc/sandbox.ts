@@ -26,7 +26,7 @@ import { CliError } from './errors.ts'
 import { startHooks } from './hooks.ts'
 import { idMapConfig } from './id-maps.ts'
 import { latin1 } from './latin1.ts'
-import { openDebugFile } from './log.ts'
+import { copyOfStderr, openDebugFile } from './log.ts'
 import { type Attach, closeTrees, type FileOptions, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
@@ -108,7 +108,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const [relay, terminal] = openTerminal(options)
   const linkPair = pair(SOCK_STREAM)
   const control = listen(options.controlSocket)
-  const log = logFile(globals, options.id)
+  const log = logFile(globals, options.id, options.detached)
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
   const placement = placementOf(options.cgroup, scores)
   config.cgroup = cgroupConfig(options.cgroup, placement.entrances.length)
@@ -198,12 +198,20 @@ function listen(path: string): number {
   return fd
 }
 
-function logFile(globals: GlobalOptions, id: string): number {
-  const { strace, debugLog, alsologtostderr } = globals
+const isLogged = ({ debug, strace, debugLog }: GlobalOptions): boolean =>
+  debug || strace || debugLog !== undefined
+
+/** Where the sentry writes to; without a log it is our stderr, as long as we wait for it: should it fail, it says so. */
+function logFile(globals: GlobalOptions, id: string, detached: boolean): number {
+  const logged = isLogged(globals)
+  const toStderr = globals.strace || globals.alsologtostderr
   // A copy of stderr, when strace has no file to go to.
-  const options = { ...globals, alsologtostderr: strace || alsologtostderr }
-  const wanted = globals.debug || strace || debugLog !== undefined
-  return (wanted ? openDebugFile(options, 'sentry', id) : null) ?? openSync('/dev/null', 'a')
+  const log = logged
+    ? openDebugFile({ ...globals, alsologtostderr: toStderr }, 'sentry', id)
+    : detached
+      ? null
+      : copyOfStderr()
+  return log ?? openSync('/dev/null', 'a')
 }
 
 /** The container's place, for its processes. */
@@ -266,7 +274,7 @@ function sandboxConfig(options: LaunchOptions, network: Network, scores: OomScor
     network: network.kind,
     networkCapabilities: network.capabilities,
     idMaps: idMapConfig(spec),
-    debug: globals.debug,
+    debug: isLogged(globals),
     cgroup: null,
     passed: [],
     oomScoreAdj: scores.program,

@@ -204,6 +204,7 @@ export interface SandboxConfig extends ContainerConfig {
   platform: 'systrap' | 'ptrace'
   /** Low word of the capabilities that the sentry keeps for the host's network, as far as the program has them. */
   networkCapabilities: number
+  /** Somebody reads the log: a failure of the sentry's own is told with all its stack. */
   debug: boolean
   cgroup: CgroupConfig | null
   /** Inherited descriptors for `process.passedFds`. */

@@ -72,6 +72,7 @@ main()
 
 function main(): never {
   let reported = false
+  let debug = false
   const reportOnce = (report: BootReport) => {
     if (reported) return
     reported = true
@@ -80,6 +81,7 @@ function main(): never {
   try {
     takeOrders(ALL)
     const config = JSON.parse(readFileSync(SENTRY_FDS.config, 'utf8')) as SandboxConfig
+    debug = config.debug
     close(SENTRY_FDS.config)
     const facts = hostFacts(config)
     setDescriptorCeiling(descriptorCeiling())
@@ -98,8 +100,11 @@ function main(): never {
   } catch (error) {
     const exitCode = error instanceof BootError ? error.exitStatus : EXIT_FAILURE
     const { message, stack } = error as Error
+    const running = reported
     reportOnce({ ok: false, error: message, exitStatus: exitCode })
-    if (!(error instanceof BootError)) log(`sentry: ${stack}\n`)
+    if (debug && !(error instanceof BootError)) log(`sentry: ${stack}\n`)
+    else if (running)
+      log(`runsc: the sentry has failed: ${message}; with --debug-log=FILE it tells where\n`)
     exitNow(exitCode)
   }
 }

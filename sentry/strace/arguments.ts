@@ -224,7 +224,8 @@ function iovecText(call: Call, addr: number, dir: string, count: number): string
     const items = Array.from({ length: shown }, (_, i) => {
       const base = view.getBigUint64(16 * i, true)
       const length = Number(view.getBigUint64(16 * i + 8, true))
-      const used = Math.min(length, left)
+      // The call may have failed: its result is no length then.
+      const used = Math.min(length, Math.max(left, 0))
       left -= used
       const text =
         base === 0n || base >= 1n << 47n ? undefined : bufferText(call, Number(base), used)

@@ -191,6 +191,9 @@ export function sys_request_key(
   return error < 0 ? error : found.key.serial
 }
 
+/** A word that is a size_t. */
+const sizeOf = (word: number): number => (word < 0 ? word + 2 ** 64 : word)
+
 /** keyctl(2). */
 export function sys_keyctl(
   task: Task,
@@ -206,11 +209,11 @@ export function sys_keyctl(
     case KEYCTL_JOIN_SESSION_KEYRING:
       return joinSession(task, a)
     case KEYCTL_UPDATE:
-      return update(task, a | 0, b, c)
+      return update(task, a | 0, b, sizeOf(c))
     case KEYCTL_REVOKE:
       return revoke(task, a | 0)
     case KEYCTL_DESCRIBE:
-      return describe(task, a | 0, b, c)
+      return describe(task, a | 0, b, sizeOf(c))
     case KEYCTL_CLEAR:
       return clear(task, a | 0)
     case KEYCTL_LINK:
@@ -220,7 +223,7 @@ export function sys_keyctl(
     case KEYCTL_SEARCH:
       return search(task, a | 0, b, c, d | 0)
     case KEYCTL_READ:
-      return read(task, a | 0, b, c)
+      return read(task, a | 0, b, sizeOf(c))
     case KEYCTL_CHOWN:
       return chown(task, a | 0, b >>> 0, c >>> 0)
     case KEYCTL_SETPERM:
@@ -234,7 +237,7 @@ export function sys_keyctl(
     case KEYCTL_RESTRICT_KEYRING:
       return restrict(task, a | 0, b, c)
     case KEYCTL_CAPABILITIES:
-      return capabilities(task, a, b)
+      return capabilities(task, a, sizeOf(b))
     default:
       return lesser(task, operation, a, b, c)
   }
@@ -254,7 +257,7 @@ function lesser(task: Task, operation: number, a: number, b: number, c: number):
     case KEYCTL_SET_REQKEY_KEYRING:
       return setRequestKeyring(task, a | 0)
     case KEYCTL_GET_SECURITY:
-      return security(task, a | 0, b, c)
+      return security(task, a | 0, b, sizeOf(c))
     case KEYCTL_SESSION_TO_PARENT:
       return sessionToParent(task)
     default:
