@@ -38,8 +38,15 @@ export interface Runtime {
 export class Engine {
   #made: ReturnType<typeof temporary> | null = null
   #daemon: ChildProcess | null = null
+  #config: object = {}
+  readonly #namespaces: readonly string[]
   /** Whether containers get a bridge: a machine without netfilter cannot give one. */
   network = true
+
+  /** With `ours`, the engine has our own namespaces, which are no others' then. */
+  constructor(namespaces: 'its own' | 'ours' = 'its own') {
+    this.#namespaces = namespaces === 'ours' ? [] : ['--net', '--mount']
+  }
 
   /** Made when it is first needed: a test that is skipped needs none. */
   get #box() {
@@ -48,7 +55,7 @@ export class Engine {
   }
 
   /** Below it are the cgroups of our containers only. */
-  get #cgroup(): string {
+  get cgroup(): string {
     return `/${basename(this.#box.path)}`
   }
 
@@ -69,7 +76,7 @@ export class Engine {
       'data-root': this.path('data'),
       'exec-root': this.path('exec'),
       pidfile: this.path('pid'),
-      'cgroup-parent': this.#cgroup,
+      'cgroup-parent': this.cgroup,
       runtimes: Object.fromEntries(
         named.map(({ name, path, args }) => [name, { path, ...(args && { runtimeArgs: args }) }]),
       ),
@@ -84,15 +91,28 @@ export class Engine {
     this.#importBusybox()
   }
 
+  /** Start it once more when it has died; its containers may live. */
+  async startAgain(): Promise<void> {
+    if (!(await this.#launch(this.#config)))
+      throw new Error(`dockerd does not start again: ${this.#lastWords()}`)
+  }
+
+  /** Whether it runs and answers. */
+  get answers(): boolean {
+    const { exitCode, signalCode } = this.#daemon!
+    return exitCode === null && signalCode === null && this.docker(['version']).status === 0
+  }
+
   async #launch(config: object): Promise<boolean> {
+    this.#config = config
     writeFileSync(this.path('daemon.json'), JSON.stringify(config, null, 2))
     const dockerd = `ip link set lo up && exec dockerd --config-file "$1"`
     const daemon = spawn(
       'unshare',
-      ['--net', '--mount', '--', 'sh', '-c', dockerd, 'sh', this.path('daemon.json')],
+      [...this.#namespaces, '--', 'sh', '-c', dockerd, 'sh', this.path('daemon.json')],
       {
         // A pipe would fill up: nobody reads it while a client is waited for.
-        stdio: ['ignore', 'ignore', openSync(this.path('log'), 'w')],
+        stdio: ['ignore', 'ignore', openSync(this.path('log'), 'a')],
         env: { ...process.env, PATH: `/usr/sbin:/sbin:${process.env.PATH}` },
       },
     )
@@ -142,7 +162,17 @@ export class Engine {
     run('kill', ['-KILL', ...this.#processes()])
     await sleep(200)
     for (const parent of this.#cgroupParents()) rmdirSync(parent)
+    this.#unmount()
     this.#made.clean()
+  }
+
+  /** In our own namespaces, what an engine that was killed had mounted. */
+  #unmount(): void {
+    const points = readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .map(line => line.split(' ')[1] ?? '')
+      .filter(point => point.startsWith(`${this.#box.path}/`))
+    if (points.length > 0) run('umount', ['--lazy', ...points.toReversed()])
   }
 
   async #stopDaemon(): Promise<void> {
@@ -160,13 +190,13 @@ export class Engine {
 
   #cgroupParents(): string[] {
     return ['', ...readdirSync(CGROUPS)]
-      .map(name => join(CGROUPS, name, this.#cgroup))
+      .map(name => join(CGROUPS, name, this.cgroup))
       .filter(parent => existsSync(parent))
   }
 
   /** A file of a container's cgroup: of this controller's hierarchy, or of the one that there is. */
   cgroupFile(id: string, controller: string, name: string): string {
-    const parent = [join(CGROUPS, controller, this.#cgroup), join(CGROUPS, this.#cgroup)]
+    const parent = [join(CGROUPS, controller, this.cgroup), join(CGROUPS, this.cgroup)]
     const found = parent.map(folder => join(folder, id, name)).find(file => existsSync(file))
     assert.ok(found, `${name} of the container's cgroup`)
     return readFileSync(found, 'utf8')

@@ -38,7 +38,7 @@ export async function failure(row: Row, docker: Docker): Promise<string | null> 
  * gVisor refuses a network of its own where it can see a tunable of the host's in every namespace (Linux 6.11 and
  * newer, google/gvisor#10704): a private copy looks at another one.
  */
-function gvisor(engine: Engine): Runtime[] {
+export function gvisor(engine: Engine): Runtime[] {
   const { program, missing } = gvisorProgram()
   if (missing !== null) {
     process.stderr.write(`without gVisor: ${missing}\n`)

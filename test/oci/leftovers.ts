@@ -27,7 +27,7 @@ export interface Process {
 export function processes(): Process[] {
   return readdirSync('/proc').flatMap(name => {
     const pid = Number(name)
-    if (!(pid > 1)) return []
+    if (!(pid > 1) || pid === process.pid) return []
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
       const dead = 'ZX'.includes(stat.slice(stat.lastIndexOf(')') + 2)[0]!)
