@@ -1,6 +1,6 @@
 // Measures the processor time of a command and everything it starts, whoever waits for it: by a control group.
 
-import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Where control groups of either version count processor time. */
@@ -25,6 +25,17 @@ export class CpuGroup {
       join(this.#path, 'cgroup.procs'),
       ...command,
     ]
+  }
+
+  /** Moves a process into the group; what it has started stays where it is. */
+  add(pid: number): void {
+    if (this.#path === null) return
+    try {
+      writeFileSync(join(this.#path, 'cgroup.procs'), String(pid))
+    } catch (error) {
+      // One that has ended takes no more time.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
   }
 
   /** Waits until all of the group has ended; its time in milliseconds, 0 if this machine does not tell. */

@@ -20,7 +20,9 @@ import { join } from 'node:path'
 import { cache, compile, root, run, writeBundle } from '../run.ts'
 import { debianTree } from '../setup.ts'
 import { CpuGroup } from './cpu-group.ts'
+import { idleStats, runOnce, stopDocker } from './docker.ts'
 import { type Network, type Peer, peers } from './peers.ts'
+import { descendants, stat, sum } from './processes.ts'
 
 const folder = join(cache, 'bench')
 /**
@@ -44,7 +46,7 @@ interface Case {
   name: string
   unit: string
   /** One measurement; several numbers by name for programs that measure much. */
-  measure(peer: Peer): Map<string, number>
+  measure(peer: Peer): Map<string, number> | Promise<Map<string, number>>
 }
 
 /**
@@ -100,6 +102,25 @@ const CASES: Case[] = [
     },
   },
   { name: 'commands', unit: 'ms', measure: lifeOf },
+  {
+    name: 'docker run --rm true',
+    unit: 'ms',
+    measure: async peer => {
+      const { ms, cpuMs } = await runOnce(peer)
+      return withCpu('docker run --rm true', ms, cpuMs)
+    },
+  },
+  {
+    name: 'docker stats',
+    unit: '',
+    measure: async peer => {
+      const { mib, pids } = await idleStats(peer)
+      return new Map([
+        ['docker stats: memory, MiB', mib],
+        ['docker stats: PIDs', pids],
+      ])
+    },
+  },
   inside('shell: 300 x /bin/true', 'for i in {1..300}; do /bin/true; done'),
   inside(`python3: import ${MODULES.length} modules`, `python3 -c 'import ${MODULES.join(', ')}'`),
   inside('gcc -O2 one file', 'gcc -O2 -pthread -c /bench/microbench.c -o /tmp/o.o'),
@@ -226,40 +247,6 @@ function prepare(): void {
   if (git('commit', '-qm', 'all').status !== 0) throw new Error('git commit failed')
 }
 
-const stat = (pid: number) =>
-  readFileSync(`/proc/${pid}/stat`, 'latin1')
-    .replace(/^.*\) /s, '')
-    .split(' ')
-
-/** All processes below `pid`. */
-function descendants(pid: number): number[] {
-  const parents = new Map<number, number>()
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    try {
-      parents.set(Number(name), Number(stat(Number(name))[1]))
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  const found = [pid]
-  for (let i = 0; i < found.length; i++)
-    for (const [child, parent] of parents) if (parent === found[i]) found.push(child)
-  return found.slice(1)
-}
-
-function sum(pids: number[], value: (pid: number) => number): number {
-  let total = 0
-  for (const pid of pids) {
-    try {
-      total += value(pid)
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return total
-}
-
 const pss = (pid: number) =>
   Number(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1').match(/^Pss:\s+(\d+)/m)?.[1] ?? 0) /
   1024
@@ -353,6 +340,7 @@ async function main(args: string[]): Promise<void> {
         await attempt(peer, item.name, item.unit, () => item.measure(peer))
   if ('idle'.includes(only))
     for (const peer of present) await attempt(peer, 'idle', '', () => idle(peer))
+  await stopDocker()
   console.log(
     `\n${cpus().length} x ${cpus()[0]?.model}, Linux ${readFileSync('/proc/sys/kernel/osrelease', 'latin1').trim()}; median of ${rounds}\n`,
   )
