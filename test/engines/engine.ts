@@ -150,8 +150,11 @@ export class Engine {
     return this.#daemon!.pid!
   }
 
-  /** End it with all its containers. A cgroup that cannot be removed makes it throw. */
-  async stop(): Promise<void> {
+  /**
+   * End it with all its containers. What they have left in its cgroup makes it throw, unless runtimes were compared of
+   * which some leave something.
+   */
+  async stop(left: 'nothing' | 'something' = 'nothing'): Promise<void> {
     if (this.#daemon?.exitCode === null) {
       const ids = this.containers()
       if (ids.length > 0) this.docker(['rm', '-f', ...ids])
@@ -161,7 +164,8 @@ export class Engine {
     // Some runtimes leave containers that Docker cannot end.
     run('kill', ['-KILL', ...this.#processes()])
     await sleep(200)
-    for (const parent of this.#cgroupParents()) rmdirSync(parent)
+    for (const parent of this.#cgroupParents())
+      left === 'nothing' ? rmdirSync(parent) : removeTree(parent)
     this.#unmount()
     this.#made.clean()
   }
@@ -248,6 +252,13 @@ export class Engine {
     })
     if (status !== 0) throw new Error(`docker import: ${stderr}`)
   }
+}
+
+/** Remove a cgroup with those below it, in which nothing lives any more. */
+function removeTree(cgroup: string): void {
+  for (const entry of readdirSync(cgroup, { withFileTypes: true }))
+    if (entry.isDirectory()) removeTree(join(cgroup, entry.name))
+  rmdirSync(cgroup)
 }
 
 /** One runtime of an engine, as the rows of the table use it. */

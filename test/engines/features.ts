@@ -1,4 +1,4 @@
-// All features of Docker that the tests know, and the comparison of runtimes: npm run features [-- RUNTIME...] [-t WORD]
+// All features of Docker that the tests know, and the comparison of runtimes: npm run features [-- RUNTIME...] [-t WORD]...
 // prints a table of ours, gVisor's and runc's answers, and why a row fails.
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -51,14 +51,16 @@ export function gvisor(engine: Engine): Runtime[] {
   return [{ name: 'gvisor', path, args: ['--platform=systrap'] }]
 }
 
-async function compare(names: readonly string[], word: string): Promise<void> {
+async function compare(names: readonly string[], words: readonly string[]): Promise<void> {
   const engine = new Engine()
   const wanted = (name: string) => names.length === 0 || names.includes(name)
   const runtimes = [OURS, ...(wanted('gvisor') ? gvisor(engine) : []), { name: 'runc', path: null }]
   const columns = runtimes.filter(({ name }) => wanted(name))
   const failures: string[] = []
   const passed = columns.map(() => 0)
-  const rows = ROWS.filter(({ name }) => name.includes(word))
+  const rows = ROWS.filter(
+    ({ name }) => words.length === 0 || words.some(word => name.includes(word)),
+  )
   try {
     await engine.start(runtimes)
     if (rows.some(({ needs }) => needs?.includes('debian'))) engine.importTree(debianTree(), DEBIAN)
@@ -77,13 +79,17 @@ async function compare(names: readonly string[], word: string): Promise<void> {
     console.log(`| of ${rows.length} | ${passed.join(' | ')} |`)
     for (const text of failures) console.log(`\n${text}`)
   } finally {
-    await engine.stop()
+    await engine.stop('something')
   }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  // Words may begin with a dash, which parseArgs does not take.
+  const [names, words]: [string[], string[]] = [[], []]
   const args = process.argv.slice(2)
-  const at = args.indexOf('-t')
-  const word = at < 0 ? '' : args.splice(at, 2)[1]!
-  await compare(args, word)
+  for (let i = 0; i < args.length; i++) {
+    if (args[i] === '-t') words.push(args[++i] ?? '')
+    else names.push(args[i]!)
+  }
+  await compare(names, words)
 }

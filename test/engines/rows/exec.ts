@@ -34,6 +34,15 @@ export const execRows: Row[] = [
     },
   },
   {
+    name: 'exec -i: a megabyte',
+    test(d) {
+      d.sleeper('exec')
+      const args = ['exec', '-i', 'exec', 'sh', '-c', 'tee /big | wc -c; wc -c </big']
+      const { stdout } = d.engine.docker(args, { input: 'x'.repeat(1 << 20) })
+      equal(stdout, '1048576\n1048576\n')
+    },
+  },
+  {
     name: 'exec -d',
     async test(d) {
       d.sleeper('exec')
@@ -47,6 +56,15 @@ export const execRows: Row[] = [
     test(d) {
       d.sleeper('exec')
       equal(d.ok('exec', '-t', 'exec', 'tty'), '/dev/pts/0')
+    },
+  },
+  {
+    name: 'exec -t: the size of the client’s terminal',
+    test(d) {
+      d.sleeper('exec')
+      const fits = 'until stty size | grep -q "33 77"; do sleep 0.1; done; echo fits'
+      const args = ['exec', '-it', 'exec', 'sh', '-c', fits]
+      match(d.onTerminal(args, { size: 'rows 33 cols 77' }).stdout, /fits/)
     },
   },
   {

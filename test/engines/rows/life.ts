@@ -87,6 +87,13 @@ export const lifeRows: Row[] = [
     },
   },
   {
+    name: 'logs -f, until the end',
+    test(d) {
+      d.keep('follow', IMAGE, 'sh', '-c', 'for i in 1 2 3; do echo $i; sleep 0.3; done')
+      equal(d.ok('logs', '-f', 'follow'), '1\n2\n3')
+    },
+  },
+  {
     name: 'wait',
     test(d) {
       d.keep('wait', IMAGE, 'sh', '-c', 'sleep 0.3; exit 5')
@@ -169,6 +176,16 @@ export const lifeRows: Row[] = [
     },
   },
   {
+    name: '--stop-signal',
+    async test(d) {
+      const script = 'trap "exit 9" USR1; echo up; while :; do sleep 0.1; done'
+      d.keep('signal', '--stop-signal', 'USR1', IMAGE, 'sh', '-c', script)
+      await d.until('up', () => d.docker('logs', 'signal').stdout === 'up\n')
+      d.ok('stop', '-t', '20', 'signal')
+      equal(d.state('signal', 'ExitCode'), '9')
+    },
+  },
+  {
     name: 'kill -s USR1',
     quick: true,
     async test(d) {
@@ -222,6 +239,19 @@ export const lifeRows: Row[] = [
         return d.engine.inside('wc', ['-l', copied]).stdout
       }
       equal(lines(), lines())
+    },
+  },
+  {
+    name: 'kill and rm -f of a paused container',
+    test(d) {
+      for (const name of ['killed', 'removed']) {
+        d.sleeper(name)
+        d.ok('pause', name)
+      }
+      d.ok('kill', 'killed')
+      d.ok('wait', 'killed')
+      equal(d.state('killed', 'ExitCode'), '137')
+      d.ok('rm', '-f', 'removed')
     },
   },
   {

@@ -5,6 +5,20 @@ import { DEBIAN, type Docker, IMAGE, type Row } from '../engine.ts'
 
 const SERVE = 'mkdir -p /w; echo page >/w/index.html; exec httpd -f -p 80 -h /w'
 
+/** Every name has one address. */
+const NAME_SERVER = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 53))
+while True:
+    query, client = s.recvfrom(512)
+    end = query.index(b"\\0", 12) + 5
+    found = query[end - 4:end - 2] == b"\\0\\1"
+    head = query[:2] + b"\\x81\\x80\\0\\1\\0" + bytes([found]) + b"\\0" * 4
+    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0<\\0\\4" + bytes([10, 9, 9, 9])
+    s.sendto(head + query[12:end] + (answer if found else b""), client)
+`
+
 const serve = (d: Docker, name: string, ...options: string[]) =>
   d.keep(name, ...options, IMAGE, 'sh', '-c', SERVE)
 const address = (d: Docker, name: string) =>
@@ -52,6 +66,41 @@ export const networkRows: Row[] = [
     async test(d) {
       serve(d, 'web', '-p', '127.0.0.1::80')
       await page(d, `http://${d.ok('port', 'web', '80/tcp')}/`)
+    },
+  },
+  {
+    name: '--expose, -P: a port that Docker chooses',
+    needs: ['network'],
+    async test(d) {
+      serve(d, 'web', '--expose', '80', '-P')
+      await page(d, `http://127.0.0.1:${d.ok('port', 'web', '80/tcp').split(':').at(-1)}/`)
+    },
+  },
+  {
+    name: '--mac-address',
+    needs: ['network'],
+    test(d) {
+      const mac = '02:42:ac:11:00:99'
+      equal(d.sh(['--mac-address', mac], 'cat /sys/class/net/eth0/address'), mac)
+    },
+  },
+  {
+    name: '--link',
+    needs: ['network'],
+    async test(d) {
+      serve(d, 'web')
+      d.sleeper('client', '--link', 'web:linked')
+      await pageFrom(d, 'client', 'linked')
+    },
+  },
+  {
+    name: 'a name server elsewhere',
+    needs: ['network', 'debian'],
+    async test(d) {
+      d.keep('names', DEBIAN, 'python3', '-c', NAME_SERVER)
+      d.sleeper('client', '--dns', address(d, 'names'))
+      const found = () => d.docker('exec', 'client', 'nslookup', 'some.example').stdout
+      await d.until('an address', () => found().includes('10.9.9.9'))
     },
   },
   {

@@ -39,6 +39,10 @@ export const programRows: Row[] = [
     name: '--hostname',
     test: d => equal(d.sh(['--hostname', 'hh'], 'hostname; grep -c hh /etc/hosts'), 'hh\n1'),
   },
+  {
+    name: '--domainname',
+    test: d => equal(d.sh(['--domainname', 'd.e'], 'cat /proc/sys/kernel/domainname'), 'd.e'),
+  },
   { name: '-w', test: d => equal(d.sh(['-w', '/made/here'], 'pwd'), '/made/here') },
   {
     name: '-e, --env-file',
@@ -83,6 +87,27 @@ export const programRows: Row[] = [
         d.try('--security-opt', `seccomp=${profile}`, IMAGE, 'mkdir', '/x').stderr,
         /Function not implemented/,
       )
+    },
+  },
+  {
+    name: '--security-opt: unconfined',
+    test(d) {
+      const options = ['seccomp=unconfined', 'apparmor=unconfined', 'label=disable']
+      equal(
+        d.sh(
+          options.flatMap(one => ['--security-opt', one]),
+          status('Seccomp'),
+        ),
+        '0',
+      )
+    },
+  },
+  {
+    name: '--cgroupns',
+    test(d) {
+      const script = 'cut -d: -f3 /proc/self/cgroup | sort -u'
+      equal(d.sh(['--cgroupns', 'private'], script), '/')
+      equal(d.sh(['--cgroupns', 'host'], 'echo on'), 'on')
     },
   },
   {
