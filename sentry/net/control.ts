@@ -11,9 +11,11 @@ import {
   RLIMIT_NOFILE,
   SCM_CREDENTIALS,
   SCM_MAX_FD,
+  SCM_PIDFD,
   SCM_RIGHTS,
   SOL_SOCKET,
 } from '../../syscall-table/flags.ts'
+import { installPidfd } from '../kernel/pidfd.ts'
 import type { Task } from '../kernel/task.ts'
 import { NO_ID } from '../kernel/user-namespace.ts'
 import type { File } from '../vfs/file.ts'
@@ -90,6 +92,12 @@ function takeIdentity(task: Task, message: Message, view: DataView, at: number):
   return 0
 }
 
+/** What a socket is told of who has sent: SO_PASSCRED, SO_PASSPIDFD. */
+export interface ToldOfSenders {
+  readonly passCredentials: boolean
+  readonly passPidfd: boolean
+}
+
 /**
  * Write the control messages of recvmsg to `view`, which has room for `room` bytes, and put received files
  * into the descriptor table. Returns the bytes written; what did not fit is dropped with MSG_CTRUNC.
@@ -97,12 +105,12 @@ function takeIdentity(task: Task, message: Message, view: DataView, at: number):
 export function buildControl(
   task: Task,
   message: Message,
-  credentials: boolean,
+  { passCredentials, passPidfd }: ToldOfSenders,
   view: DataView,
   room: number,
 ): number {
   let at = 0
-  if (credentials && message.credentials) {
+  if (passCredentials && message.credentials) {
     const size = HEADER + UCRED_SIZE
     if (room >= size) {
       writeHeader(view, at, size, SCM_CREDENTIALS)
@@ -115,9 +123,27 @@ export function buildControl(
     } else message.outFlags |= MSG_CTRUNC
   }
   const { rights } = message
-  if (rights === null) return at
-  message.rights = null
-  return installFiles(task, message, rights, view, at, room)
+  if (rights !== null) {
+    message.rights = null
+    at = installFiles(task, message, rights, view, at, room)
+  }
+  return passPidfd && message.credentials ? tellPidfd(task, message, view, at, room) : at
+}
+
+/** A pidfd for the sender; its place holds the error when there can be none. */
+function tellPidfd(task: Task, message: Message, view: DataView, at: number, room: number): number {
+  const { pid } = message.ucred
+  const size = HEADER + 4
+  if (room - at < size) {
+    message.outFlags |= MSG_CTRUNC
+    return at
+  }
+  if (pid === null) return at
+  const { group } = pid
+  view.setInt32(at + HEADER, group === null ? -ESRCH : installPidfd(task, group, 0), true)
+  writeHeader(view, at, size, SCM_PIDFD)
+  view.setUint32(at + size, 0, true)
+  return Math.min(room, at + Math.ceil(size / 8) * 8)
 }
 
 function installFiles(

@@ -14,6 +14,8 @@ export interface Ucred {
   pid: Pid | null
   uid: number
   gid: number
+  /** Of the two ends of a connection. */
+  groups?: readonly number[]
 }
 
 /** Reused: a socket takes what it needs from it within the call. */

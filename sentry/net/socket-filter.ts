@@ -19,8 +19,6 @@ export function setFilterOption(
   view: DataView,
   size: number,
 ): number {
-  // DIFFERS: connections of TCP have no packets over lo that a filter could see, and those of the host are the host's.
-  if (!socket.filters) return -ENOPROTOOPT
   switch (name) {
     case SO_ATTACH_FILTER:
       return attach(task, socket, view, size)
@@ -40,6 +38,8 @@ export function setFilterOption(
 
 /** struct sock_fprog: a length, and where the instructions are. */
 function attach(task: Task, socket: Socket, view: DataView, size: number): number {
+  // DIFFERS: connections of TCP have no packets over lo that a filter could see, and those of the host are the host's.
+  if (!socket.filters) return -ENOPROTOOPT
   if (size !== FPROG_SIZE) return -EINVAL
   if (socket.filterLocked) return -EPERM
   const length = view.getUint16(0, true)
@@ -60,7 +60,6 @@ export function isFilterOption(name: number): boolean {
 
 /** SO_GET_FILTER: copies the program to `addr`, which has room for `room` instructions; returns their number. */
 export function copyFilter(task: Task, socket: Socket, addr: number, room: number): number {
-  if (!socket.filters) return -ENOPROTOOPT
   const { filter } = socket
   if (filter === null) return 0
   const { length } = filter.program

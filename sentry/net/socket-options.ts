@@ -1,6 +1,7 @@
 // The options of SOL_SOCKET: sk_setsockopt and sk_getsockopt in net/core/sock.c.
 
 import {
+  EBADF,
   EDOM,
   EINVAL,
   ENODATA,
@@ -9,8 +10,10 @@ import {
   ENOTCONN,
   EOPNOTSUPP,
   EPERM,
+  ESRCH,
 } from '../../syscall-table/errno.ts'
 import * as f from '../../syscall-table/flags.ts'
+import { installPidfd } from '../kernel/pidfd.ts'
 import type { Task } from '../kernel/task.ts'
 import { INTERFACE_NAME_SIZE, interfaceIndex, interfaceName } from './inet/interface.ts'
 import { MAX_ADDRESS } from './message.ts'
@@ -168,8 +171,14 @@ function setOther(task: Task, socket: Socket, name: number, view: DataView, size
       socket.peekOffset = number
       return 0
     case f.SO_ZEROCOPY:
-    case f.SO_PASSPIDFD:
       return -EOPNOTSUPP
+    case f.SO_PASSPIDFD:
+      if (socket.family !== f.AF_UNIX) return -EOPNOTSUPP
+      socket.passPidfd = number !== 0
+      return 0
+    // There are no programs of the other kind that a descriptor could be of.
+    case f.SO_ATTACH_BPF:
+      return task.files.get(number) === undefined ? -EBADF : -EINVAL
     case f.SO_SNDTIMEO_OLD:
     case f.SO_SNDTIMEO_NEW:
       return setTimeoutOption(socket, view, size, true)
@@ -310,7 +319,7 @@ function getFact(task: Task, socket: Socket, name: number, view: DataView, room:
     case f.SO_MEMINFO:
       return memoryInfo(socket, view)
     case f.SO_LOCK_FILTER:
-      return socket.filters ? int(view, socket.filterLocked ? 1 : 0) : -ENOPROTOOPT
+      return int(view, socket.filterLocked ? 1 : 0)
     case f.SO_PEERCRED:
       return peerCredentials(task, socket, view)
     case f.SO_PEERNAME: {
@@ -319,8 +328,14 @@ function getFact(task: Task, socket: Socket, name: number, view: DataView, room:
       return n < room ? -EINVAL : n
     }
     case f.SO_PEERGROUPS:
-    case f.SO_PEERPIDFD:
-      return -ENODATA
+      return peerGroups(task, socket, view)
+    case f.SO_PEERPIDFD: {
+      const pid = socket.peerCredentials()?.pid
+      if (pid === undefined || pid === null) return -ENODATA
+      if (pid.group === null) return -ESRCH
+      const fd = installPidfd(task, pid.group, 0)
+      return fd < 0 ? fd : int(view, fd)
+    }
     case f.SO_COOKIE:
       view.setUint32(0, socket.cookie >>> 0, true)
       view.setUint32(4, Math.floor(socket.cookie / 2 ** 32), true)
@@ -332,8 +347,9 @@ function getFact(task: Task, socket: Socket, name: number, view: DataView, room:
     case f.SO_PEEK_OFF:
       return socket.hasPeekOffset ? int(view, socket.peekOffset) : -EOPNOTSUPP
     case f.SO_ZEROCOPY:
-    case f.SO_PASSPIDFD:
       return -EOPNOTSUPP
+    case f.SO_PASSPIDFD:
+      return socket.family === f.AF_UNIX ? int(view, socket.passPidfd ? 1 : 0) : -EOPNOTSUPP
     default:
       return -ENOPROTOOPT
   }
@@ -373,6 +389,17 @@ function timeval(view: DataView, ns: number): number {
   view.setUint32(8, Math.floor((ns - sec * 1e9) / 1e3), true)
   view.setUint32(12, 0, true)
   return 16
+}
+
+/** LIMIT: no more groups than fit into the buffer of an option are told. */
+function peerGroups(task: Task, socket: Socket, view: DataView): number {
+  const groups = socket.peerCredentials()?.groups
+  if (groups === undefined) return -ENODATA
+  const told = groups.slice(0, view.byteLength / 4)
+  told.forEach((gid, i) => {
+    view.setUint32(i * 4, task.creds.userNs.showGid(gid), true)
+  })
+  return told.length * 4
 }
 
 /** Without a peer: pid 0 and no ids. */

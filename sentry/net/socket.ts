@@ -71,6 +71,8 @@ export abstract class Socket extends FileOps {
   sendTimeoutNs = 0
   receiveTimeoutNs = 0
   passCredentials = false
+  /** SO_PASSPIDFD: who sends is told by a pidfd, too. */
+  passPidfd = false
   /** Options of SOL_SOCKET that are kept and told, by number. */
   readonly options = new Map<number, number>()
   /** Index of the interface of SO_BINDTODEVICE and SO_BINDTOIFINDEX; 0 is any. */
@@ -98,6 +100,11 @@ export abstract class Socket extends FileOps {
     this.family = family
     this.type = type
     this.protocol = protocol
+  }
+
+  /** Whether messages tell who has sent them. */
+  get tellsSender(): boolean {
+    return this.passCredentials || this.passPidfd
   }
 
   /** Whether the socket runs filters over what arrives. */

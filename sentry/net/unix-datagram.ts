@@ -36,7 +36,7 @@ export function sendDatagram(socket: UnixSocket, task: Task, message: Message): 
   if (socket.error !== 0) return socket.takeError()
   const target = targetOf(socket, task, message)
   if (typeof target === 'number') return target
-  if (socket.passCredentials && socket.name === '') autobind(socket)
+  if (socket.tellsSender && socket.name === '') autobind(socket)
   const length = io.remaining
   if (length > socket.sendBuffer - 32) return -EMSGSIZE
   if (socket.noSend) return -EPIPE

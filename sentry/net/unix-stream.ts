@@ -41,7 +41,7 @@ export function sendStream(socket: UnixSocket, task: Task, message: Message): nu
   if (message.nameLength > 0) return socket.connected ? -EISCONN : -EOPNOTSUPP
   const { peer } = socket
   if (peer === null) return -ENOTCONN
-  if (socket.passCredentials && socket.name === '') autobind(socket)
+  if (socket.tellsSender && socket.name === '') autobind(socket)
   if (message.resumable && task.restart.done > 0) {
     // The first pass has sent the files with the first byte.
     io.skip(task.restart.done)
@@ -160,7 +160,7 @@ export function receiveStream(socket: UnixSocket, task: Task, message: Message):
       task.restart.done = io.done
       return -EAGAIN
     }
-    if (last !== null && socket.passCredentials && !last.sameSender(segment)) break
+    if (last !== null && socket.tellsSender && !last.sameSender(segment)) break
     if (last === null) describe(message, segment)
     last = segment
     const want = Math.min(io.remaining, segment.length)
@@ -210,7 +210,7 @@ function peek(socket: UnixSocket, message: Message): number {
       segment = segment.next
       continue
     }
-    if (last !== null && socket.passCredentials && !last.sameSender(segment)) break
+    if (last !== null && socket.tellsSender && !last.sameSender(segment)) break
     if (last === null) describe(message, segment)
     last = segment
     const want = Math.min(io.remaining, segment.length - skip)

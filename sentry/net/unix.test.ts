@@ -109,6 +109,8 @@ function receive(
 }
 const abstract = (name: string) => new Uint8Array([AF_UNIX, 0, 0, ...Buffer.from(name)])
 
+const NOTHING = { passCredentials: false, passPidfd: false }
+
 describe('stream', () => {
   test('moves bytes in order and stops at the send buffer', () => {
     const [a, b] = pair(SOCK_STREAM)
@@ -167,7 +169,7 @@ describe('stream', () => {
     const server = listener.accept(task) as Socket
     socketFile(server, 0)
     expect(client.connect(task, name, name.length, client.file!)).toBe(-EISCONN)
-    expect(server.peerCredentials()).toEqual({ pid, uid: 0, gid: 0 })
+    expect(server.peerCredentials()).toEqual({ pid, uid: 0, gid: 0, groups: [] })
     const own = new Uint8Array(128)
     expect(server.ownAddress(own)).toBe(name.length)
     expect(own.subarray(0, name.length)).toEqual(name)
@@ -277,12 +279,12 @@ describe('files in flight', () => {
     expect(parseControl(task, message, view, 24)).toBe(0)
     expect(message.rights).toEqual([r])
     expect(r.refs).toBe(2)
-    expect(buildControl(task, message, false, view, 64)).toBe(24)
+    expect(buildControl(task, message, NOTHING, view, 64)).toBe(24)
     const got = view.getInt32(16, true)
     expect(task.files.get(got)).toBe(r)
     expect(task.files.cloexec(got)).toBe(true)
     message.rights = [r.ref()]
-    expect(buildControl(task, message, false, view, 12)).toBe(0)
+    expect(buildControl(task, message, NOTHING, view, 12)).toBe(0)
     expect(message.outFlags).toBe(MSG_CTRUNC)
     expect(r.refs).toBe(2)
   })

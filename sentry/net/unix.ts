@@ -160,7 +160,7 @@ export class UnixSocket extends Socket {
     const name = parseName(address, length)
     if (typeof name === 'number') return name
     if (name === '') return -EINVAL
-    if (this.passCredentials && this.name === '') autobind(this)
+    if (this.tellsSender && this.name === '') autobind(this)
     const listener = findByName(task, this.type, name)
     if (listener === -ECONNREFUSED) return this.#connectOutside(task, name)
     if (typeof listener === 'number') return listener
@@ -174,6 +174,7 @@ export class UnixSocket extends Socket {
     const server = new UnixSocket(this.net, this.type)
     server.name = listener.name
     server.passCredentials = listener.passCredentials
+    server.passPidfd = listener.passPidfd
     server.listener = listener
     join(this, server)
     this.#peerIdentity = listener.#identity
@@ -201,7 +202,7 @@ export class UnixSocket extends Socket {
     const name = parseName(address, length)
     if (typeof name === 'number') return name
     if (name === '') return -EINVAL
-    if (this.passCredentials && this.name === '') autobind(this)
+    if (this.tellsSender && this.name === '') autobind(this)
     const other = findByName(task, this.type, name)
     if (other === -ECONNREFUSED && this.#remote === null) return this.#connectOutside(task, name)
     if (typeof other === 'number') return other
@@ -421,7 +422,8 @@ function join(a: UnixSocket, b: UnixSocket): void {
 }
 
 function identityOf(task: Task): Ucred {
-  return { pid: task.group.pid, uid: task.creds.euid, gid: task.creds.egid }
+  const { euid, egid, groups } = task.creds
+  return { pid: task.group.pid, uid: euid, gid: egid, groups }
 }
 
 /** SOCK_RAW is SOCK_DGRAM here, as on Linux. */

@@ -164,7 +164,7 @@ function writeResults(task: Task, socket: Socket, at: number): number {
   }
   const used = socket.rawControl
     ? message.controlLength
-    : buildControl(task, message, socket.passCredentials, controlView, controlRoom())
+    : buildControl(task, message, socket, controlView, controlRoom())
   if (used > 0 && task.mm.copyResult(task, header.control, controlBytes, 0, used) < 0)
     return -EFAULT
   const { scratch, scratchView } = task.kernel

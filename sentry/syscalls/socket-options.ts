@@ -1,7 +1,12 @@
 // getsockopt(2) and setsockopt(2): those of SOL_SOCKET are in net/socket-options.ts, others go to the socket.
 
-import { EFAULT, EINVAL } from '../../syscall-table/errno.ts'
-import { SO_ATTACH_FILTER, SOL_PACKET, SOL_SOCKET } from '../../syscall-table/flags.ts'
+import { EFAULT, EINVAL, ERANGE } from '../../syscall-table/errno.ts'
+import {
+  SO_ATTACH_FILTER,
+  SO_PEERGROUPS,
+  SOL_PACKET,
+  SOL_SOCKET,
+} from '../../syscall-table/flags.ts'
 import type { Task } from '../kernel/task.ts'
 import { bytesOfOption } from '../net/option-sizes.ts'
 import { PACKET_HDRLEN } from '../net/packet/options.ts'
@@ -64,6 +69,12 @@ export function sys_getsockopt(
       ? getGeneric(task, socket, name, view, room)
       : socket.getOption(task, level, name, value, room)
   if (n < 0) return n
+  // Of groups all are told or none, but how many there are.
+  const tooMany = level === SOL_SOCKET && name === SO_PEERGROUPS && n > room
+  if (tooMany) {
+    scratchView.setInt32(0, n, true)
+    return task.mm.copyOut(task, lengthAt, scratch, 0, 4) < 0 ? -EFAULT : -ERANGE
+  }
   const size = Math.min(room, n)
   if (size > 0 && task.mm.copyResult(task, addr, value, 0, size) < 0) return -EFAULT
   scratchView.setInt32(0, size, true)

@@ -23,6 +23,7 @@ import {
   POLLHUP,
   POLLPRI,
   POLLRDHUP,
+  POLLWRBAND,
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
@@ -464,7 +465,8 @@ export class TcpSocket extends InetSocket {
     if (this.state === CONNECTING) return events
     if (this.#readableBytes && !this.#belowLowWater) events |= READABLE
     if (this.urgent !== null && !this.urgent.urgentRead) events |= POLLPRI
-    if (this.noSend || this.mayWrite) events |= WRITABLE
+    // Unlike datagrams, streams of TCP have no band of data to write.
+    if (this.noSend || this.mayWrite) events |= WRITABLE & ~POLLWRBAND
     return events
   }
 
