@@ -17,7 +17,7 @@ int main(int argc, char **argv) {
     }
     closedir(dir);
     if (unlink("file") == -1) return 4;
-    struct timespec pause = {0, 10 * 1000 * 1000};
+    struct timespec pause = {0, 50 * 1000 * 1000};
     if (access("slow", F_OK) == 0) nanosleep(&pause, NULL);
   }
   puts("stopped");
