@@ -1,6 +1,6 @@
 // All that must work, under each platform, on a Debian tree (a bundle, by `runsc run`) and on the host's own root
 // (`runsc do`): npm run must-work [-- systrap|ptrace|tree|host…] [-t WORD]… Takes long. Linux is the oracle: runc with the
-// same bundle, or the host itself in namespaces of its own. A line is printed for each run, and why it failed at the end.
+// same bundle, or the host itself in namespaces of its own. A line is printed for each run, with the reason when it failed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { cpSync, existsSync, lstatSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
@@ -202,17 +202,16 @@ function complaint(item: Item, result: Result, linux: Result | null, since: numb
 const utf8 = (text: string) => Buffer.from(text, 'latin1').toString()
 
 const counts = new Map<string, { ok: number; failed: number }>()
-const failures: string[] = []
 
 function report(name: string, root: Root, system: System, seconds: number, why: string | null) {
   const key = `${root} ${system}`
   const count = counts.get(key) ?? { ok: 0, failed: 0 }
   counts.set(key, count)
   count[why === null ? 'ok' : 'failed']++
-  if (why !== null) failures.push(`${key}: ${name}\n${why}`)
   console.log(
     `${why === null ? 'ok  ' : 'FAIL'} ${key.padEnd(12)} ${seconds.toFixed(1).padStart(7)} s  ${name}`,
   )
+  if (why !== null) console.log(why)
 }
 
 async function timed<T>(what: () => Promise<T>): Promise<{ result: T; seconds: number }> {
@@ -350,10 +349,9 @@ async function main(args: string[]): Promise<void> {
       if (root === 'host' && wanted('no write reaches the host')) await tryWrites(platform)
     }
   }
-  for (const text of failures) console.log(`\n${text}`)
   console.log('\n| root, system | ok | failed |\n|---|---|---|')
   for (const [key, { ok, failed }] of counts) console.log(`| ${key} | ${ok} | ${failed} |`)
-  process.exitCode = failures.length > 0 ? 1 : 0
+  process.exitCode = [...counts.values()].some(({ failed }) => failed > 0) ? 1 : 0
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)

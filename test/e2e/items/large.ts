@@ -18,7 +18,7 @@ export const largeItems: readonly Item[] = [
   {
     name: 'find / -xdev',
     seconds: 1200,
-    script: String.raw`find / -xdev ! -path "$PWD*" \( -type d -printf '%y%#m %p %U %G %T@\n' -o -type l -printf '%y%#m %p %U %G %T@ %l\n' -o -printf '%y%#m %p %U %G %T@ %n %s %b\n' \) | LC_ALL=C sort`,
+    script: String.raw`find / -xdev ! -path "$PWD*" ! -path "$(dirname "$PWD")" ! -path /proc ! -path /sys ! -path /dev \( -type d -printf '%y%#m %p %U %G %T@\n' -o -type l -printf '%y%#m %p %U %G %T@ %l\n' -o -printf '%y%#m %p %U %G %T@ %n %s %b\n' \) 2> /dev/null | LC_ALL=C sort`,
     pathOf: line => line.replace(/ -?\d+ -?\d+ -?\d+\.\d+( .*)?$/, '').replace(/^\S+ /, ''),
   },
   {
