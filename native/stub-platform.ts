@@ -219,10 +219,6 @@ export class StubPlatform implements Platform {
     return this.#native.writeResult(thread.id, addr, from, at, length)
   }
 
-  /**
-   * Read a NUL-terminated string of less than `max` bytes. Returns its length without the NUL,
-   * -ENAMETOOLONG when there is no NUL within `max` bytes, or -EFAULT.
-   */
   readString(
     thread: ThreadContext,
     addr: number,

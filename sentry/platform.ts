@@ -210,6 +210,11 @@ export interface Platform {
     at: number,
     length: number,
   ): number
+  /**
+   * Read a NUL-terminated string of at most `max` bytes with its NUL. Returns its length without the NUL, -ENAMETOOLONG
+   * when there is no NUL within `max` bytes, or -EFAULT where memory ends before one.
+   */
+  readString(thread: ThreadContext, addr: number, into: Uint8Array, at: number, max: number): number
   writeMemory(
     thread: ThreadContext,
     addr: number,

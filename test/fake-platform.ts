@@ -2,7 +2,7 @@
 
 import type { OpList, Platform, ThreadContext } from '../sentry/platform.ts'
 import { REG_COUNT, WAIT_TIMEOUT } from '../sentry/platform.ts'
-import { EFAULT } from '../syscall-table/errno.ts'
+import { EFAULT, ENAMETOOLONG } from '../syscall-table/errno.ts'
 
 /** Where the memory of every fake program lies. */
 export const MEMORY_START = 0x10000
@@ -96,6 +96,20 @@ export class FakePlatform implements Platform {
     if (start < 0 || n <= 0) return -EFAULT
     into.set((thread as FakeThread).memory.subarray(start, start + n), at)
     return n
+  }
+
+  readString(
+    thread: ThreadContext,
+    addr: number,
+    into: Uint8Array,
+    at: number,
+    max: number,
+  ): number {
+    const n = this.readMemory(thread, addr, into, at, max)
+    if (n < 0) return n
+    const length = into.subarray(at, at + n).indexOf(0)
+    if (length >= 0) return length
+    return n < max ? -EFAULT : -ENAMETOOLONG
   }
 
   writeMemory(

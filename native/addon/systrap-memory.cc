@@ -25,10 +25,9 @@ void Platform::takeFetched(const Thread* t) {
   current_ = -1;
   if (record(t)->event != STUB_EV_SYSCALL || t->state != State::kStopped) return;
   current_ = t->id;
-  uint32_t length = __atomic_load_n(&t->slot->inLength, __ATOMIC_RELAXED);
-  if (length == 0 || length > STUB_DATA_MAX) return;
-  fetchedAt_ = __atomic_load_n(&t->slot->inAddr, __ATOMIC_RELAXED);
-  fetchedLength_ = length;
+  if (t->fetched == 0 || t->fetched > STUB_DATA_MAX) return;
+  fetchedAt_ = record(t)->args[t->fetchedArg];
+  fetchedLength_ = t->fetched;
 }
 
 bool Platform::hasFetched(const Thread* t, uint64_t addr, size_t length) const {
@@ -41,7 +40,8 @@ void Platform::writeDeferred(Thread* t) {
   uint32_t length = t->outLength;
   if (length == 0) return;
   t->outLength = 0;
-  t->outFault = !Reachable(t) || WriteProcess(t->process->pid, t->outAddr, slot_data(t->slot), length) != length;
+  const uint8_t* from = length <= STUB_SMALL_MAX ? t->outSmall : slot_data(t->slot);
+  t->outFault = !Reachable(t) || WriteProcess(t->process->pid, t->outAddr, from, length) != length;
 }
 
 int64_t Platform::copyIn(Thread* t, uint64_t addr, uint8_t* into, size_t length) {
@@ -65,7 +65,7 @@ int64_t Platform::copyResult(Thread* t, uint64_t addr, const uint8_t* from, size
                addr < kUserEnd - STUB_DATA_MAX;
   if (!defer) return copyOut(t, addr, from, length);
   fetchedLength_ = 0;
-  memcpy(slot_data(t->slot), from, length);
+  memcpy(length <= STUB_SMALL_MAX ? t->outSmall : slot_data(t->slot), from, length);
   t->outAddr = addr;
   t->outLength = static_cast<uint32_t>(length);
   return static_cast<int64_t>(length);

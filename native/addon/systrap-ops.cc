@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "systrap.h"
 
@@ -257,15 +258,18 @@ void Platform::answer(Thread* t, uint32_t verdict) {
   bool last = verdict != STUB_MORE && verdict != STUB_FRAME;
   countAnswer(t);
   if (t->ops.empty() || verdict == STUB_FRAME) slot->opCount = 0;
-  if (verdict == STUB_RESUME) slot->regs.rax = t->result;
   if (verdict == STUB_RESUME_REGS) {
     const uint64_t* regs = record(t)->regs;
 #define LOAD(name, frame, reg) slot->regs.name = regs[reg];
     STUB_REGISTERS(LOAD)
 #undef LOAD
   }
-  slot->outAddr = t->outAddr;
-  slot->outLength = last ? t->outLength : 0;
+  slot->travels = last ? t->outLength : 0;
+  if (last && t->outLength > 0) {
+    SLOT_TARGET(slot) = t->outAddr;
+    if (t->outLength <= STUB_SMALL_MAX) memcpy(slot_small(slot), t->outSmall, STUB_SMALL_MAX);
+  }
+  if (verdict == STUB_RESUME) slot->regs.rax = t->result;
   slot->kind = verdict;
   uint32_t before = __atomic_exchange_n(&slot->state, SLOT_ANSWERED, __ATOMIC_SEQ_CST);
   setRunning(t);

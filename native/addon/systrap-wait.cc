@@ -67,6 +67,9 @@ bool MayRewrite(uint64_t nr) {
 }
 
 constexpr uint64_t kTokenIdMask = 0xfff;
+constexpr uint32_t kCacheLine = 64;
+// The position of a call's last argument.
+constexpr uint32_t kMaxArg = 5;
 static_assert(kMaxThreads <= kTokenIdMask + 1);
 
 }  // namespace
@@ -345,7 +348,8 @@ bool Platform::takeEvent(Thread* t) {
   t->takenTicks = Ticks();
   bool started = t->fresh;
   t->fresh = false;
-  uint32_t kind = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
+  uint32_t word = started ? STUB_EV_STARTED : __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
+  uint32_t kind = word & STUB_EV_KIND;
   clearRunning(t);
   setState(t, State::kStopped);
   if (t->framing != Framing::kNo) return takeFrame(t, kind);
@@ -354,7 +358,11 @@ bool Platform::takeEvent(Thread* t) {
   t->outLength = 0;
   t->outFault = false;
   t->interruptDue = false;
-  t->fpstate = slot->fpstate;
+  t->bare = kind == STUB_EV_SYSCALL && (word & STUB_EV_BARE) != 0;
+  t->fpstate = t->bare ? 0 : slot->fpstate;
+  t->fetched = kind == STUB_EV_SYSCALL ? slot->travels : 0;
+  t->fetchedArg = std::min<uint32_t>(word >> STUB_EV_ARG_SHIFT, kMaxArg);
+  expectData(t);
   Record* r = record(t);
   r->event = kind;
   r->nr = static_cast<uint32_t>(slot->regs.rax);
@@ -366,7 +374,6 @@ bool Platform::takeEvent(Thread* t) {
   r->args[3] = slot->regs.r10;
   r->args[4] = slot->regs.r8;
   r->args[5] = slot->regs.r9;
-  t->bare = kind == STUB_EV_SYSCALL && t->fpstate == 0;
   r->bare = t->bare;
   r->hot = kind == STUB_EV_SYSCALL && !t->bare && countSite(t, slot->regs.rip, slot->regs.rax);
   if (kind == STUB_EV_FAULT) {
@@ -381,6 +388,12 @@ bool Platform::takeEvent(Thread* t) {
     return false;
   }
   return t != zygote_;
+}
+
+// The bytes that came along are in the other CPU's cache, and are on their way while JavaScript finds the handler.
+void Platform::expectData(const Thread* t) {
+  if (t->fetched > STUB_DATA_MAX) return;
+  for (uint32_t at = 0; at < t->fetched; at += kCacheLine) __builtin_prefetch(slot_data(t->slot) + at);
 }
 
 // The thread has left the gate and has a signal frame now; what it was to do, it can do.

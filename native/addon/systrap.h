@@ -126,9 +126,13 @@ struct Thread {
   uint64_t result = 0;
   uint32_t verdict = 0;
   uint64_t fpstate = 0;
-  // Memory that the thread will write itself when its call returns; the bytes are in its slot.
+  // How many bytes its call has brought along, and which argument points to them.
+  uint32_t fetched = 0;
+  uint8_t fetchedArg = 0;
+  // Memory that the thread will write itself when its call returns; the bytes are in its slot, or here if they are few.
   uint64_t outAddr = 0;
   uint32_t outLength = 0;
+  uint8_t outSmall[STUB_SMALL_MAX] = {};
   bool outFault = false;
   // A descriptor could not be handed over: reported as failure of this op after those before it ran.
   int failedOp = -1;
@@ -240,6 +244,7 @@ class Platform {
   void rung(Thread* t, uint64_t id);
   void reply(uint64_t id);
   bool takeEvent(Thread* t);
+  static void expectData(const Thread* t);
   bool takeOpsEvent(Thread* t, uint32_t kind);
   bool takeFrame(Thread* t, uint32_t kind);
   bool countSite(Thread* t, uint64_t ip, uint64_t nr) const;

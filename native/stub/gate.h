@@ -42,7 +42,9 @@ struct GateRegisters {
   uint64_t r15, r14, r13, r12, rbp, rbx, r9, r8, r10, rdx, rsi, rdi, rax, r11, rcx, eflags;
 };
 
-#define GATE_SAVED(X) X(rax) X(rdi) X(rsi) X(rdx) X(r10) X(r8) X(r9) X(rbx) X(rbp) X(r12) X(r13) X(r14) X(r15)
+// Those in the slot's first cache line, and the others.
+#define GATE_SAVED_FIRST(X) X(rax) X(rdi) X(rsi) X(rdx) X(r10)
+#define GATE_SAVED_LATER(X) X(r8) X(r9) X(rbx) X(rbp) X(r12) X(r13) X(r14) X(r15)
 // X(name, index in the signal frame)
 #define GATE_LOADED(X)                                                                     \
   X(rax, 13) X(rdi, 8) X(rsi, 9) X(rdx, 12) X(r10, 2) X(r8, 0) X(r9, 1) X(rbx, 11) X(rbp, 10) \

@@ -100,8 +100,15 @@
 #define STUB_OPF_ALWAYS 1  // runs even after an earlier op failed
 #define STUB_OPF_IGNORE 2  // its failure does not count
 
+// What is said with the kind of a system call's event: it came through the gate, and which argument points to the
+// memory that it brings along.
+#define STUB_EV_KIND 0xff
+#define STUB_EV_BARE 0x100
+#define STUB_EV_ARG_SHIFT 16
+
 // The general registers as slots hold them: X(name, index in the signal frame, index in platform.ts's REG).
-// What the sentry needs for every system call comes first, so that it shares the first cache lines.
+// A cache line that goes to another CPU and back costs as much as all the rest of a short call. What the sentry needs for
+// every system call is in the first two, and what a thread needs of a verdict without ops in the first alone.
 #define STUB_REGISTERS(X)                                                                   \
   X(rax, 13, 10) X(rip, 16, 15) X(rdi, 8, 14) X(rsi, 9, 13) X(rdx, 12, 12) X(r10, 2, 7)     \
   X(r8, 0, 9) X(r9, 1, 8) X(rsp, 15, 17) X(eflags, 17, 16) X(rcx, 14, 11) X(r11, 3, 6)      \
@@ -123,6 +130,11 @@ struct StubOp {
 struct StubSlot {
   uint32_t state;
   uint32_t kind;
+  uint32_t opCount;
+  // How many bytes of program memory the thread brought along with a system call, and how many it is to write at
+  // SLOT_TARGET() before the call returns: each saves the sentry a process_vm call. They are in slot_data(), or, of a
+  // verdict, in slot_small() if they fit.
+  uint32_t travels;
   struct StubRegisters regs;
   // Of a fault; of the host call that failed.
   uint64_t signo;
@@ -130,30 +142,29 @@ struct StubSlot {
   uint64_t addr;
   uint64_t error;
   uint64_t trapno;
-  // Where the signal frame keeps the FPU state; 0 for a call that came through the gate.
+  // Where the signal frame keeps the FPU state; not for a call that came through the gate.
   uint64_t fpstate;
   // The thread's name for itself when it rings.
   uint64_t token;
-  uint32_t opCount;
   uint32_t opIndex;
+  // The thread rings after it has spun as long as it may.
+  uint32_t spunInVain;
   int64_t opResult;
   // What clone(2) returned: a hint only.
   int64_t child;
-  // Program memory at `inAddr` that the thread brought along with a system call, and memory that it is to
-  // write at `outAddr` before the call returns: each saves the sentry a process_vm call. The bytes are in slot_data().
-  uint32_t inLength;
-  uint32_t outLength;
-  // The thread rings after it has spun as long as it may.
-  uint32_t spunInVain;
-  uint32_t pad;
-  uint64_t inAddr;
-  uint64_t outAddr;
   struct StubOp ops[];
 };
 
 #define STUB_MAX_OPS ((STUB_PAGE - sizeof(struct StubSlot)) / sizeof(struct StubOp))
 
 static inline uint8_t *slot_data(const struct StubSlot *slot) { return (uint8_t *)slot + STUB_PAGE; }
+
+// The verdict that lets a thread go on with a result needs no argument registers any more: there, it says where the
+// bytes that travel belong, and has them if they are few.
+#define STUB_SMALL_MAX 24
+#define SLOT_TARGET(slot) ((slot)->regs.rdi)
+
+static inline uint8_t *slot_small(const struct StubSlot *slot) { return (uint8_t *)&slot->regs.rsi; }
 
 // The page that the sentry writes and every stub reads.
 struct StubStatus {

@@ -170,10 +170,11 @@ int stub_run_ops(struct StubSlot *slot, struct Frame *frame) {
 }
 
 int stub_deliver(const struct StubSlot *slot) {
-  uint64_t length = slot->outLength;
+  uint64_t length = slot->travels;
   if (length == 0) return 1;
   if (length > STUB_DATA_MAX) length = STUB_DATA_MAX;
-  return stub_copy((void *)slot->outAddr, slot_data(slot), length) == length;
+  const uint8_t *from = length <= STUB_SMALL_MAX ? slot_small(slot) : slot_data(slot);
+  return stub_copy((void *)SLOT_TARGET(slot), from, length) == length;
 }
 
 // Carry out verdicts until one says that the program goes on; the first is there already.
@@ -230,11 +231,13 @@ void stub_handler(int signo, const struct Info *info, struct Frame *frame) {
   struct StubSlot *slot = slot_of(index);
   save_registers(slot, frame);
   slot->fpstate = frame->fpstate;
-  slot->kind = describe(slot, signo, info, frame, gate);
-  if (slot->kind == STUB_EV_SYSCALL) {
+  uint32_t kind = describe(slot, signo, info, frame, gate);
+  if (kind == STUB_EV_SYSCALL) {
     gate_enter_thread(index);
-    stub_fetch(slot);
+    const uint64_t args[] = {slot->regs.rdi, slot->regs.rsi, slot->regs.rdx, slot->regs.r10, slot->regs.r8, slot->regs.r9};
+    slot->travels = stub_fetch(slot, slot->regs.rax, args, &kind);
   }
+  slot->kind = kind;
   stub_post(slot);
   serve(slot, frame);
   gate_go_on(frame);

@@ -74,8 +74,13 @@ int stub_run_ops(struct StubSlot *slot, struct Frame *frame);
 /** Write what the call has to say into the program's memory. Returns whether it could be written. */
 int stub_deliver(const struct StubSlot *slot);
 
-/** Bring along what the sentry will read first for the call in `slot`. */
-void stub_fetch(struct StubSlot *slot);
+// In the table of what calls bring along: it is one thing, no argument counts. Arguments have the numbers below.
+#define FETCH_ONE 6
+/**
+ * Bring along what the sentry will read first for the call `nr`. Returns how many bytes, and adds to `kind` which argument
+ * points there. The slot's first cache line, which the sentry looks at all the time, is not touched.
+ */
+uint32_t stub_fetch(struct StubSlot *slot, uint64_t nr, const uint64_t args[FETCH_ONE], uint32_t *kind);
 
 void stub_handler(int signo, const struct Info *info, struct Frame *frame);
 

@@ -1,7 +1,7 @@
 // Address spaces: struct mm_struct. The host kernel keeps the pages; this keeps the layout (the VMA tree) and
 // copies between kernel and program memory.
 
-import { EFAULT, ENAMETOOLONG, ENOMEM } from '../../syscall-table/errno.ts'
+import { EFAULT, ENOMEM } from '../../syscall-table/errno.ts'
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -247,20 +247,11 @@ export class Mm {
    * -ENAMETOOLONG when there is no NUL in `max` bytes, -EFAULT where memory ends before one.
    */
   readString(task: Task, addr: number, max: number = PATH_MAX): string | number {
-    const { scratch } = task.kernel
-    let length = 0
-    while (length < max) {
-      const chunk = Math.min(max - length, length === 0 ? FIRST_CHUNK : PATH_MAX)
-      const n = this.copyInPartial(task, addr + length, scratch, length, chunk)
-      if (n <= 0) return -EFAULT
-      const end = scratch.indexOf(0, length)
-      if (end >= 0 && end < length + n) return task.kernel.scratchText.toString('latin1', 0, end)
-      length += n
-      if (n < chunk) return -EFAULT
-    }
-    return -ENAMETOOLONG
+    const { platform, scratch, scratchText } = task.kernel
+    if (addr >= TASK_SIZE) return -EFAULT
+    const there = Math.min(max, TASK_SIZE - addr)
+    const length = platform.readString(task.thread, addr, scratch, 0, there)
+    if (length < 0) return there < max ? -EFAULT : length
+    return scratchText.toString('latin1', 0, length)
   }
 }
-
-/** As much as a thread brings along with its call (native/stub/slot.h), which costs no host call. */
-const FIRST_CHUNK = 128
