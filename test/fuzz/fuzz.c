@@ -34,7 +34,7 @@
 
 #define CALLS 1200
 #define MSEAL 462
-#define ROUND_MS 3000
+#define ROUND_SECONDS 3
 #define FDS 48
 #define WORK_BYTES 65536
 #define WILD_BYTES 262144
@@ -209,8 +209,18 @@ static int parting(long nr) {
 
 static void child_calls(int n);
 
+/** Children of children have no more of them: exhaust.c is about too many. */
+static int generation;
+#define GENERATIONS 3
+
+static pid_t new_child(long pid) {
+  if (pid == 0) generation++;
+  return (pid_t)pid;
+}
+
 static long forked(const struct call *call, uint64_t *a) {
-  pid_t pid = (pid_t)syscall(SYS_fork);
+  if (generation == GENERATIONS) return -1;
+  pid_t pid = new_child(syscall(SYS_fork));
   if (pid == 0) {
     syscall(call->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
     child_calls(6);
@@ -222,9 +232,10 @@ static long forked(const struct call *call, uint64_t *a) {
 static long made(const struct call *call, uint64_t *a) {
   long nr = call->nr;
   if (nr == SYS_vfork || nr == SYS_fork || nr == SYS_clone || nr == SYS_clone3) {
+    if (generation == GENERATIONS) return -1;
     // A child with memory of its own.
     uint64_t how = a[0] & ~(uint64_t)(CLONE_VM | CLONE_SETTLS | CLONE_SIGHAND | CLONE_THREAD | 0xff) & 0xffffffff;
-    long pid = syscall(SYS_clone, below(2) ? how | below(65) : SIGCHLD, 0, a[2], a[3], 0);
+    pid_t pid = new_child(syscall(SYS_clone, below(2) ? how | below(65) : SIGCHLD, 0, a[2], a[3], 0));
     if (pid == 0) {
       child_calls(20);
       _exit(0);
@@ -283,6 +294,12 @@ static void open_some(void) {
   fds[below(FDS)] = listener;
 }
 
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec / 1e9;
+}
+
 static void no_op(int signo) { (void)signo; }
 
 static void *thread(void *seed) {
@@ -315,14 +332,12 @@ static int round_of(void *seed) {
 
 /** A new process that opens what no round can take away: how long it takes tells whether the kernel still serves others. */
 static void check_others(uint64_t seed) {
-  struct timespec from, to;
-  clock_gettime(CLOCK_MONOTONIC, &from);
+  double from = now();
   pid_t pid = fork();
   if (pid == 0) _exit(open("/", O_RDONLY) < 0 || pipe(fds) < 0 ? errno : 0);
   int status = 0;
   if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) printf("seed %lu: another process failed: %d, %x\n", seed, pid, status);
-  clock_gettime(CLOCK_MONOTONIC, &to);
-  if (to.tv_sec - from.tv_sec > 20) printf("seed %lu: another process took %ld s\n", seed, to.tv_sec - from.tv_sec);
+  if (now() - from > 20) printf("seed %lu: another process took %.0f s\n", seed, now() - from);
 }
 
 static void run_round(uint64_t seed) {
@@ -330,9 +345,10 @@ static void run_round(uint64_t seed) {
   int namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
   pid_t pid = clone(round_of, stack + sizeof stack, namespaces | SIGCHLD, (void *)seed);
   if (pid < 0) exit(printf("seed %lu: no process for it: %s\n", seed, strerror(errno)));
-  int status, i;
-  for (i = 0; i < ROUND_MS / 5 && waitpid(pid, &status, WNOHANG) == 0; i++) usleep(5000);
-  if (i == ROUND_MS / 5) kill(pid, SIGKILL), waitpid(pid, &status, 0);
+  int status;
+  pid_t over;
+  for (double end = now() + ROUND_SECONDS; (over = waitpid(pid, &status, WNOHANG)) == 0 && now() < end;) usleep(5000);
+  if (over == 0) kill(pid, SIGKILL), waitpid(pid, &status, 0);
   check_others(seed);
 }
 
