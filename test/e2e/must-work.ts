@@ -280,7 +280,7 @@ async function tryWrites(platform: System): Promise<void> {
     '/tmp',
   ]
   const script = `
-    for d in ${places.map(place => `${place}/`).join(' ')}; do echo x > $d${mark} && mkdir $d${mark}.d || echo "cannot write to $d"; done
+    for d in ${places.map(place => `${place}/`).join(' ')}; do echo x > "\${d}${mark}" && mkdir "\${d}${mark}.d" || echo "cannot write to $d"; done
     cd ${victim}; echo changed > full/file; chmod 0 full/file; chown 5:5 full; ln full/file hard; touch -d 2001-01-01 full; rm -r full; mv ${victim} ${victim}.moved && echo done`
   const before = lstatSync(join(victim, 'full'))
   const { result, seconds } = await timed(() =>
