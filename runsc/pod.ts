@@ -28,7 +28,7 @@ import {
   viewOf,
 } from './sandbox.ts'
 import { type SocketServer, startSocketServer } from './socket-server.ts'
-import type { Spec } from './spec.ts'
+import { readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
 import { openNamespaces, startStandIn } from './stand-in.ts'
 import { type ContainerState, type StateStore, statusOf } from './state.ts'
@@ -58,8 +58,8 @@ export function podOf({ annotations }: Spec, id: string): string | null {
 }
 
 /**
- * The container whose namespaces config.json names (docker run --pid=container:X), if the new one can be in its sandbox:
- * it must be the first there.
+ * The first container of the sandbox in which the one is whose namespaces config.json names (docker run --pid=container:X): the new
+ * one can be there, too, if those are the first's.
  */
 export function neighbourOf({ linux }: Spec, store: StateStore): string | null {
   const paths = linux.namespaces.filter(({ type, path }) => path && SHARED.includes(type))
@@ -69,10 +69,25 @@ export function neighbourOf({ linux }: Spec, store: StateStore): string | null {
   for (const id of store.ids()) {
     const state = tryLoad(store, id)
     if (state === null || String(state.pid) !== pid || statusOf(state) === 'stopped') continue
-    return store.sandboxOf(id) === id ? id : null
+    const first = store.sandboxOf(id)
+    return first === id || paths.every(({ type }) => hasFrom(state, type)) ? first : null
   }
   return null
 }
+
+/** Whether a container that is not the first in its sandbox has a namespace from the first. */
+function hasFrom({ bundle }: ContainerState, type: string): boolean {
+  try {
+    const { linux } = readSpec(bundle, () => {})
+    return !hasOwn(linux, type)
+  } catch {
+    // Engines have removed its bundle.
+    return false
+  }
+}
+
+const hasOwn = ({ namespaces }: Spec['linux'], type: string): boolean =>
+  namespaces.some(entry => entry.type === type && !entry.path)
 
 /** Another container's damaged state is none of this one's business. */
 function tryLoad(store: StateStore, id: string): ContainerState | null {
@@ -90,7 +105,7 @@ export function checkForeignNamespaces({ linux }: Spec, warn: Warn): void {
     const what = `config.json: linux.namespaces: the ${type} namespace ${path}`
     if (type === 'pid')
       throw new CliError(
-        `${what} belongs to no sandbox that this container can be in: it takes that of a running container that is the first in its own, under the same --root`,
+        `${what} belongs to no sandbox that this container can be in: it takes that of a running container under the same --root which is the first in its sandbox, or has it from the first`,
       )
     if (type === 'ipc' || type === 'uts')
       warn(`${what} belongs to another sandbox: the container gets one of its own`)
@@ -203,7 +218,7 @@ async function ownNetwork(
  * there may be others.
  */
 function sharesOf({ linux, annotations }: Spec, pod: ContainerState): Shares {
-  const own = (type: string) => linux.namespaces.some(entry => entry.type === type && !entry.path)
+  const own = (type: string) => hasOwn(linux, type)
   const network = inPod(annotations) ? !own('network') : networkIn(linux) === networkOfState(pod)
   return { pid: !own('pid'), ipc: !own('ipc'), uts: !own('uts'), network }
 }

@@ -272,6 +272,24 @@ it('takes a container into the sandbox of one whose pids and network it names', 
   const last = shop.bundle(['sleep', '602'], shares(['pid', 'network']))
   detached('run', '--detach', '--bundle', last, 'last')
   expect(status('last')).toBe('running')
+  // Of one that has joined another, too; and both outlive it.
+  const joined = JSON.parse(command('state', 'last').stdout).pid
+  const third = (types: string[], args: string[]) =>
+    shop.bundle(args, (config: Config) => {
+      config.linux.namespaces = ['mount', 'pid', 'ipc', 'uts', 'network'].map(type =>
+        types.includes(type) ? { type, path: `/proc/${joined}/ns/${type}` } : { type },
+      )
+    })
+  detached('run', '--detach', '--bundle', third(['pid'], ['sleep', '603']), 'third')
+  expect(command('exec', 'third', 'sh', '-c', script).stdout).toMatch(/sleep 601.*sleep 602/s)
+  // These IPC objects are its own, and no other sandbox has them.
+  const other = command('run', '--bundle', third(['pid', 'ipc'], ['true']), 'other')
+  expect(other.status).toBe(128)
+  expect(other.stderr).toContain('belongs to no sandbox that this container can be in')
+  expect(command('delete', '--force', 'last').status).toBe(0)
+  expect(command('exec', 'third', 'sh', '-c', script).stdout).toContain('sleep 601')
+  expect(command('delete', '--force', 'third').status).toBe(0)
+  detached('run', '--detach', '--bundle', last, 'last')
   expect(command('delete', '--force', 'first').status).toBe(0)
   // With its first process, the pid namespace ends.
   await expect.poll(() => status('last'), { timeout: 20_000 }).toBe('stopped')

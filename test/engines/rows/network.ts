@@ -209,6 +209,17 @@ export const networkRows: Row[] = [
       await d.until('a signal', () => d.docker('logs', 'first').stdout === 'ended\n')
     },
   },
+  {
+    name: '--pid container:X, where X has joined another and ends',
+    test(d) {
+      d.keep('first', IMAGE, 'sh', '-c', 'sleep 555; exec sleep 1000')
+      d.sleeper('second', '--pid', 'container:first')
+      d.sleeper('third', '--pid', 'container:second')
+      match(d.exec('third', 'ps'), /\b1 .*sleep 555/)
+      d.ok('rm', '-f', 'second')
+      match(d.exec('third', 'ps'), /\b1 .*sleep 555/)
+    },
+  },
   { name: '--pid host', test: d => equal(d.sh(['--pid', 'host'], 'echo on'), 'on') },
   { name: '--ipc host', test: d => equal(d.sh(['--ipc', 'host'], 'echo on'), 'on') },
   {
