@@ -25,6 +25,7 @@ interface PlatformAddon {
   resumeOps(id: number, result: number, regs: boolean, rows: Float64Array, count: number): void
   resumeAndWait(id: number, result: number, regs: boolean, deadlineNs: number): number
   getRegs(id: number): void
+  fsBase(id: number): number
   frame(id: number): void
   interrupt(id: number): void
   kill(id: number): void
@@ -130,6 +131,10 @@ export class StubPlatform implements Platform {
 
   getRegs(thread: ThreadContext): void {
     this.#native.getRegs(thread.id)
+  }
+
+  fsBase(thread: ThreadContext): number {
+    return this.#native.fsBase(thread.id)
   }
 
   setRegs(thread: ThreadContext): void {

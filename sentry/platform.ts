@@ -176,6 +176,8 @@ export interface Platform {
   spawn(thread: ThreadContext): number
   /** Copy the thread's general registers into `thread.regs`. The thread must be stopped (after an event). */
   getRegs(thread: ThreadContext): void
+  /** The thread's FS base at its last event, as it tells it itself; -1 where the machine keeps it to itself. */
+  fsBase(thread: ThreadContext): number
   /** `thread.regs` are loaded at the next `resume` (instead of only rax). */
   setRegs(thread: ThreadContext): void
   /** The FPU state as the kernel's signal frame holds it (XSAVE area with its magic words). Returns bytes written to `into` or -errno. */

@@ -66,6 +66,9 @@ export class FakePlatform implements Platform {
     return 0
   }
   getRegs(): void {}
+  fsBase(): number {
+    return -1
+  }
   setRegs(): void {}
   getFpu(): number {
     return 0

@@ -152,6 +152,11 @@ struct PlatformExports {
                static_cast<double>(g_platform->readString(t, Addr(info, 1), b.data, b.length)));
   }
 
+  static Napi::Value JsFsBase(const Napi::CallbackInfo& info) {
+    auto* t = ThreadArg(info);
+    return Num(info.Env(), t ? g_platform->fsBase(t) : -1);
+  }
+
   // (id, array)
   static Napi::Value JsGetFpu(const Napi::CallbackInfo& info) {
     auto* t = ThreadArg(info);
@@ -237,6 +242,7 @@ struct PlatformExports {
     set("ResumeOps", Napi::Function::New<JsResumeOps>(env));
     set("ResumeAndWait", Napi::Function::New<JsResumeAndWait>(env));
     set("GetRegs", Napi::Function::New<JsOnThread<&Platform::getRegs>>(env));
+    set("FsBase", Napi::Function::New<JsFsBase>(env));
     set("Frame", Napi::Function::New<JsOnThread<&Platform::frame>>(env));
     set("Interrupt", Napi::Function::New<JsOnThread<&Platform::interrupt>>(env));
     set("Kill", Napi::Function::New<JsOnThread<&Platform::kill>>(env));

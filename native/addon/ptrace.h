@@ -109,6 +109,7 @@ class Platform {
   void kill(Thread* t);
   void release(Thread* t);
   void getRegs(Thread* t);
+  double fsBase(const Thread* t) const { return static_cast<double>(t->regs.fs_base); }
   // The host's descriptors that end a wait.
   HostWatch& host() { return host_; }
 

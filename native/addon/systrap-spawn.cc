@@ -1,4 +1,5 @@
 // How stub processes come to be: the zygote's start, and the address spaces of those forked from it.
+#include <asm/hwcap2.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/futex.h>
@@ -127,6 +128,7 @@ int Platform::makeStatusPage() {
   if (page == MAP_FAILED) return -errno;
   status_ = static_cast<StubStatus*>(page);
   status_->awake = 1;
+  status_->fsgsbase = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) != 0;
   // Our mapping stays writable; a stub can never get one, not even with mprotect.
   int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
   return fcntl(statusFd_.get(), F_ADD_SEALS, seals) < 0 ? -errno : 0;

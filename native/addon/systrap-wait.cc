@@ -459,4 +459,10 @@ void Platform::getRegs(Thread* t) {
 #undef SAVE
 }
 
+// The thread itself says it: any value may be a lie.
+double Platform::fsBase(const Thread* t) const {
+  if (!t->slot || t->slot->fsBase == STUB_FS_UNKNOWN) return -1;
+  return static_cast<double>(t->slot->fsBase);
+}
+
 }  // namespace portcullis::systrap

@@ -158,6 +158,7 @@ class Platform {
   void kill(Thread* t);
   void release(Thread* t);
   void getRegs(Thread* t);
+  double fsBase(const Thread* t) const;
   // The host's descriptors that end a wait.
   HostWatch& host() { return host_; }
 

@@ -144,6 +144,9 @@ struct StubSlot {
   uint64_t trapno;
   // Where the signal frame keeps the FPU state; not for a call that came through the gate.
   uint64_t fpstate;
+  // The program's thread pointer when it last had a signal frame: it changes it without a call, but hardly ever.
+  // STUB_FS_UNKNOWN where no instruction tells it.
+  uint64_t fsBase;
   // The thread's name for itself when it rings.
   uint64_t token;
   uint32_t opIndex;
@@ -154,6 +157,8 @@ struct StubSlot {
   int64_t child;
   struct StubOp ops[];
 };
+
+#define STUB_FS_UNKNOWN (~0ULL)
 
 #define STUB_MAX_OPS ((STUB_PAGE - sizeof(struct StubSlot)) / sizeof(struct StubOp))
 
@@ -173,6 +178,9 @@ struct StubStatus {
   uint32_t cpu;
   // How long a thread may spin for its verdict, in ticks of the time stamp counter.
   uint64_t spinTicks;
+  // The processor and the host's kernel let programs read the bases of segments.
+  uint32_t fsgsbase;
+  uint32_t pad;
 };
 
 // What the zygote and the sentry tell each other while it starts, in the zygote's ops[0].a.

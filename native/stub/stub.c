@@ -17,11 +17,21 @@ void stub_die(void) {
   for (;;) call3(NR_EXIT_GROUP, 255, 0, 0);
 }
 
+static uint64_t stub_fs_base(void) {
+  const struct StubStatus *status = (const struct StubStatus *)STUB_STATUS;
+  if (!status->fsgsbase) return STUB_FS_UNKNOWN;
+  uint64_t base;
+  __asm__ volatile("rdfsbase %0" : "=r"(base));
+  return base;
+}
+
 // The program's registers, from the signal frame to the slot and back.
 static void save_registers(struct StubSlot *slot, const struct Frame *frame) {
 #define SAVE(name, at, reg) slot->regs.name = frame->gregs[at];
   STUB_REGISTERS(SAVE)
 #undef SAVE
+  slot->fpstate = frame->fpstate;
+  slot->fsBase = stub_fs_base();
 }
 
 static void load_registers(struct Frame *frame, const struct StubSlot *slot) {
@@ -76,7 +86,6 @@ void stub_post(struct StubSlot *slot) {
 static void post_start(struct StubSlot *slot, const struct Frame *frame) {
   uint32_t how = slot->kind;
   save_registers(slot, frame);
-  slot->fpstate = frame->fpstate;
   slot->kind = STUB_EV_STARTED;
   if (how == STUB_START_QUIET) return stub_post(slot);
   __atomic_exchange_n(&slot->state, SLOT_BELL, __ATOMIC_SEQ_CST);
@@ -230,7 +239,6 @@ void stub_handler(int signo, const struct Info *info, struct Frame *frame) {
   if (gate == GATE_RETURN) return;
   struct StubSlot *slot = slot_of(index);
   save_registers(slot, frame);
-  slot->fpstate = frame->fpstate;
   uint32_t kind = describe(slot, signo, info, frame, gate);
   if (kind == STUB_EV_SYSCALL) {
     gate_enter_thread(index);

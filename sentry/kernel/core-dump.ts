@@ -41,7 +41,7 @@ import { getReg } from './clone.ts'
 import { SIGINFO_SIZE, writeSigInfo } from './signal-frame.ts'
 import type { SigInfo } from './signal-state.ts'
 import type { Task } from './task.ts'
-import { userRegsOf } from './user-regs.ts'
+import { refreshBases, userRegsOf } from './user-regs.ts'
 
 /** wait(2) status bit: a core was dumped. */
 export const STATUS_DUMPED = 0x80
@@ -245,6 +245,7 @@ function notesOf(task: Task, info: SigInfo): Uint8Array[] {
   const siginfo = new Uint8Array(SIGINFO_SIZE)
   writeSigInfo(new DataView(siginfo.buffer), 0, info)
   const tid = task.pid.numberIn(task.pidNs)
+  refreshBases(task)
   const notes = [
     note(NT_PRSTATUS, prstatus(process, tid, userRegsOf(task, task.syscallNr))),
     note(NT_PRPSINFO, prpsinfo(process)),

@@ -50,6 +50,7 @@ import {
   hasUserSegments,
   ORIG_RAX,
   RAX,
+  refreshBases,
   storeUserRegs,
   userRegsOf,
 } from './user-regs.ts'
@@ -182,6 +183,7 @@ export function traceStop(
     task.state = STOPPED
     task.stoppedResult = result
   }
+  refreshBases(task)
   if (task.syscallNr >= 0) {
     kernel.platform.getRegs(thread)
     setSigned(task, REG.rax, kind === AT_ENTRY ? -ENOSYS : result)
@@ -223,6 +225,8 @@ function eventInfo(task: Task, code: number): SigInfo {
   const info = sigInfo(SIGTRAP, code)
   info.pid = task.tid
   info.uid = task.creds.uid
+  // By the code alone, the union would be taken for a fault's: Linux copies it as it is.
+  info.addr = info.uid * 2 ** 32 + info.pid
   return info
 }
 
@@ -298,6 +302,17 @@ function stopForEvent(task: Task, result: number): void {
   const code = SIGTRAP | (tracee.pendingEvent << 8)
   tracee.pendingEvent = 0
   traceStop(task, AT_EVENT, code, eventInfo(task, code), result)
+}
+
+/** Before a handler's frame is written: a step that ends in the handler leaves no trace in the flags that it returns to. */
+export function leaveStep(task: Task): void {
+  if (task.tracee?.mode === PTRACE_SINGLESTEP) task.thread.regs[REG.eflags * 2]! &= ~X86_EFLAGS_TF
+}
+
+/** A handler is about to run: for a task that is stepped this was the step (signal_setup_done). */
+export function traceHandler(task: Task): void {
+  if (task.tracee?.mode === PTRACE_SINGLESTEP)
+    traceStop(task, AT_EVENT, SIGTRAP, eventInfo(task, SIGTRAP), 0)
 }
 
 /** vfork: the event is told before the parent starts to wait. True when it has stopped. */

@@ -37,7 +37,14 @@ import { getReg, setReg } from './clone.ts'
 import { dumpCore } from './core-dump.ts'
 import { exitTask, groupExit } from './exit.ts'
 import { park, startGroupStop } from './job-control.ts'
-import { AT_SIGNAL, traceBeforeSignals, traceExitEvent, traceStop } from './ptrace.ts'
+import {
+  AT_SIGNAL,
+  leaveStep,
+  traceBeforeSignals,
+  traceExitEvent,
+  traceHandler,
+  traceStop,
+} from './ptrace.ts'
 import { setUpFrame } from './signal-frame.ts'
 import {
   dumpsByDefault,
@@ -218,6 +225,7 @@ function deliver(task: Task, info: SigInfo, action: SigAction, delivery: Deliver
   const mask = signals.restoreMask ? signals.savedMask : signals.mask
   const { flags, handler, restorer } = action
   if ((flags & SA_RESETHAND) !== 0) action.handler = SIG_DFL
+  leaveStep(task)
   const error = setUpFrame(task, info, handler, flags, restorer, mask)
   if (error < 0) {
     // No room for the frame: SIGSEGV, by its default action when it was SIGSEGV's own frame.
@@ -230,6 +238,8 @@ function deliver(task: Task, info: SigInfo, action: SigAction, delivery: Deliver
   signals.mask.lo = (signals.mask.lo & ~UNBLOCKABLE) >>> 0
   delivery.delivered = true
   kernel.platform.setRegs(thread)
+  keepRegisters(task, delivery)
+  traceHandler(task)
 }
 
 /** The result of the interrupted call, or its repetition after the handler. */

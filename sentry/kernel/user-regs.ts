@@ -12,8 +12,8 @@ const CS = 17
 const SS = 20
 /** cs, ss, ds, es, fs, gs. */
 const SEGMENTS = [CS, SS, 23, 24, 25, 26]
-const FS_BASE = 21
-const GS_BASE = 22
+export const FS_BASE = 21
+export const GS_BASE = 22
 const REG_OF_USER = [
   REG.r15,
   REG.r14,
@@ -50,6 +50,12 @@ export const ARGUMENTS = [14, 13, 12, 7, 9, 8]
 /** AC OF DF SF ZF AF PF CF RF NT ID; and IF with the bit that is always set. */
 const USER_EFLAGS = 0x254cd5 | 0x10000
 const FIXED_EFLAGS = 0x202
+
+/** Programs set their FS base without a call of ours: ask the stopped thread. */
+export function refreshBases(task: Task): void {
+  const base = task.kernel.platform.fsBase(task.thread)
+  if (base >= 0) task.fsBase = base < 2 ** 47 ? base : 0
+}
 
 /** struct user_regs_struct of a task whose registers have been read, as words. `nr` is its call, -1 outside of any. */
 export function userRegsOf({ thread, fsBase, gsBase }: Task, nr: number): Uint32Array {

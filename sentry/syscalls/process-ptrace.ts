@@ -4,6 +4,7 @@ import { EFAULT, EINVAL, EIO, EPERM, ESRCH } from '../../syscall-table/errno.ts'
 import {
   AUDIT_ARCH_X86_64,
   NSIG,
+  PTRACE_ARCH_PRCTL,
   PTRACE_ATTACH,
   PTRACE_CONT,
   PTRACE_DETACH,
@@ -68,7 +69,7 @@ import { SIGINFO_SIZE, writeSigInfo } from '../kernel/signal-frame.ts'
 import { sendToTask, signalGroup, signalWake } from '../kernel/signal-send.ts'
 import { sigInfo } from '../kernel/signal-state.ts'
 import { STOPPED, type Task, ZOMBIE } from '../kernel/task.ts'
-import { transferFpu, transferRegs, USER_REGS_SIZE } from './ptrace-registers.ts'
+import { transferBase, transferFpu, transferRegs, USER_REGS_SIZE } from './ptrace-registers.ts'
 
 /**
  * The events that stop a task here.
@@ -141,6 +142,8 @@ export function sys_ptrace(
       return transferRegs(task, tracee, data, USER_REGS_SIZE, 'get')
     case PTRACE_SETREGS:
       return transferRegs(task, tracee, data, USER_REGS_SIZE, 'set')
+    case PTRACE_ARCH_PRCTL:
+      return transferBase(task, tracee, data, addr)
     case PTRACE_GETFPREGS:
       return statusOf(transferFpu(task, tracee, data, FPREGS_SIZE, 'legacy', 'get'))
     case PTRACE_SETFPREGS:

@@ -1,9 +1,12 @@
 // Registers of a traced task in the forms that ptrace(2) gives them: struct user_regs_struct, and the FPU state.
 
-import { EFAULT, EINVAL, EIO } from '../../syscall-table/errno.ts'
+import { EFAULT, EINVAL, EIO, EPERM } from '../../syscall-table/errno.ts'
+import { ARCH_GET_FS, ARCH_GET_GS, ARCH_SET_FS, ARCH_SET_GS } from '../../syscall-table/flags.ts'
 import { SIZEOF_USER_REGS_STRUCT } from '../../syscall-table/structs.gen.ts'
 import type { Tracee } from '../kernel/ptrace.ts'
 import type { Task } from '../kernel/task.ts'
+import { FS_BASE, GS_BASE } from '../kernel/user-regs.ts'
+import { TASK_SIZE } from '../mm/mm.ts'
 
 export const USER_REGS_SIZE = SIZEOF_USER_REGS_STRUCT
 /** struct _xstate: where the processor's features are told to ptrace, and to the frame of a signal. */
@@ -29,6 +32,21 @@ export function transferRegs(
   const bytes = new Uint8Array(words.buffer)
   if (direction === 'get') return task.mm.copyOut(task, addr, bytes, 0, size)
   if (task.mm.copyIn(task, addr, bytes, 0, size) < 0) return -EFAULT
+  return tracee.setUserRegs(words)
+}
+
+/** PTRACE_ARCH_PRCTL: arch_prctl(2) of the tracee, with the tracer's memory. */
+export function transferBase(task: Task, tracee: Tracee, option: number, addr: number): number {
+  const words = tracee.userRegs()
+  const register = option === ARCH_SET_FS || option === ARCH_GET_FS ? FS_BASE : GS_BASE
+  if (option === ARCH_GET_FS || option === ARCH_GET_GS) {
+    const bytes = new Uint8Array(words.buffer, register * 8, 8)
+    return task.mm.copyOut(task, addr, bytes, 0, 8)
+  }
+  if (option !== ARCH_SET_FS && option !== ARCH_SET_GS) return -EINVAL
+  if (addr >= TASK_SIZE) return -EPERM
+  words[register * 2] = addr % 2 ** 32
+  words[register * 2 + 1] = Math.floor(addr / 2 ** 32)
   return tracee.setUserRegs(words)
 }
 

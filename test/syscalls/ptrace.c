@@ -1,6 +1,7 @@
 // ptrace(2) and the waits of a tracer.
 
 #define _GNU_SOURCE
+#include <asm/prctl.h>
 #include <elf.h>
 #include <pthread.h>
 #include <sched.h>
@@ -264,6 +265,89 @@ TEST(single_steps) {
   EXPECT_EQ(regs.eflags & 0x100, 0);
   EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
   expect_exit(pid, 4);
+}
+
+static volatile int handled;
+static void count_signal(int signo) { handled += signo; }
+
+TEST(a_step_ends_where_a_handler_begins) {
+  signal(SIGUSR1, count_signal);
+  pid_t pid = TRACED({
+    raise(SIGUSR1);
+    _exit(handled);
+  });
+  struct user_regs_struct regs;
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  EXPECT_EQ(stopped_by(wait_for(pid), SIGUSR1), 1);
+  EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  unsigned long interrupted = regs.rip;
+  EXPECT_OK(ptrace(PTRACE_SINGLESTEP, pid, 0, SIGUSR1));
+  EXPECT_EQ(stopped_by(wait_for(pid), SIGTRAP), 1);
+  EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  EXPECT_EQ(regs.rip, (unsigned long)count_signal);
+  EXPECT_EQ(regs.rdi, SIGUSR1);
+  siginfo_t info;
+  EXPECT_OK(ptrace(PTRACE_GETSIGINFO, pid, 0, &info));
+  EXPECT_EQ(info.si_code, SIGTRAP);
+  EXPECT_EQ(info.si_pid, pid);
+  // The handler can be stepped through, to where it returns; from there on nothing steps by itself.
+  int steps = 0;
+  while (steps++ < 200 && regs.rip != interrupted) {
+    EXPECT_OK(ptrace(PTRACE_SINGLESTEP, pid, 0, 0));
+    EXPECT_EQ(stopped_by(wait_for(pid), SIGTRAP), 1);
+    EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  }
+  EXPECT_EQ(regs.rip, interrupted);
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  expect_exit(pid, SIGUSR1);
+}
+
+TEST(a_handler_entered_by_a_step_returns_without_one) {
+  signal(SIGUSR1, count_signal);
+  pid_t pid = TRACED({
+    raise(SIGUSR1);
+    _exit(handled);
+  });
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  EXPECT_EQ(stopped_by(wait_for(pid), SIGUSR1), 1);
+  EXPECT_OK(ptrace(PTRACE_SINGLESTEP, pid, 0, SIGUSR1));
+  EXPECT_EQ(stopped_by(wait_for(pid), SIGTRAP), 1);
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  expect_exit(pid, SIGUSR1);
+}
+
+static __thread int in_this_thread = 5;
+
+TEST(the_bases_of_segments) {
+  pid_t pid = TRACED({
+    raise(SIGSTOP);
+    _exit(in_this_thread);
+  });
+  struct user_regs_struct regs;
+  unsigned long pointer = (unsigned long)__builtin_thread_pointer(), base = 0;
+  EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  EXPECT_EQ(regs.fs_base, pointer);
+  EXPECT_EQ((unsigned long)ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user_regs_struct, fs_base), 0), pointer);
+  EXPECT_OK(ptrace(PTRACE_ARCH_PRCTL, pid, &base, ARCH_GET_FS));
+  EXPECT_EQ(base, pointer);
+  EXPECT_OK(ptrace(PTRACE_ARCH_PRCTL, pid, &base, ARCH_GET_GS));
+  EXPECT_EQ(base, regs.gs_base);
+  EXPECT_ERRNO(ptrace(PTRACE_ARCH_PRCTL, pid, &base, 0x1234), EINVAL);
+  EXPECT_ERRNO(ptrace(PTRACE_ARCH_PRCTL, pid, 8, ARCH_GET_FS), EFAULT);
+  EXPECT_ERRNO(ptrace(PTRACE_ARCH_PRCTL, pid, 1UL << 60, ARCH_SET_FS), EPERM);
+  EXPECT_OK(ptrace(PTRACE_ARCH_PRCTL, pid, pointer - 64, ARCH_SET_FS));
+  EXPECT_OK(ptrace(PTRACE_ARCH_PRCTL, pid, &base, ARCH_GET_FS));
+  EXPECT_EQ(base, pointer - 64);
+  EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  EXPECT_EQ(regs.fs_base, pointer - 64);
+  regs.fs_base = pointer;
+  EXPECT_OK(ptrace(PTRACE_SETREGS, pid, 0, &regs));
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  EXPECT_EQ(stopped_by(wait_for(pid), SIGSTOP), 1);
+  EXPECT_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+  EXPECT_EQ(regs.fs_base, pointer);
+  EXPECT_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+  expect_exit(pid, 5);
 }
 
 TEST(fpu_registers) {
