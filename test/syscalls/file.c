@@ -364,6 +364,31 @@ TEST(directory_entries) {
   EXPECT_ERRNO(syscall(SYS_getdents64, open_new("f"), buffer, sizeof buffer), ENOTDIR);
 }
 
+/** How many entries a listing from the start has, besides "." and "..". */
+static int count_again(int fd) {
+  char buffer[1024] __attribute__((aligned(8)));
+  int seen = -2;
+  EXPECT_EQ(lseek(fd, 0, SEEK_SET), 0);
+  for (long n; (n = EXPECT_OK(syscall(SYS_getdents64, fd, buffer, sizeof buffer))) > 0;)
+    for (long at = 0; at < n; at += ((struct entry *)(buffer + at))->length) seen++;
+  return seen;
+}
+
+TEST(a_listing_from_the_start_shows_what_came_and_went) {
+  EXPECT_OK(mkdir("d", 0755));
+  int fd = EXPECT_OK(open("d", O_RDONLY));
+  EXPECT_EQ(count_again(fd), 0);
+  make_file("d/a", "");
+  EXPECT_EQ(count_again(fd), 1);
+  EXPECT_OK(mkdir("d/b", 0755));
+  EXPECT_EQ(count_again(fd), 2);
+  EXPECT_OK(unlink("d/a"));
+  EXPECT_OK(rmdir("d/b"));
+  EXPECT_EQ(count_again(fd), 0);
+  EXPECT_OK(symlink("x", "d/c"));
+  EXPECT_EQ(count_again(fd), 1);
+}
+
 TEST(directory_seek_and_rewind) {
   EXPECT_OK(mkdir("d", 0755));
   char path[64];

@@ -56,6 +56,8 @@ interface Cursor {
   iterator: Iterator<[string, MemoryEntry]>
   pending: [string, MemoryEntry] | undefined
   pos: number
+  /** The cookie that the next entry was to get when the iterator came to its end, where it stays; -1 before. */
+  endedAt: number
 }
 
 export class MemoryDir extends MemoryInode {
@@ -259,7 +261,10 @@ export class MemoryDir extends MemoryInode {
     const cursor = this.#cursor(file, Math.max(pos, FIRST_COOKIE))
     for (;;) {
       const item = cursor.pending ?? nextItem(cursor)
-      if (item === undefined) return true
+      if (item === undefined) {
+        cursor.endedAt = this.#nextCookie
+        return true
+      }
       const { inode, cookie } = item[1]
       cursor.pending = item
       if (!sink.entry(item[0], inode.ino, inode.mode >> 12, cookie + 1)) return false
@@ -270,8 +275,14 @@ export class MemoryDir extends MemoryInode {
 
   #cursor(file: File, pos: number): Cursor {
     const known = file.data as Cursor | null
-    if (known !== null && known.pos === pos && pendingValid(known, this)) return known
-    const cursor: Cursor = { iterator: this.entries.entries(), pending: undefined, pos }
+    const goesOn = known?.endedAt === -1 || known?.endedAt === this.#nextCookie
+    if (known !== null && goesOn && known.pos === pos && pendingValid(known, this)) return known
+    const cursor = {
+      iterator: this.entries.entries(),
+      pending: undefined,
+      pos,
+      endedAt: -1,
+    } as Cursor
     file.data = cursor
     if (pos > FIRST_COOKIE) {
       do cursor.pending = nextItem(cursor)
