@@ -92,9 +92,12 @@ export function remap(
   if (vma === undefined) return -EFAULT
   if (length > TASK_SIZE || oldLength > TASK_SIZE)
     return (flags & MREMAP_FIXED) !== 0 ? -EINVAL : -ENOMEM
-  if ((flags & MREMAP_FIXED) !== 0) {
+  // Both name a place, although only one insists on it.
+  if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0) {
     if (newAddr % PAGE_SIZE !== 0 || newAddr > TASK_SIZE - length) return -EINVAL
     if (addr < newAddr + length && newAddr < addr + oldLength) return -EINVAL
+  }
+  if ((flags & MREMAP_FIXED) !== 0) {
     if (!usable(mm, newAddr, newAddr + length)) return -ENOMEM
     const busy = mm.pending.settle(task, newAddr, newAddr + length)
     if (busy < 0) return busy
@@ -121,7 +124,7 @@ export function remap(
     }
   }
   if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM
-  return move(task, mm, vma, addr, oldLength, length, flags, newAddr)
+  return move(task, mm, vma, addr, oldLength, length, flags, moving ? newAddr : 0)
 }
 
 /** vma_to_resize. */
@@ -159,6 +162,15 @@ function growInPlace(
   return addr
 }
 
+/** Whether a place that was hinted at can be had; 0 is no hint. */
+function isFree(task: Task, mm: Mm, addr: number, length: number): boolean {
+  const end = addr + length
+  if (addr < mm.platform.minAddr || !usable(mm, addr, end)) return false
+  return (
+    mm.vmas.firstIn(addr, end) === undefined && mm.pending.conflict(task, addr, end) === undefined
+  )
+}
+
 function move(
   task: Task,
   mm: Mm,
@@ -171,7 +183,7 @@ function move(
 ): number {
   let target = wanted
   const fixed = (flags & MREMAP_FIXED) !== 0
-  if (!fixed) {
+  if (!fixed && !isFree(task, mm, wanted, length)) {
     target = findGap(mm, task, length, 0, mm.mmapBase, PAGE_SIZE)
     if (target < 0) target = findGap(mm, task, length, 0, mm.platform.maxAddr, PAGE_SIZE)
     if (target < 0) return target

@@ -173,6 +173,28 @@ TEST(remap_grows_shrinks_and_moves) {
   EXPECT_ERRNO(mremap(pinned, PAGE, 3 * PAGE, 0), ENOMEM);
 }
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+TEST(remap_leaves_the_old_area_and_goes_where_it_is_told) {
+  char *at = map_pages(1, RW), *place = map_pages(64, RW), *taken = map_pages(1, RW);
+  const int flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
+  at[0] = 'r';
+  EXPECT_OK(munmap(place, 64 * PAGE));
+  EXPECT_TRUE(mremap(at, PAGE, PAGE, flags, place) == place);
+  EXPECT_TRUE(place[0] == 'r' && at[0] == 0);
+  // The place is a wish: one that is taken stays as it is.
+  taken[0] = 't';
+  char *other = mremap(place, PAGE, PAGE, flags, taken);
+  EXPECT_TRUE(other != MAP_FAILED && other != taken);
+  EXPECT_TRUE(other[0] == 'r' && taken[0] == 't' && place[0] == 0);
+  EXPECT_ERRNO(mremap(at, PAGE, PAGE, flags, place + 1), EINVAL);
+  EXPECT_ERRNO(mremap(at, PAGE, PAGE, flags, at), EINVAL);
+  EXPECT_ERRNO(mremap(at, PAGE, PAGE, flags, -(long)PAGE), EINVAL);
+  EXPECT_ERRNO(mremap(at, PAGE, 2 * PAGE, flags, place), EINVAL);
+}
+
 TEST(program_break) {
   char *start = sbrk(0);
   EXPECT_TRUE(sbrk(10 * PAGE) == start);
