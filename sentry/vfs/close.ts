@@ -1,5 +1,6 @@
 // Closing descriptors: filp_close. Any close of a file by a process drops the process's POSIX locks on it.
 
+import { O_PATH } from '../../syscall-table/flags.ts'
 import type { FdTable } from '../kernel/fdtable.ts'
 import type { Task } from '../kernel/task.ts'
 import type { File } from './file.ts'
@@ -10,7 +11,7 @@ import type { File } from './file.ts'
  */
 export function closeFile(task: Task, table: FdTable, file: File): number {
   const n = file.ops.flush(file, task)
-  if (file.inode.locks !== null) file.inode.locks.releaseOwner(table)
+  if (file.inode.locks !== null && (file.flags & O_PATH) === 0) file.inode.locks.releaseOwner(table)
   file.unref()
   return n
 }

@@ -49,6 +49,9 @@ TEST(record_locks) {
   });
   close(EXPECT_OK(open("f", O_RDONLY)));  // any close by the process drops its record locks
   IN_CHILD(EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 0, 0)));
+  EXPECT_OK(lock_range(fd, F_SETLK, F_WRLCK, 0, 1));
+  close(EXPECT_OK(open("f", O_PATH)));  // which is no file that could hold locks
+  IN_CHILD(EXPECT_ERRNO(lock_range(fd, F_SETLK, F_WRLCK, 0, 1), EAGAIN));
   EXPECT_ERRNO(lock_range(fd, F_SETLK, 9, 0, 0), EINVAL);
   EXPECT_ERRNO(lock_range(fd, F_SETLK, F_WRLCK, -1, 0), EINVAL);
 }
