@@ -66,6 +66,8 @@ export abstract class SuperBlock {
   readonly mounts = new Set<Mount>()
   /** Capabilities of this user namespace count for the file system as a whole; devices and set-id bits need the first. */
   userNs: UserNamespace = INITIAL_USER_NAMESPACE
+  /** Its devices are none but its own, so they may be opened whoever has mounted it. */
+  readonly ownDevices: boolean = false
   /** Where file handles are given out: a dentry of each inode that has got one, by number. */
   handles: Map<number, Dentry> | null = null
   /** The dentry of `root`, made by the first mount. */

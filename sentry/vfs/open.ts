@@ -271,7 +271,7 @@ function mayOpen(task: Task, mount: Mount, inode: Inode, flags: number): number 
   } else if ((flags & O_DIRECTORY) !== 0) return -ENOTDIR
   else if (
     (type === S_IFCHR || type === S_IFBLK) &&
-    ((mount.flags & MS_NODEV) !== 0 || !mount.sb.userNs.initial)
+    ((mount.flags & MS_NODEV) !== 0 || (!mount.sb.userNs.initial && !mount.sb.ownDevices))
   )
     return -EACCES
   if ((want & MAY_WRITE) !== 0) {

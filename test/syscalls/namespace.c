@@ -154,6 +154,26 @@ TEST(user_namespace_mapped_by_its_parent) {
   EXPECT_EXIT(child, 0);
 }
 
+TEST(terminals_of_a_user_namespace) {
+  IN_CHILD({
+    EXPECT_OK(unshare(CLONE_NEWUSER | CLONE_NEWNS));
+    EXPECT_EQ(write_text("/proc/self/uid_map", "0 0 1\n"), 6);
+    EXPECT_OK(mkdir("pts", 0755));
+    EXPECT_OK(mount("none", "pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=0620"));
+    int master = EXPECT_OK(open("pts/ptmx", O_RDWR | O_NOCTTY));
+    int number = -1;
+    int locked = 0;
+    EXPECT_OK(ioctl(master, TIOCSPTLCK, &locked));
+    EXPECT_OK(ioctl(master, TIOCGPTN, &number));
+    EXPECT_EQ(number, 0);
+    int slave = EXPECT_OK(open("pts/0", O_RDWR | O_NOCTTY));
+    EXPECT_EQ(write(slave, "x", 1), 1);
+    char c;
+    EXPECT_EQ(read(master, &c, 1), 1);
+    EXPECT_EQ(c, 'x');
+  });
+}
+
 TEST(user_namespace_may_signal_and_loses_power) {
   pid_t other = FORK(pause());
   IN_CHILD({

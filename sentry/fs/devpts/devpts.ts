@@ -42,6 +42,7 @@ interface Options {
 }
 
 export class DevptsFs extends PseudoFs {
+  override readonly ownDevices = true
   readonly settings: Options
   readonly slaves = new Map<number, SlaveInode>()
   readonly ptmx: PtmxInode
