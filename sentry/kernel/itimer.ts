@@ -136,17 +136,18 @@ export function getInterval(group: ThreadGroup, which: number, into: IntervalSta
     timer === undefined || timer.expiryNs === 0 ? 0 : Math.max(timer.expiryNs - timer.now(), 1000)
 }
 
-/** setitimer(2): `valueNs` 0 disarms. */
+/** setitimer(2): `valueNs` 0 disarms; the timers of CPU time remember their interval even so. */
 export function armInterval(
   group: ThreadGroup,
   which: number,
   valueNs: number,
   intervalNs: number,
 ): void {
-  if (valueNs === 0 && group.itimers === null) return
+  const kept = valueNs === 0 && which === ITIMER_REAL ? 0 : intervalNs
+  if (valueNs === 0 && kept === 0 && group.itimers === null) return
   const timer = timersOf(group).timers[which]!
   group.kernel.timers.cancel(timer)
-  timer.intervalNs = intervalNs
+  timer.intervalNs = kept
   timer.expiryNs = 0
   if (valueNs === 0) return
   const now = timer.now()

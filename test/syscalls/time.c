@@ -219,6 +219,26 @@ TEST(interval_timers) {
   EXPECT_ERRNO(setitimer(ITIMER_REAL, &value, NULL), EINVAL);
 }
 
+TEST(what_a_disarmed_timer_remembers_of_its_interval) {
+  struct itimerval value = {{10, 20}, {0, 0}}, old;
+  EXPECT_OK(setitimer(ITIMER_VIRTUAL, &value, NULL));
+  EXPECT_OK(getitimer(ITIMER_VIRTUAL, &old));
+  EXPECT_EQ(old.it_interval.tv_sec, 10);
+  EXPECT_EQ(old.it_value.tv_sec, 0);
+  EXPECT_OK(setitimer(ITIMER_REAL, &value, NULL));
+  EXPECT_OK(getitimer(ITIMER_REAL, &old));
+  EXPECT_EQ(old.it_interval.tv_sec, 0);
+  EXPECT_EQ(old.it_interval.tv_usec, 0);
+  value.it_value.tv_sec = 1000;
+  EXPECT_OK(setitimer(ITIMER_REAL, &value, NULL));
+  value.it_value.tv_sec = 0;
+  EXPECT_OK(setitimer(ITIMER_REAL, &value, &old));
+  EXPECT_EQ(old.it_interval.tv_sec, 10);
+  EXPECT_EQ(old.it_interval.tv_usec, 20);
+  EXPECT_OK(getitimer(ITIMER_REAL, &old));
+  EXPECT_EQ(old.it_interval.tv_sec, 0);
+}
+
 TEST(cpu_interval_timers) {
   struct itimerval value = {{0, 0}, {0, 30000}};
   set_handler(SIGVTALRM, on_count, 0);
