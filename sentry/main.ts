@@ -20,6 +20,7 @@ import {
   setNoNewPrivs,
   setParentDeathSignal,
   takeOrders,
+  tuneCompiler,
   write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -94,6 +95,7 @@ function main(): never {
       if (error !== null) throw error
       reportOnce({ ok: true })
     })
+    tuneCompiler()
     run(kernel)
     sandbox.end()
     exitNow(exitStatus(kernel.init.exitStatus))
