@@ -241,6 +241,9 @@ import {
   sys_landlock_add_rule,
   sys_landlock_create_ruleset,
   sys_landlock_restrict_self,
+  sys_lsm_get_self_attr,
+  sys_lsm_list_modules,
+  sys_lsm_set_self_attr,
   sys_personality,
   sys_pidfd_getfd,
   sys_pidfd_open,
@@ -2176,6 +2179,21 @@ function call_listmount(task: Task): number {
   return sys_listmount(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[6]!)
 }
 
+function call_lsm_get_self_attr(task: Task): number {
+  const a = task.thread.args
+  return sys_lsm_get_self_attr(task, a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!, a[6]!)
+}
+
+function call_lsm_set_self_attr(task: Task): number {
+  const a = task.thread.args
+  return sys_lsm_set_self_attr(task, a[0]!, a[3]! * TWO32 + a[2]!, a[4]!, a[6]!)
+}
+
+function call_lsm_list_modules(task: Task): number {
+  const a = task.thread.args
+  return sys_lsm_list_modules(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[4]!)
+}
+
 function call_mseal(task: Task): number {
   const a = task.thread.args
   return sys_mseal(task, a[1]! * TWO32 + a[0]!, a[3]! * TWO32 + a[2]!, a[5]! * TWO32 + a[4]!)
@@ -2684,9 +2702,9 @@ export const dispatch: ((task: Task) => number)[] = [
   call_futex_requeue, // 456 futex_requeue
   call_statmount, // 457 statmount
   call_listmount, // 458 listmount
-  notSupported, // 459 lsm_get_self_attr
-  notSupported, // 460 lsm_set_self_attr
-  notSupported, // 461 lsm_list_modules
+  call_lsm_get_self_attr, // 459 lsm_get_self_attr
+  call_lsm_set_self_attr, // 460 lsm_set_self_attr
+  call_lsm_list_modules, // 461 lsm_list_modules
   call_mseal, // 462 mseal
   call_setxattrat, // 463 setxattrat
   call_getxattrat, // 464 getxattrat

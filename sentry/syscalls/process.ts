@@ -53,6 +53,11 @@ export {
   sys_setrlimit,
 } from './process-limits.ts'
 export {
+  sys_lsm_get_self_attr,
+  sys_lsm_list_modules,
+  sys_lsm_set_self_attr,
+} from './process-lsm.ts'
+export {
   sys_arch_prctl,
   sys_personality,
   sys_prctl,

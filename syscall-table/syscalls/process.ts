@@ -148,14 +148,11 @@ export const processCalls = inArea('process', {
   lsm_get_self_attr: {
     nr: 459,
     args: { attr: uint, ctx: addr, size: addr, flags: hex },
-    todo: ENOSYS,
-    note: 'as without CONFIG_SECURITY',
   },
   lsm_set_self_attr: {
     nr: 460,
     args: { attr: uint, ctx: addr, size: uint, flags: hex },
-    todo: ENOSYS,
   },
-  lsm_list_modules: { nr: 461, args: { ids: addr, size: addr, flags: hex }, todo: ENOSYS },
+  lsm_list_modules: { nr: 461, args: { ids: addr, size: addr, flags: hex } },
   listns: { nr: 470, args: { req: addr, nsIds: addr, nrNsIds: size, flags: hex }, todo: ENOSYS },
 })
