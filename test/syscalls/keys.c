@@ -77,6 +77,9 @@ TEST(wrong_arguments) {
   EXPECT_ERRNO(add_user("n", "p", k), ENOTDIR);
   EXPECT_ERRNO(ctl(KEYCTL_CLEAR, k, 0, 0, 0), ENOTDIR);
   EXPECT_ERRNO(ctl(999, 0, 0, 0, 0), EOPNOTSUPP);
+  EXPECT_ERRNO(ctl(KEYCTL_UPDATE, k, (long)"x", -3, 0), EINVAL);
+  EXPECT_EQ(ctl(KEYCTL_READ, k, (long)big, -1, 0), 1);
+  EXPECT_EQ(big[0], 'p');
   EXPECT_ERRNO(ctl(KEYCTL_READ, 0x7ffffff0, 0, 0, 0), ENOKEY);
   EXPECT_ERRNO(ctl(KEYCTL_DESCRIBE, 0x7ffffff0, 0, 0, 0), ENOKEY);
   EXPECT_ERRNO(request("user", "nowhere", 0), ENOKEY);
