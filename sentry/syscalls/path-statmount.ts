@@ -4,6 +4,7 @@ import { EBADF, EFAULT, EINVAL, ENOENT, EOVERFLOW, EPERM } from '../../syscall-t
 import { CAP_SYS_ADMIN } from '../../syscall-table/flags.ts'
 import { namespaceOfFile } from '../fs/nsfs.ts'
 import type { Task } from '../kernel/task.ts'
+import { TASK_SIZE } from '../mm/mm.ts'
 import {
   isReachable,
   type Mount,
@@ -94,6 +95,7 @@ export function sys_listmount(
 ): number {
   if ((flags & ~LISTMOUNT_REVERSE) !== 0) return -EINVAL
   if (count > LIST_MAX) return -EOVERFLOW
+  if (into + count * 8 > TASK_SIZE) return -EFAULT
   const error = readRequest(task, addr)
   if (error < 0) return error
   const { id, param: last } = request

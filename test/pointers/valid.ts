@@ -273,6 +273,7 @@ const SINGLE: Readonly<Record<string, string>> = {
   'sendfile.offset string': 'files may end beyond 2^62',
   'mlock.addr no access': "the pages are the host's, which locks none",
   'mlock2.addr no access': "the pages are the host's, which locks none",
+  'landlock_create_ruleset.attr string': 'what follows the first word is of a later version',
   'openat2.path null': 'as in Linux before it let an empty path stand for the directory',
   'recvmmsg.timeout read-only': 'the remaining time is not written back',
 }
