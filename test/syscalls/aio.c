@@ -237,8 +237,7 @@ TEST(the_program_takes_events_by_itself) {
   for (unsigned i = 0; i < 3 * ring[1]; i++) {
     struct iocb cb = make(IOCB_CMD_PREAD, fd, buffer, i % 4, 0);
     EXPECT_OK(submit_one(ctx, &cb));
-    for (int wait = 0; ring[2] == ring[3] && wait < 5000; wait++) sleep_ms(1);
-    EXPECT_NE(ring[2], ring[3]);
+    WAIT_UNTIL(ring[2] != ring[3]);
     EXPECT_EQ(slots[ring[2]].res, i % 4);
     ring[2] = (ring[2] + 1) % ring[1];
   }

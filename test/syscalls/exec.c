@@ -165,13 +165,9 @@ TEST(writing_a_running_program) {
   EXPECT_ERRNO(execve("copy", argv, environ), ETXTBSY);
   close(fd);
   pid_t child = FORK({ execl("./copy", "copy", "100", NULL); });
-  for (int i = 0; i < 500; i++) {
-    char comm[64], path[64];
-    snprintf(path, sizeof path, "/proc/%d/comm", child);
-    read_whole(path, comm, sizeof comm);
-    if (strcmp(comm, "copy\n") == 0) break;
-    sleep_ms(4);
-  }
+  char comm[64], path[64];
+  snprintf(path, sizeof path, "/proc/%d/comm", child);
+  WAIT_UNTIL((read_whole(path, comm, sizeof comm), strcmp(comm, "copy\n") == 0));
   EXPECT_ERRNO(open("copy", O_WRONLY), ETXTBSY);
   kill(child, SIGKILL);
   EXPECT_KILLED(child, SIGKILL);

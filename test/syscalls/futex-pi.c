@@ -12,16 +12,6 @@ static struct timespec in_ms(clockid_t clock, int n) {
   int64_t ns = t.tv_nsec + n * 1000000LL;
   return (struct timespec){t.tv_sec + ns / 1000000000, ns % 1000000000};
 }
-static void wait_thread(pid_t tid) {
-  char path[64], text[512];
-  for (int i = 0; i < 5000; i++) {
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-    read_whole(path, text, sizeof text);
-    if (strrchr(text, ')')[2] == 'S') return;
-    sleep_ms(1);
-  }
-  FAIL("the thread never slept");
-}
 static void *map_shared(void) {
   void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   EXPECT_TRUE(at != MAP_FAILED);
@@ -88,7 +78,7 @@ static void start_locker(struct locker *l) {
   l->tid = 0;
   EXPECT_EQ(pthread_create(&l->thread, NULL, lock_word, l), 0);
   while (!l->tid) sched_yield();
-  wait_thread(l->tid);
+  wait_thread_asleep(l->tid);
 }
 
 TEST(unlock_hands_over_in_order) {
@@ -143,7 +133,7 @@ TEST(a_signal_does_not_end_the_wait) {
     EXPECT_EQ(pthread_kill(a.thread, SIGUSR1), 0);
     sleep_ms(2);
   }
-  wait_thread(a.tid);
+  wait_thread_asleep(a.tid);
   EXPECT_OK(futex(&word, FUTEX_UNLOCK_PI | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0));
   EXPECT_EQ(pthread_join(a.thread, NULL), 0);
   EXPECT_EQ(a.result, 0);
@@ -162,7 +152,7 @@ TEST(a_circle_of_owners_is_a_deadlock) {
   struct locker l = {0};
   EXPECT_EQ(pthread_create(&l.thread, NULL, lock_both, &l), 0);
   while (!l.tid) sched_yield();
-  wait_thread(l.tid);
+  wait_thread_asleep(l.tid);
   EXPECT_ERRNO(futex(&word2, FUTEX_LOCK_PI, 0, NULL, NULL, 0), EDEADLK);
   EXPECT_OK(futex(&word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
   EXPECT_EQ(pthread_join(l.thread, NULL), 0);
@@ -256,7 +246,7 @@ TEST(requeue_to_a_lock) {
       l[i].tid = 0;
       EXPECT_EQ(pthread_create(&l[i].thread, NULL, wait_for_requeue, &l[i]), 0);
       while (!l[i].tid) sched_yield();
-      wait_thread(l[i].tid);
+      wait_thread_asleep(l[i].tid);
     }
     EXPECT_ERRNO(futex(&word, FUTEX_CMP_REQUEUE_PI, 1, (void *)10L, &word2 + 1, 0), EINVAL);
     EXPECT_EQ(futex(&word, FUTEX_CMP_REQUEUE_PI, 1, (void *)10L, &word2, 0), 3);

@@ -26,14 +26,7 @@ static void start(struct waiter *w, uint32_t bits) {
   w->bits = bits, w->tid = 0;
   EXPECT_EQ(pthread_create(&w->thread, NULL, wait_on_word, w), 0);
   while (!w->tid) sched_yield();
-  char path[64], text[512];
-  for (int i = 0; i < 2000; i++) {
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", w->tid);
-    read_whole(path, text, sizeof text);
-    if (strrchr(text, ')')[2] == 'S') return;
-    sleep_ms(1);
-  }
-  FAIL("the waiter never slept");
+  wait_thread_asleep(w->tid);
 }
 static void join(struct waiter *w) {
   EXPECT_EQ(pthread_join(w->thread, NULL), 0);

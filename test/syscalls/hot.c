@@ -154,15 +154,18 @@ TEST(signals_may_come_at_any_moment) {
   EXPECT_GT(handled, 0);
 }
 
+/** More than one signal: one that comes before the call interrupts nothing. */
+static const struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+
 TEST(an_interrupted_call_says_so) {
   int fds[2];
   warm_read_and_write(fds);
   handle(SIGALRM, 0);
   char byte;
-  struct itimerval soon = {{0, 0}, {0, 20000}};
-  EXPECT_OK(setitimer(ITIMER_REAL, &soon, NULL));
+  EXPECT_OK(setitimer(ITIMER_REAL, &often, NULL));
   EXPECT_EQ(hot_read(fds[0], (long)&byte, 1), -EINTR);
-  EXPECT_EQ(handled, 1);
+  EXPECT_OK(setitimer(ITIMER_REAL, &never, NULL));
+  EXPECT_GE(handled, 1);
 }
 
 static int restart_pipe[2];
@@ -176,7 +179,6 @@ TEST(an_interrupted_call_starts_again) {
   struct sigaction action = {.sa_handler = write_one, .sa_flags = SA_RESTART};
   EXPECT_OK(sigaction(SIGALRM, &action, NULL));
   handled = 0;
-  struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
   EXPECT_OK(setitimer(ITIMER_REAL, &often, NULL));
   char byte = 0;
   EXPECT_EQ(hot_read(restart_pipe[0], (long)&byte, 1), 1);
@@ -188,18 +190,10 @@ TEST(an_interrupted_call_starts_again) {
 TEST(a_sleep_goes_on_after_a_stop) {
   struct timespec tiny = {0, 1};
   for (int i = 0; i < HOT; i++) hot_nanosleep((long)&tiny, 0, 0);
-  pid_t child = FORK({
+  STOP_A_SLEEPER({
     struct timespec rest, time = {0, 200 * 1000000};
     _exit(hot_nanosleep((long)&time, (long)&rest, 0) == 0 ? 0 : 1);
   });
-  struct timespec pause = {0, 50 * 1000000};
-  nanosleep(&pause, NULL);
-  EXPECT_OK(kill(child, SIGSTOP));
-  int status;
-  EXPECT_EQ(waitpid(child, &status, WUNTRACED), child);
-  EXPECT_TRUE(WIFSTOPPED(status));
-  EXPECT_OK(kill(child, SIGCONT));
-  EXPECT_EXIT(child, 0);
 }
 
 static void *call_often(void *arg) {
@@ -325,10 +319,10 @@ TEST(the_library_sets_errno) {
 TEST(library_calls_are_interrupted_and_restarted) {
   warm_library(restart_pipe);
   char byte = 0;
-  struct itimerval soon = {{0, 0}, {0, 20000}}, often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
   handle(SIGALRM, 0);
-  EXPECT_OK(setitimer(ITIMER_REAL, &soon, NULL));
+  EXPECT_OK(setitimer(ITIMER_REAL, &often, NULL));
   EXPECT_ERRNO(read(restart_pipe[0], &byte, 1), EINTR);
+  EXPECT_OK(setitimer(ITIMER_REAL, &never, NULL));
   struct sigaction action = {.sa_handler = write_one, .sa_flags = SA_RESTART};
   EXPECT_OK(sigaction(SIGALRM, &action, NULL));
   handled = 0;
@@ -358,11 +352,11 @@ TEST(futexes_through_the_library) {
   while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) == 0) syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0);
   EXPECT_EQ(pthread_join(thread, &complaint), 0);
   if (complaint) FAIL("%s", (char *)complaint);
-  struct itimerval soon = {{0, 0}, {0, 20000}};
   handle(SIGALRM, 0);
-  EXPECT_OK(setitimer(ITIMER_REAL, &soon, NULL));
+  EXPECT_OK(setitimer(ITIMER_REAL, &often, NULL));
   EXPECT_ERRNO(syscall(SYS_futex, &word, 0, 1, NULL, NULL, 0), EINTR);
-  EXPECT_EQ(handled, 1);
+  EXPECT_OK(setitimer(ITIMER_REAL, &never, NULL));
+  EXPECT_GE(handled, 1);
 }
 
 static int cleaned;

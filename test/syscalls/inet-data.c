@@ -62,7 +62,7 @@ TEST(a_connect_that_does_not_wait) {
   EXPECT_OK(listen(server, 5));
   client = EXPECT_OK(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
   if (connect(client, ADDRESS) < 0) EXPECT_EQ(errno, EINPROGRESS);
-  EXPECT_EQ(events_of(client, POLLOUT, 5000), POLLOUT);
+  EXPECT_EQ(events_of(client, POLLOUT, 30000), POLLOUT);
   EXPECT_EQ(error_of(client), 0);
   if (connect(client, ADDRESS) < 0) EXPECT_EQ(errno, EISCONN);
   EXPECT_ERRNO(connect(client, ADDRESS), EISCONN);
@@ -77,7 +77,7 @@ TEST(a_connect_that_is_refused_later) {
   EXPECT_EQ(n, -1);
   EXPECT_TRUE(first == EINPROGRESS || first == ECONNREFUSED);
   if (first == EINPROGRESS) {
-    EXPECT_TRUE((events_of(client, POLLOUT, 5000) & (POLLERR | POLLHUP | POLLOUT)) ==
+    EXPECT_TRUE((events_of(client, POLLOUT, 30000) & (POLLERR | POLLHUP | POLLOUT)) ==
                 (POLLERR | POLLHUP | POLLOUT));
     EXPECT_EQ(error_of(client), ECONNREFUSED);
     EXPECT_EQ(error_of(client), 0);
@@ -92,21 +92,19 @@ TEST(writes_that_do_not_wait_are_partial) {
   nonblocking(client);
   char *bytes = calloc(1, LARGE);
   size_t sent = 0;
-  for (;;) {
-    ssize_t n = write(client, bytes, LARGE);
-    if (n < 0) {
-      EXPECT_EQ(errno, EAGAIN);
-      break;
-    }
-    EXPECT_GT(n, 0);
-    sent += n;
+  // The peer's late acknowledgement may make room between the two.
+  for (int full = 0; full < 2;) {
+    ssize_t n = full ? send(client, bytes, 1 << 20, 0) : write(client, bytes, LARGE);
+    if (n < 0) EXPECT_EQ(errno, EAGAIN);
+    else EXPECT_GT(n, 0);
+    full = n < 0 ? full + 1 : 0;
+    sent += n < 0 ? 0 : n;
   }
   EXPECT_GT(sent, 65536);
-  EXPECT_ERRNO(send(client, bytes, 1 << 20, 0), EAGAIN);
   size_t got = 0;
   while (got < sent) got += EXPECT_OK(read(accepted, bytes, LARGE));
   EXPECT_EQ(got, sent);
-  EXPECT_EQ(events_of(client, POLLOUT, 5000), POLLOUT);
+  EXPECT_EQ(events_of(client, POLLOUT, 30000), POLLOUT);
   EXPECT_ERRNO(recv(accepted, bytes, 1, MSG_DONTWAIT), EAGAIN);
 }
 
@@ -148,7 +146,7 @@ TEST(flags_of_receiving) {
   char buffer[16] = {0};
   connection();
   EXPECT_EQ(send(client, "abcdef", 6, 0), 6);
-  EXPECT_EQ(events_of(accepted, POLLIN, 5000), POLLIN);
+  EXPECT_EQ(events_of(accepted, POLLIN, 30000), POLLIN);
   EXPECT_EQ(recv(accepted, buffer, 3, MSG_PEEK), 3);
   EXPECT_MEM(buffer, "abc", 3);
   int there = 0;
@@ -180,7 +178,7 @@ TEST(urgent_data) {
   int mark;
   connection();
   EXPECT_EQ(send(client, "abX", 3, MSG_OOB), 3);
-  EXPECT_TRUE(events_of(accepted, POLLPRI, 5000) & POLLPRI);
+  EXPECT_TRUE(events_of(accepted, POLLPRI, 30000) & POLLPRI);
   EXPECT_EQ(recv(accepted, buffer, 1, MSG_OOB), 1);
   EXPECT_EQ(buffer[0], 'X');
   EXPECT_ERRNO(recv(accepted, buffer, 1, MSG_OOB), EINVAL);
@@ -195,13 +193,13 @@ TEST(urgent_data) {
   EXPECT_OK(setsockopt(accepted, SOL_SOCKET, SO_OOBINLINE, &(int){1}, sizeof(int)));
   // A byte that was taken out of line comes again; reading stops before the next mark.
   EXPECT_EQ(send(client, "Y", 1, MSG_OOB), 1);
-  EXPECT_TRUE(events_of(accepted, POLLPRI, 5000) & POLLPRI);
+  EXPECT_TRUE(events_of(accepted, POLLPRI, 30000) & POLLPRI);
   EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 1);
   EXPECT_EQ(buffer[0], 'X');
   EXPECT_EQ(recv(accepted, buffer, sizeof buffer, 0), 1);
   EXPECT_EQ(buffer[0], 'Y');
   // Between two pieces: passed over, unless a read has fetched it before.
-  set_timeout(accepted, SO_RCVTIMEO, 5000);
+  set_timeout(accepted, SO_RCVTIMEO, 30000);
   EXPECT_OK(setsockopt(accepted, SOL_SOCKET, SO_OOBINLINE, &(int){0}, sizeof(int)));
   EXPECT_EQ(send(client, "12", 2, MSG_OOB), 2);
   EXPECT_EQ(send(client, "34", 2, 0), 2);
@@ -216,7 +214,7 @@ TEST(a_peer_that_is_gone) {
   connection();
   EXPECT_OK(setsockopt(accepted, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)));
   EXPECT_OK(close(accepted));
-  EXPECT_EQ(events_of(client, POLLIN, 5000), POLLIN | POLLERR | POLLHUP);
+  EXPECT_EQ(events_of(client, POLLIN, 30000), POLLIN | POLLERR | POLLHUP);
   EXPECT_ERRNO(recv(client, buffer, 1, 0), ECONNRESET);
   EXPECT_EQ(recv(client, buffer, 1, 0), 0);
   set_handler(SIGPIPE, on_signal, 0);
@@ -323,22 +321,22 @@ TEST(epoll_by_level_and_by_edge) {
   EXPECT_EQ(epoll_wait(level, ready, 4, 0), 0);
   EXPECT_EQ(epoll_wait(edge, ready, 4, 0), 0);
   EXPECT_EQ(send(client, "ab", 2, 0), 2);
-  EXPECT_EQ(epoll_wait(level, ready, 4, 5000), 1);
+  EXPECT_EQ(epoll_wait(level, ready, 4, 30000), 1);
   EXPECT_EQ(ready[0].events, EPOLLIN);
-  EXPECT_EQ(epoll_wait(edge, ready, 4, 5000), 1);
+  EXPECT_EQ(epoll_wait(edge, ready, 4, 30000), 1);
   EXPECT_EQ(epoll_wait(level, ready, 4, 0), 1);
   EXPECT_EQ(epoll_wait(edge, ready, 4, 0), 0);
   EXPECT_EQ(read(accepted, buffer, 1), 1);
   EXPECT_EQ(epoll_wait(level, ready, 4, 0), 1);
   EXPECT_EQ(epoll_wait(edge, ready, 4, 0), 0);
   EXPECT_EQ(send(client, "c", 1, 0), 1);
-  EXPECT_EQ(epoll_wait(edge, ready, 4, 5000), 1);
+  EXPECT_EQ(epoll_wait(edge, ready, 4, 30000), 1);
   EXPECT_EQ(read(accepted, buffer, sizeof buffer), 2);
   EXPECT_EQ(epoll_wait(level, ready, 4, 0), 0);
   EXPECT_OK(shutdown(client, SHUT_WR));
-  EXPECT_EQ(epoll_wait(level, ready, 4, 5000), 1);
+  EXPECT_EQ(epoll_wait(level, ready, 4, 30000), 1);
   EXPECT_EQ(ready[0].events, EPOLLIN | EPOLLRDHUP);
-  EXPECT_EQ(epoll_wait(edge, ready, 4, 5000), 1);
+  EXPECT_EQ(epoll_wait(edge, ready, 4, 30000), 1);
   EXPECT_EQ(ready[0].events, EPOLLIN | EPOLLRDHUP);
 }
 

@@ -212,7 +212,7 @@ TEST(notification_by_signal) {
   IN_CHILD({ EXPECT_ERRNO(mq_notify(q, &event), EBUSY); });
   pid_t child = FORK({ EXPECT_OK(mq_send(q, "x", 1, 0)); });
   EXPECT_EXIT(child, 0);
-  for (int i = 0; i < 2000 && !signalled; i++) sleep_ms(1);
+  WAIT_UNTIL(signalled);
   EXPECT_EQ(signalled, SIGUSR1);
   EXPECT_EQ(code, SI_MESGQ);
   EXPECT_EQ(from, child);
@@ -267,7 +267,7 @@ TEST(notification_by_thread) {
   EXPECT_OK(mq_notify(q, &event));
   EXPECT_ERRNO(mq_notify(q, &event), EBUSY);
   EXPECT_OK(mq_send(q, "x", 1, 0));
-  for (int i = 0; i < 5000 && !threaded; i++) sleep_ms(1);
+  WAIT_UNTIL(threaded);
   EXPECT_EQ(threaded, 42);
   EXPECT_OK(mq_notify(q, &event));
   EXPECT_OK(mq_notify(q, NULL));

@@ -235,7 +235,7 @@ TEST(epoll_many_and_fair) {
 
 static void *waits_in_epoll(void *arg) {
   struct epoll_event e;
-  *(int *)arg = epoll_wait(ep, &e, 1, 2000);
+  *(int *)arg = epoll_wait(ep, &e, 1, 30000);
   return NULL;
 }
 

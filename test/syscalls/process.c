@@ -299,7 +299,7 @@ TEST(pidfd) {
   struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
   EXPECT_EQ(poll(&poll_fd, 1, 0), 0);
   EXPECT_OK(syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0));
-  EXPECT_EQ(poll(&poll_fd, 1, 5000), 1);
+  EXPECT_EQ(poll(&poll_fd, 1, 30000), 1);
   siginfo_t info;
   EXPECT_OK(waitid(P_PIDFD, pidfd, &info, WEXITED));
   EXPECT_EQ(info.si_status, SIGTERM);

@@ -34,11 +34,7 @@ static key_t test_key(void) { return 0x60000000 | (getpid() << 4); }
 
 /** Waits until so many sleep on the semaphore. */
 static void wait_for(int id, int num, int what, int n) {
-  for (int i = 0; i < 5000; i++) {
-    if (EXPECT_OK(semctl(id, num, what)) == n) return;
-    sleep_ms(1);
-  }
-  FAIL("nobody came to wait");
+  WAIT_UNTIL(EXPECT_OK(semctl(id, num, what)) == n);
 }
 
 TEST(get) {
@@ -307,7 +303,7 @@ TEST(undo) {
     EXPECT_OK(op(id, 0, -1, SEM_UNDO));
     pause();
   });
-  for (int i = 0; i < 5000 && value(id, 0) != 0; i++) sleep_ms(1);
+  WAIT_UNTIL(value(id, 0) == 0);
   pid_t sleeper = FORK({ EXPECT_OK(op(id, 0, -1, 0)); });
   wait_for(id, 0, GETNCNT, 1);
   EXPECT_OK(kill(holder, SIGKILL));

@@ -248,13 +248,19 @@ static void on_jump(int sig) {
   caught = sig;
 }
 TEST(signals_reach_a_computing_program) {
+  int ready[2];
+  EXPECT_OK(pipe(ready));
+  char c;
   pid_t child = FORK({
     set_handler(SIGUSR1, on_jump, 0);
+    EXPECT_EQ(write(ready[1], "x", 1), 1);
     while (!caught) {
     }
     _exit(caught == SIGUSR1 ? 0 : 1);
   });
-  sleep_ms(50);
+  EXPECT_EQ(read(ready[0], &c, 1), 1);
+  // Most of the time it computes by then.
+  sleep_ms(20);
   kill(child, SIGUSR1);
   EXPECT_EXIT(child, 0);
   child = FORK({
@@ -334,16 +340,22 @@ TEST(permission_to_signal) {
 }
 
 TEST(kill_of_a_group) {
+  int ready[2];
+  EXPECT_OK(pipe(ready));
   pid_t leader = FORK({
     setpgid(0, 0);
     for (int i = 0; i < 3; i++)
-      if (fork() == 0) for (;;) pause();
+      if (fork() == 0) {
+        EXPECT_EQ(write(ready[1], "x", 1), 1);
+        for (;;) pause();
+      }
     for (;;) pause();
   });
-  sleep_ms(60);
+  char c;
+  for (int i = 0; i < 3; i++) EXPECT_EQ(read(ready[0], &c, 1), 1);
   EXPECT_OK(kill(-leader, SIGTERM));
   EXPECT_KILLED(leader, SIGTERM);
-  for (int i = 0; i < 1000 && kill(-leader, 0) == 0; i++) sleep_ms(5);
+  WAIT_UNTIL(kill(-leader, 0) == -1);
   EXPECT_ERRNO(kill(-leader, 0), ESRCH);
 }
 

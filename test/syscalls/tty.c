@@ -303,24 +303,27 @@ TEST(orphaned_group_gets_an_error_instead) {
   open_terminal();
   int result[2];
   EXPECT_OK(pipe(result));
-  FORK({
+  pid_t leader = FORK({
     take_terminal();
     FORK({
       setpgid(0, 0);
       signal(SIGHUP, SIG_IGN);
+      pid_t parent = getpid();
       FORK({
         signal(SIGHUP, SIG_IGN);
-        sleep_ms(60);
+        WAIT_UNTIL(getppid() != parent);
         char c;
         int error = read(slave, &c, 1) == -1 ? errno : 0;
         EXPECT_EQ(write(result[1], &error, sizeof error), sizeof error);
       });
     });
-    sleep_ms(1000);
+    pause();
   });
   int error;
   EXPECT_EQ(read(result[0], &error, sizeof error), sizeof error);
   EXPECT_EQ(error, EIO);
+  EXPECT_OK(kill(leader, SIGKILL));
+  EXPECT_KILLED(leader, SIGKILL);
 }
 
 TEST(closing_the_master_hangs_up) {
@@ -372,19 +375,19 @@ TEST(closing_the_slave_ends_the_master) {
 
 TEST(session_leader_exit_hangs_up_the_foreground) {
   open_terminal();
-  int result[2];
+  int result[2], ready[2];
   EXPECT_OK(pipe(result));
+  EXPECT_OK(pipe(ready));
   pid_t leader = FORK({
     take_terminal();
     FORK({
       set_handler(SIGHUP, on_signal, 0);
-      EXPECT_EQ(write(result[1], "r", 1), 1);
-      while (!got_signal) sleep_ms(1);
+      EXPECT_EQ(write(ready[1], "r", 1), 1);
+      WAIT_UNTIL(got_signal);
       EXPECT_EQ(write(result[1], "h", 1), 1);
     });
-    sleep_ms(100);
+    from(ready[0], 1);
   });
-  from(result[0], 1);
   EXPECT_EXIT(leader, 0);
   EXPECT_STR(from(result[0], 1), "h");
 }
