@@ -21,6 +21,7 @@ import type { Row } from '../syscall-table/row.ts'
 import { syscalls } from '../syscall-table/syscalls.ts'
 import { cache, compile, root, runsc } from './run.ts'
 import { descendants, type HostCall, SyscallTrace } from './tracing.ts'
+import { until } from './until.ts'
 
 const PROGRAMS = [
   'file',
@@ -77,8 +78,13 @@ function kindOf(pid: number): Kind | null {
   return /^\S*node\b/.test(line) ? null : 'stub'
 }
 
-/** What /proc tells of the sandbox's processes while they run. */
+/** A stub has the descriptor of what it maps for a moment: those that we have seen were about to wait for their next calls. */
+const wereAtRest = (): boolean => pids.stub.every(pid => descriptors.get(pid)?.length === 0)
+
+/** What /proc tells of the sandbox's processes while they run, and wait. Throws when one ends or closes something. */
 function inspect(parent: number): void {
+  for (const list of Object.values(pids)) list.length = 0
+  for (const map of [status, descriptors, roots, limits, namespaces, environments]) map.clear()
   for (const pid of descendants(parent)) {
     const kind = kindOf(pid)
     if (kind === null) continue
@@ -131,7 +137,16 @@ async function record(): Promise<void> {
     })
   child.stdout.on('data', chunk => (output += String(chunk)))
   await said('ready')
-  inspect(child.pid!)
+  await until('all are at rest', () => {
+    try {
+      inspect(child.pid!)
+      return wereAtRest()
+    } catch (error) {
+      // It ended, or was closed, while we looked.
+      if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code!)) return false
+      throw error
+    }
+  })
   trace!.start(Object.values(pids).flat().flatMap(threads))
   const all: HostCall[] = []
   const timer = setInterval(() => trace!.take(all), 20)
@@ -179,7 +194,7 @@ beforeAll(async () => {
   }
   trace = opened
   await record()
-}, 300_000)
+}, 900_000)
 afterAll(() => trace?.close())
 
 describe('host calls of a busy sandbox', () => {

@@ -1,7 +1,7 @@
 // Running programs natively and in a sandbox, for the tests and benchmarks.
 
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,6 +12,9 @@ export const cache = join(root, '.cache')
 export const PLATFORMS = ['systrap', 'ptrace'] as const
 /** Long and large variants of the tests run only when asked for. */
 export const heavy = process.env.PORTCULLIS_HEAVY === '1'
+
+/** For what waits for ever: a busy machine may take many times what a quiet one does. */
+const LIMIT_SECONDS = 120
 
 export interface Result {
   status: number
@@ -30,7 +33,7 @@ export interface RunOptions {
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Result {
   const result = spawnSync(command, args, {
     input: options.input ?? '',
-    timeout: (options.seconds ?? 60) * 1000,
+    timeout: (options.seconds ?? LIMIT_SECONDS) * 1000,
     killSignal: 'SIGKILL',
     maxBuffer: 1 << 28,
     cwd: options.cwd ?? '/',
@@ -48,7 +51,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     status: timedOut ? 124 : (result.status ?? 128 + SIGNALS.indexOf(result.signal ?? '')),
     stdout: result.stdout ?? '',
     stderr: timedOut
-      ? `${result.stderr ?? ''}\n(killed after ${options.seconds ?? 60} s)`
+      ? `${result.stderr ?? ''}\n(killed after ${options.seconds ?? LIMIT_SECONDS} s)`
       : (result.stderr ?? ''),
   }
 }
@@ -140,9 +143,11 @@ export function temporary(name: string): { path: string; clean(): void } {
 /** Compiles a C program into the cache, under a name that depends on `key`; its path. */
 export function compile(source: string, output: string, flags: readonly string[]): string {
   mkdirSync(dirname(output), { recursive: true })
-  const { status, stderr } = run('gcc', [...flags, source, '-o', `${output}.new`], { cwd: root })
+  // Another worker may be about to make the same.
+  const made = `${output}.${process.pid}`
+  const { status, stderr } = run('gcc', [...flags, source, '-o', made], { cwd: root })
   if (status !== 0) throw new Error(`gcc ${source}: ${stderr}`)
-  run('mv', [`${output}.new`, output])
+  renameSync(made, output)
   return output
 }
 

@@ -42,7 +42,10 @@ function stubs(home: string): string {
   const daemon = `${engine.daemonPid}`
   const scripts: Record<string, string> = {
     sudo: 'exec "$@"',
-    systemctl: `[ "$*" = "reload docker" ] && kill -HUP ${daemon} && sleep 1`,
+    // The daemon reads its configuration in its own time.
+    systemctl: `[ "$*" = "reload docker" ] && kill -HUP ${daemon} || exit
+names() { grep -o '"runsc[a-z-]*":' | sort; }
+until [ "$(${DOCKER} info -f '{{json .Runtimes}}' | names)" = "$(names <${engine.path('daemon.json')})" ]; do sleep 0.1; done`,
     curl: `exec nsenter -t ${daemon} --net -- /usr/bin/curl "$@"`,
     // Who types -t has a terminal.
     docker: `case " $* " in *" -it "*) exec script -qec "${DOCKER} $*" /dev/null ;; esac\nexec ${DOCKER} "$@"`,

@@ -144,7 +144,9 @@ describe('podman', () => {
       return run('nsenter', ['--net', '-t', String(network!.pid), ...client]).stdout
     }
     await until('the container', () => ask(address, '80') === 'served\n')
-    expect(ask(inspect('web', 'NetworkSettings.Gateway'), '8080')).toBe('served\n')
+    // It listens for one client at a time.
+    const gateway = inspect('web', 'NetworkSettings.Gateway')
+    await until('the published port', () => ask(gateway, '8080') === 'served\n')
     output(podman('rm', '-f', '-t', '0', 'web'))
   })
 
