@@ -16,7 +16,7 @@ const platforms = PLATFORMS.filter(platformWorks)
 
 /** Prints how many processes are left in this pid namespace a moment after runsc has ended. */
 const COUNT = `"$@"; status=$?
-for i in 1 2 3 4 5 6 7 8 9 10; do set -- /proc/[0-9]*; [ $# -le 1 ] && break; sleep 1; done
+for i in $(seq 60); do set -- /proc/[0-9]*; [ $# -le 1 ] && break; sleep 1; done
 echo "left behind: $(($# - 1))"; exit $status`
 
 /** Runs a program in a sandbox, all of whose host processes are in a pid namespace of their own. */

@@ -20,6 +20,7 @@ import {
   writeBundle,
 } from './run.ts'
 import { descendants } from './tracing.ts'
+import { until } from './until.ts'
 
 const FOLDERS = ['test/network', 'test/syscalls']
 const SHARED = ['inet.c', 'inet-data.c', 'inet-packets.c', 'netlink.c', 'sock-diag.c']
@@ -129,44 +130,46 @@ describe.skipIf(!possible)('the processes of a sandbox with sockets of the host'
     const flags = [`--root=${join(box.path, 'state')}`, '--network=host', 'run', '--bundle']
     const child = spawn(runsc, [...flags, bundle, id], { stdio: ['ignore', 'pipe', 'inherit'] })
     await new Promise(done => child.stdout.once('data', done))
-    // Until `sleep` sleeps and the next process waits for it, descriptors are handed over.
-    await new Promise(done => setTimeout(done, 1000))
-    const of = (kind: RegExp) =>
-      descendants(child.pid!).filter(pid =>
-        kind.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1')),
-      )
-    const [sentry] = of(/load\.cjs\0sentry/).filter(
-      pid => !readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('--filter'),
-    )
+    const line = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')
     const threads = (pid: number) =>
       readdirSync(`/proc/${pid}/task`)
         .map(Number)
         .sort((a, b) => a - b)
         .map(tid => readFileSync(`/proc/${pid}/task/${tid}/status`, 'latin1'))
         .map(status => /^CapEff:\s+(\S+)/m.exec(status)![1]!)
-    const stubs = descendants(sentry!)
     const descriptors = (pid: number) =>
-      readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
-        try {
-          return [readlinkSync(`/proc/${pid}/fd/${fd}`)]
-        } catch {
-          // Closed meanwhile.
-          return []
-        }
-      })
-    const found = {
-      capabilities: [threads(sentry!), stubs.flatMap(threads)],
-      descriptors: [descriptors(sentry!), stubs.flatMap(descriptors)],
+      readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))
+    const look = () => {
+      const [sentry] = descendants(child.pid!).filter(
+        pid => /load\.cjs\0sentry/.test(line(pid)) && !line(pid).includes('--filter'),
+      )
+      const stubs = descendants(sentry!)
+      return {
+        capabilities: [threads(sentry!), stubs.flatMap(threads)],
+        descriptors: [descriptors(sentry!), stubs.flatMap(descriptors)],
+      }
     }
+    let found: ReturnType<typeof look>
+    // Until `sleep` sleeps and the next process waits for it, descriptors are handed over.
+    await until('all are at rest', () => {
+      try {
+        found = look()
+        return found.descriptors[1]!.length === 0
+      } catch (error) {
+        // It ended, or was closed, while we looked.
+        if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code!)) return false
+        throw error
+      }
+    })
     child.kill('SIGKILL')
     await new Promise(done => child.on('exit', done))
     // Killed like that, it leaves the container behind, with its cgroup.
     run(runsc, [flags[0]!, 'delete', '--force', id])
-    return found
+    return found!
   }
 
   it('have two capabilities, in the kernel thread alone', {
-    timeout: 60_000,
+    timeout: 200_000,
   }, async () => {
     const { capabilities, descriptors } = await inspect()
     const [[kernel, ...others], stubs] = capabilities as [[string, ...string[]], string[]]

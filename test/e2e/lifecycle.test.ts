@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, temporary, writeBundle } from '../run.ts'
 import { debianTree, installNeeds } from '../setup.ts'
+import { untilNow } from '../until.ts'
 
 const box = temporary('oci')
 const state = join(box.path, 'state')
@@ -57,12 +58,6 @@ function bundle(args: string[], change?: (config: Config) => void): string {
 }
 
 const status = (id: string): string => JSON.parse(expectOk(cli('state', id)).stdout).status
-
-function until(what: string, test: () => boolean): void {
-  for (const end = Date.now() + 20_000; Date.now() < end; execFileSync('sleep', ['0.05']))
-    if (test()) return
-  throw new Error(`${what}: not within 20 s`)
-}
 
 const alive = (pid: number) =>
   existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')
@@ -209,12 +204,12 @@ describe('create, start, kill, delete', () => {
     expect(create(path, 'c1').stderr).toContain('exists')
     expectOk(cli('start', 'c1'))
     expect(status('c1')).toBe('running')
-    until('the program writes', () => existsSync(join(rootfs, 'ran')))
+    untilNow('the program writes', () => existsSync(join(rootfs, 'ran')))
     expect(cli('start', 'c1').status).not.toBe(0)
     expect(cli('list').stdout).toMatch(/c1\s/)
     expect(cli('delete', 'c1').stderr).toContain('running')
     expectOk(cli('kill', 'c1', 'KILL'))
-    until('it stops', () => status('c1') === 'stopped')
+    untilNow('it stops', () => status('c1') === 'stopped')
     expect(cli('kill', 'c1', 'TERM').status).not.toBe(0)
     expectOk(cli('delete', 'c1'))
     expect(cli('state', 'c1').status).not.toBe(0)
@@ -229,9 +224,9 @@ describe('create, start, kill, delete', () => {
     ])
     expectOk(create(path, 'c2'))
     expectOk(cli('start', 'c2'))
-    until('the program is ready', () => existsSync(join(rootfs, 'ready')))
+    untilNow('the program is ready', () => existsSync(join(rootfs, 'ready')))
     expectOk(cli('kill', 'c2', 'SIGTERM'))
-    until('it stops', () => status('c2') === 'stopped')
+    untilNow('it stops', () => status('c2') === 'stopped')
     expect(readFileSync(join(rootfs, 'caught'), 'utf8')).toBe('caught\n')
     expect(cli('kill', 'c2', 'NOSUCH').stderr).toContain('NOSUCH')
     expectOk(cli('delete', 'c2'))
@@ -243,7 +238,7 @@ describe('create, start, kill, delete', () => {
       if (id === 'c3') expectOk(cli('start', id))
       const { pid } = JSON.parse(cli('state', id).stdout)
       expectOk(cli('delete', '--force', id))
-      until('its process ends', () => !alive(pid))
+      untilNow('its process ends', () => !alive(pid))
     }
     expect(JSON.parse(cli('list', '--format=json').stdout || '[]') ?? []).toEqual([])
   })
@@ -265,12 +260,12 @@ describe('death', () => {
     const { pid } = JSON.parse(cli('state', 'd1').stdout)
     const before = new Set([pid, ...children(pid)])
     process.kill(pid, 'SIGKILL')
-    until('all processes end', () => [...before].every(p => !alive(p)))
-    until(
+    untilNow('all processes end', () => [...before].every(p => !alive(p)))
+    untilNow(
       'the gofer ends',
       () => processesWith(box.path).filter(p => p !== process.pid && alive(p)).length === 0,
     )
-    until('it counts as stopped', () => status('d1') === 'stopped')
+    untilNow('it counts as stopped', () => status('d1') === 'stopped')
     expectOk(cli('delete', 'd1'))
   })
 
@@ -279,10 +274,10 @@ describe('death', () => {
     const child = spawn(runsc, [`--root=${state}`, 'run', '--bundle', path, 'd2'], {
       stdio: 'ignore',
     })
-    until('the program starts', () => existsSync(join(rootfs, 'up')))
+    untilNow('the program starts', () => existsSync(join(rootfs, 'up')))
     const { pid } = JSON.parse(cli('state', 'd2').stdout)
     child.kill('SIGKILL')
     expectOk(cli('delete', '--force', 'd2'))
-    until('the sandbox ends', () => !alive(pid))
+    untilNow('the sandbox ends', () => !alive(pid))
   })
 })

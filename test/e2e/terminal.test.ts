@@ -6,9 +6,9 @@ import { dialogues, driven, SHELL } from './items/terminal.ts'
 
 const sandbox = process.env.PORTCULLIS_NATIVE === '1' ? [] : [runsc, 'do', '-t', '--']
 
-describe('a terminal', () => {
+describe('a terminal', { timeout: 300_000 }, () => {
   it.each(dialogues)('$name', ({ steps }) => {
     const [command, args] = driven(steps, [...sandbox, ...SHELL])
-    expect(run(command, args, { seconds: 90 }).stdout.trim()).toBe('DONE')
+    expect(run(command, args, { seconds: 280 }).stdout.trim()).toBe('DONE')
   })
 })

@@ -197,7 +197,7 @@ static void start_witness(void) {
 /** Asks the witness; what it says must come in time. */
 static const char *ask_witness(void) {
   static char line[128];
-  struct timeval limit = {20, 0};
+  struct timeval limit = {60, 0};
   fd_set set;
   FD_ZERO(&set);
   FD_SET(from_witness, &set);
@@ -217,7 +217,7 @@ static int outcome(pid_t pid) {
     if (waitpid(pid, &status, WNOHANG) == pid) return status;
   kill(-pid, SIGKILL);
   kill(pid, SIGKILL);
-  for (double end = seconds() + 10; seconds() < end; usleep(2000))
+  for (double end = seconds() + 60; seconds() < end; usleep(2000))
     if (waitpid(pid, &status, WNOHANG) == pid) return -1;
   return -2;
 }

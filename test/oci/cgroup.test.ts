@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readHierarchy } from '../../runsc/cgroup/hierarchy.ts'
 import { oomScores } from '../../runsc/cgroup/oom-score.ts'
 import { compile } from '../run.ts'
+import { untilNow } from '../until.ts'
 import { type Oracle, oracle, type Runtime } from './bundles.ts'
 
 const hierarchy = readHierarchy()
@@ -66,12 +67,6 @@ int main(int argc, char **argv) {
   return 0;
 }`
 
-function until(what: string, test: () => boolean): void {
-  for (const end = Date.now() + 20_000; Date.now() < end; execFileSync('sleep', ['0.05']))
-    if (test()) return
-  throw new Error(`${what}: not within 20 s`)
-}
-
 describe.runIf(usable)('cgroups of version 1', () => {
   let box: Oracle
   let ours: Runtime
@@ -116,7 +111,7 @@ describe.runIf(usable)('cgroups of version 1', () => {
     const { pid } = JSON.parse(ours.run('state', id).stdout)
     let family = descendants(pid)
     // The sentry, a process from which the others are forked, and the program: when it has begun.
-    until('its program has begun', () => {
+    untilNow('its program has begun', () => {
       family = descendants(pid)
       return family.length >= 4
     })
@@ -127,7 +122,7 @@ describe.runIf(usable)('cgroups of version 1', () => {
       return family.every(one => pids.includes(one)) && pids.length > family.length
     }
     for (const controller of Object.keys(hierarchy!.roots))
-      until(`all are in the cgroup of ${controller}`, () => {
+      untilNow(`all are in the cgroup of ${controller}`, () => {
         family = descendants(pid)
         return holdsAll(controller)
       })
@@ -196,7 +191,7 @@ describe.runIf(usable)('cgroups of version 1', () => {
 
   it('counts the program against the limit on tasks, and not ourselves', () => {
     const script =
-      'i=0; while [ $i -lt 8 ]; do sleep 2 & i=$((i+1)); done; echo all; sleep 2 & echo more'
+      'i=0; while [ $i -lt 8 ]; do sleep 99 & i=$((i+1)); done; echo all; sleep 99 & echo more'
     for (const runtime of [runc, ours]) {
       const id = `p-${runtime.name}`
       const path = bundle(['sh', '-c', script], `${top}/${id}`, { pids: { limit: 9 } })
@@ -262,7 +257,7 @@ describe.runIf(usable)('cgroups of version 1', () => {
       '-c',
       'exec eat 300',
     ])
-    until('the program is killed', () => status(id) === 'stopped')
+    untilNow('the program is killed', () => status(id) === 'stopped')
     expect(value('memory', path, 'memory.oom_control')).toMatch(/oom_kill [1-9]/)
     ours.run('delete', id)
     const again = bundle(['eat', '300'], path, { memory: { limit: 96 << 20, swap: 96 << 20 } })
@@ -320,8 +315,9 @@ describe.runIf(usable)('cgroups of version 1', () => {
   })
 
   it('is paused and resumed; a paused container takes signals and can be killed', () => {
-    const script = 'trap "echo got >/tmp/x; exit 3" TERM; while :; do sleep 0.1; done'
+    const script = 'trap "echo got >/tmp/x; exit 3" TERM; >/tmp/up; while :; do sleep 0.1; done'
     const { id, path } = sleeper({}, ours, ['sh', '-c', script])
+    untilNow('it is ready', () => ours.run('exec', id, 'test', '-e', '/tmp/up').status === 0)
     expect(ours.run('pause', id)).toMatchObject({ status: 0, stderr: '' })
     expect(status(id)).toBe('paused')
     expect(ours.run('pause', id).stderr).toContain('paused')
@@ -332,14 +328,14 @@ describe.runIf(usable)('cgroups of version 1', () => {
     expect(ours.run('kill', id, 'TERM')).toMatchObject({ status: 0 })
     expect(status(id)).toBe('paused')
     expect(ours.run('resume', id)).toMatchObject({ status: 0, stderr: '' })
-    until('the signal arrives', () => status(id) === 'stopped')
+    untilNow('the signal arrives', () => status(id) === 'stopped')
     expect(ours.run('resume', id).status).not.toBe(0)
     expect(ours.run('delete', id).status).toBe(0)
 
     const second = sleeper({})
     ours.run('pause', second.id)
     expect(ours.run('kill', second.id, 'KILL').status).toBe(0)
-    until('it dies', () => status(second.id) === 'stopped')
+    untilNow('it dies', () => status(second.id) === 'stopped')
     expect(ours.run('delete', second.id).status).toBe(0)
 
     const third = sleeper({})
@@ -373,7 +369,7 @@ describe.runIf(usable)('cgroups of version 1', () => {
   it('is removed also after the sentry, or runsc itself, was killed', () => {
     const { id, path } = sleeper({})
     killAll(path)
-    until('it stops', () => status(id) === 'stopped')
+    untilNow('it stops', () => status(id) === 'stopped')
     expect(ours.run('delete', id)).toMatchObject({ status: 0, stderr: '' })
     expect(existsSync(directory('memory', path))).toBe(false)
     // A create that died before it wrote its state: the record of the cgroup is there already.
@@ -419,26 +415,28 @@ describe.runIf(usable)('cgroups of version 1', () => {
     start(app, inPod(app, 96, 'while :; do sleep 0.05; done'))
     const names = (id: string) => processes(`${top}/${id}`).map(nameOf).filter(Boolean)
     // Its stubs; the sentry is the pod's. The second is its program's first child.
-    until('its stubs are there', () => names(app).length >= 2)
+    untilNow('its stubs are there', () => names(app).length >= 2)
     expect(names(app).some(name => /node|sentry/i.test(name))).toBe(false)
     const used = () => Number(value('cpuacct', `${top}/${app}`, 'cpuacct.usage'))
     expect(ours.run('pause', app)).toMatchObject({ status: 0, stderr: '' })
     // The sentry goes on, and may wake a stub once more on its way into the freezer.
-    execFileSync('sleep', ['0.3'])
-    const before = used()
-    execFileSync('sleep', ['0.3'])
-    expect(used()).toBe(before)
+    let before = -1
+    untilNow('nothing goes on', () => {
+      before = used()
+      execFileSync('sleep', ['0.3'])
+      return used() === before
+    })
     expect([status(pod), status(app)]).toEqual(['running', 'paused'])
     expect(ours.run('resume', app)).toMatchObject({ status: 0, stderr: '' })
-    until('it goes on', () => used() > before)
+    untilNow('it goes on', () => used() > before)
     expect(ours.run('update', '--pids-limit', '1', app)).toMatchObject({ status: 0, stderr: '' })
     // Its shell cannot fork any more, and ends.
-    until('it meets its limit on tasks', () => status(app) === 'stopped')
+    untilNow('it meets its limit on tasks', () => status(app) === 'stopped')
     expect(ours.run('delete', app).status).toBe(0)
     start(app, inPod(app, 96, 'while :; do sleep 0.05; done'))
     // One container's program is killed for its own limit, and the others stay.
     start(other, inPod(other, 96, 'eat 300'))
-    until('it is killed', () => status(other) === 'stopped')
+    untilNow('it is killed', () => status(other) === 'stopped')
     expect(value('memory', `${top}/${other}`, 'memory.oom_control')).toMatch(/oom_kill [1-9]/)
     expect([status(pod), status(app)]).toEqual(['running', 'running'])
     for (const id of [other, app, pod])

@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { until } from '../until.ts'
 import { type Oracle, oracle, type Runtime } from './bundles.ts'
 
 let box: Oracle
@@ -17,12 +18,6 @@ const status = (runtime: Runtime, id: string): string => {
   return stdout === '' ? 'none' : JSON.parse(stdout).status
 }
 
-/** What a container is once it has had time to end. */
-async function settled(runtime: Runtime, id: string, expected: string): Promise<string> {
-  for (let i = 0; i < 50 && status(runtime, id) !== expected; i++) await sleep(20)
-  return status(runtime, id)
-}
-
 describe.each(['ours', 'runc'] as const)('%s', name => {
   const created = (id: string): Runtime => {
     const runtime = box[name]
@@ -35,7 +30,7 @@ describe.each(['ours', 'runc'] as const)('%s', name => {
     const id = `${name}-${signal}`
     const runtime = created(id)
     expect(runtime.run('kill', id, signal).status).toBe(0)
-    expect(await settled(runtime, id, 'stopped')).toBe('stopped')
+    await until('it stops', () => status(runtime, id) === 'stopped')
     expect(runtime.run('start', id).status).not.toBe(0)
     expect(runtime.run('kill', id, signal)).not.toMatchObject({ status: 0 })
     expect(runtime.run('delete', id).status).toBe(0)

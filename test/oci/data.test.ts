@@ -8,6 +8,7 @@ import { createConnection, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runsc } from '../run.ts'
+import { untilNow } from '../until.ts'
 import { type Oracle, oracle } from './bundles.ts'
 
 const ECHO = 'while :; do nc -l -p 7000 -e cat; done'
@@ -19,6 +20,9 @@ beforeAll(() => {
   writeFileSync(join(box.path, 'rootfs/etc/lines'), lines)
   const bundle = box.bundle(['sh', '-c', 'echo inside >/tmp/inside; sleep 1000'])
   expect(box.ours.detached('run', '-d', '-b', bundle, 'data').status).toBe(0)
+  // The shell becomes the last program that it is to run.
+  const started = () => box.ours.run('read', 'data', '/proc/self/comm').stdout === 'sleep\n'
+  untilNow('its program runs', started)
 })
 afterAll(() => {
   box.ours.run('delete', '--force', 'data')

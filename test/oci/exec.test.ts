@@ -48,6 +48,7 @@ pid = exec_('e5', 'sh', '-c', 'trap "exit 3" USR2; echo >/tmp/ready; while :; do
 while call('exec', 'stood', 'test', '-e', '/tmp/ready'): pass
 os.kill(pid, signal.SIGUSR2); out['caught'] = end(pid)
 out['missing'] = call('exec', 'stood', 'nope'), call('exec', 'stood', '/bin')
+while call('exec', 'stood', 'test', '-e', '/tmp/up'): pass
 os.kill(init, signal.SIGTERM); time.sleep(0.2)
 out['protected'] = os.waitpid(init, os.WNOHANG) == (0, 0)
 os.kill(init, signal.SIGUSR1); out['init'] = end(init)
@@ -67,7 +68,7 @@ afterAll(() => shop.clean())
 
 describe('stand-ins', () => {
   it('take signals, and end as their processes do', () => {
-    const script = 'trap "exit 5" USR1; while :; do sleep 0.05; done'
+    const script = 'trap "exit 5" USR1; echo >/tmp/up; while :; do sleep 0.05; done'
     const bundle = shop.bundle(['sh', '-c', script])
     const driver = join(shop.path, 'driver.py')
     writeFileSync(driver, DRIVER)

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { POD_OVERHEAD_MIB } from '../../runsc/install.ts'
 import { type Config, type Result, run, runsc } from '../run.ts'
+import { untilNow } from '../until.ts'
 import { Workshop } from './both.ts'
 
 const POD = 'pod-sandbox'
@@ -39,12 +40,6 @@ function bundle(
     ]
     change(config)
   })
-}
-
-function wait(what: string, test: () => boolean): void {
-  for (const end = Date.now() + 20_000; Date.now() < end; spawnSync('sleep', ['0.05']))
-    if (test()) return
-  throw new Error(`${what}: not within 20 s`)
 }
 
 /** An engine's side of a console socket: what the program shows before and after a line for it. */
@@ -158,7 +153,7 @@ it('starts, signals and removes one container while the others live', () => {
     detached('start', id)
   }
   expect(command('kill', 'one', 'KILL').status).toBe(0)
-  wait('its end', () => status('one') === 'stopped')
+  untilNow('its end', () => status('one') === 'stopped')
   expect([status('one'), status('two'), status(POD)]).toEqual(['stopped', 'running', 'running'])
   expect(command('delete', 'one').status).toBe(0)
   // Its id is free again.
@@ -196,14 +191,18 @@ it('has a terminal for a container behind a console socket, of the size that it 
 
 it('signals every process of one container, and none of another', () => {
   for (const how of ['shares pids', 'has its own pids'] as const) {
-    const script = 'sleep 601 & sleep 602 & trap "" TERM; wait; wait; exec sleep 603'
+    // Its children do not inherit a trap.
+    const script = 'trap : TERM; sleep 601 & sleep 602 & wait; wait; exec sleep 603'
     detached('run', '--detach', '--bundle', bundle(script, how), 'many')
     const sleeps = () => command('ps', 'many').stdout.match(/sleep/g)?.length ?? 0
-    wait('its processes', () => sleeps() === 2)
+    untilNow('its processes', () => sleeps() === 2)
     expect(command('kill', '--all', 'many', 'TERM').status).toBe(0)
-    wait('they end', () => command('ps', 'many').stdout.split('\n').length === 3 && sleeps() === 1)
+    untilNow(
+      'they end',
+      () => command('ps', 'many').stdout.split('\n').length === 3 && sleeps() === 1,
+    )
     expect(command('kill', '--all', 'many', 'KILL').status).toBe(0)
-    wait('the end', () => status('many') === 'stopped')
+    untilNow('the end', () => status('many') === 'stopped')
     expect([status('two'), status(POD)], how).toEqual(['running', 'running'])
     expect(command('delete', 'many').status).toBe(0)
   }
@@ -235,7 +234,7 @@ it('is made by the annotations of CRI-O, too', () => {
 it('ends with its sandbox', () => {
   expect(status('two')).toBe('running')
   expect(command('kill', POD, 'KILL').status).toBe(0)
-  wait('the end', () => status('two') === 'stopped')
+  untilNow('the end', () => status('two') === 'stopped')
   expect([status('two'), status(POD)]).toEqual(['stopped', 'stopped'])
   const late = command('run', '--bundle', bundle('echo late', 'has its own pids'), 'late')
   expect(late.stderr).toContain(`the sandbox "${POD}" of its pod has stopped`)
@@ -292,7 +291,7 @@ it('takes a container into the sandbox of one whose pids and network it names', 
   detached('run', '--detach', '--bundle', last, 'last')
   expect(command('delete', '--force', 'first').status).toBe(0)
   // With its first process, the pid namespace ends.
-  await expect.poll(() => status('last'), { timeout: 20_000 }).toBe('stopped')
+  await expect.poll(() => status('last'), { timeout: 60_000 }).toBe('stopped')
   command('delete', '--force', 'last')
 })
 
@@ -326,7 +325,7 @@ it('gives a container that shares only processes a network of its own', async ()
     nc 127.0.0.1 7000 </dev/null
     ls /sys/class/net; ip -o link | wc -l
     ping -c 1 -w 9 127.0.0.1 | grep -c 'bytes from'
-    nsenter -t 1 -n nc 127.0.0.1 7000 </dev/null`
+    until nsenter -t 1 -n nc 127.0.0.1 7000 </dev/null 2>/dev/null; do sleep 0.1; done`
   const { status: ended, stdout, stderr } = command('run', '--bundle', beside(script), 'beside')
   expect({ ended, stderr: stderr.replace(/^nc: .*\n/m, '') }).toEqual({ ended: 0, stderr: '' })
   expect(stdout).toMatch(/sleep 601.*nobody\nmine\nlo\n1\n1\nserved\n$/s)
@@ -340,12 +339,12 @@ it('gives a container that shares only processes a network of its own', async ()
   const [server] = serversIn(networkOf(own))
   expect(server).toBeDefined()
   expect(command('delete', '--force', 'last').status).toBe(0)
-  await expect.poll(() => existsSync(`/proc/${server}`), { timeout: 20_000 }).toBe(false)
+  await expect.poll(() => existsSync(`/proc/${server}`), { timeout: 60_000 }).toBe(false)
   // Without who opens its sockets, it is of no use.
   detached('run', '--detach', '--bundle', last, 'last')
   const again = networkOf(JSON.parse(command('state', 'last').stdout).pid)
   process.kill(serversIn(again)[0]!, 'SIGKILL')
-  await expect.poll(() => status('last'), { timeout: 20_000 }).toBe('stopped')
+  await expect.poll(() => status('last'), { timeout: 60_000 }).toBe('stopped')
   expect(status('first')).toBe('running')
   for (const id of ['last', 'first']) command('delete', '--force', id)
 })

@@ -45,8 +45,8 @@ END
       wait $P; echo $?
       wait -n; echo "first: $?"
       wait; echo "all: $?"
-      for i in 1 2 3; do (sleep $((i - 1)).5; exit $i) & done
-      wait -n; echo $?; wait -n; echo $?; wait -n; echo $?; wait -n; echo $?
+      for i in 1 2 3; do (until [ -e go$i ]; do sleep 0.05; done; exit $i) & done
+      for i in 2 1 3; do touch go$i; wait -n; echo $?; done; wait -n; echo $?
       coproc { read x; echo "co $x"; }; echo in >&\${COPROC[1]}; read y <&\${COPROC[0]}; echo $y`,
   },
   {
@@ -54,7 +54,7 @@ END
     script: `
       set -m
       sleep 100 & jobs | sed 's/ *$//'
-      kill -STOP %1; sleep 0.1; jobs | sed 's/ *$//'
+      kill -STOP %1; until jobs | grep -q Stopped; do sleep 0.05; done; jobs | sed 's/ *$//'
       kill -CONT %1; kill %1; set +e; wait %1 2>/dev/null; echo $?`,
   },
   {
@@ -62,7 +62,7 @@ END
     script: `
       diff <(seq 1 5) <(seq 1 6) || true
       paste <(echo a; echo b) <(echo 1; echo 2)
-      seq 1 5 | tee >(wc -l > count) > /dev/null; sleep 0.3; cat count
+      seq 1 5 | tee >(wc -l > count) > /dev/null; until [ -s count ]; do sleep 0.05; done; cat count
       echo "$(echo nested $(echo deep))"
       mapfile -t lines < <(printf '%s\\n' x y z); echo "\${#lines[@]} \${lines[2]}"`,
   },

@@ -22,7 +22,7 @@ for step in steps:
     if step[0] == 'send': os.write(fd, step[1].encode())
     elif step[0] == 'resize': size(*step[1:])
     elif step[0] == 'expect':
-        end = time.time() + 20
+        end = time.time() + 60
         while not (m := re.search(step[1], seen)):
             if not select.select([fd], [], [], max(0, end - time.time()))[0]: fail(step)
             try: data = os.read(fd, 65536)
@@ -31,7 +31,7 @@ for step in steps:
             seen += data.decode(errors='replace')
         seen = seen[m.end():]
     elif step[0] == 'end':
-        end = time.time() + 20
+        end = time.time() + 60
         while time.time() < end:
             if select.select([fd], [], [], 0.05)[0]:
                 try: seen += os.read(fd, 65536).decode(errors='replace')
@@ -110,23 +110,28 @@ export const dialogues: readonly Dialogue[] = [
     name: 'Ctrl-Z stops, bg and fg go on',
     steps: [
       prompt,
-      ...start('sleep 3'),
+      // Reads from the terminal once there is a file: until then it can run in the background.
+      ...start('sh -c "until [ -e /tmp/go ]; do sleep 0.1; done; read x; exit 4"'),
       ['send', '\u001a'],
       ['expect', 'Stopped'],
       prompt,
       ['send', 'jobs\n'],
-      ['expect', 'Stopped .*sleep 3'],
+      ['expect', 'Stopped .*read x'],
       prompt,
       ['send', 'bg\n'],
       prompt,
       ['send', 'jobs\n'],
       ['expect', 'Running'],
       prompt,
+      ['send', 'touch /tmp/go; until jobs | grep St""opped; do sleep 0.1; done\n'],
+      ['expect', 'Stopped'],
+      prompt,
       ['send', 'fg\n'],
-      ['expect', 'sleep 3.?\\r\\n'],
+      ['expect', 'read x.*\\r\\n'],
+      ['send', 'a line\n'],
       prompt,
       ['send', 'echo back $?\n'],
-      ['expect', '\\nback 0\\r\\n'],
+      ['expect', '\\nback 4\\r\\n'],
       ['send', 'exit\n'],
       ['end', 0],
     ],
@@ -152,15 +157,16 @@ export const dialogues: readonly Dialogue[] = [
       ['expect', '\\n24 80\\r\\n'],
       prompt,
       ['resize', 50, 132],
-      ['send', 'sleep 0.3; stty size\n'],
-      ['expect', '\\n50 132\\r\\n'],
+      // Commands of a substitution are of bash's own group, which so stays the terminal's foreground.
+      ['send', 'until [ "$(stty size)" = "50 132" ]; do :; done; echo r""esized\n'],
+      ['expect', '\\nresized\\r\\n'],
       prompt,
       ['send', "trap 'echo W''INCH' WINCH; echo s''et\n"],
       ['expect', '\\nset\\r\\n'],
       prompt,
       ['resize', 30, 90],
       // bash runs the trap when a command ends, not while it waits for a line.
-      ['send', 'sleep 1\n'],
+      ['send', 'until [ "$(stty size)" = "30 90" ]; do :; done\n'],
       ['expect', 'WINCH'],
       ['send', 'exit\n'],
       ['end', 0],
