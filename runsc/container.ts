@@ -1,8 +1,6 @@
 // Making containers: create, run, do. Each step leaves a state on disk that the other
 // commands cope with, wherever this process dies.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { withAnnotations } from './annotations.ts'
 import { build } from './build.ts'
@@ -70,26 +68,21 @@ export async function runOnce(
   spec: Spec,
   overlay: Overlay,
 ): Promise<number> {
-  const directory = mkdtempSync(join(tmpdir(), 'runsc-do-'))
-  try {
-    const sandbox = await launchSandbox({
-      id: 'runsc-do',
-      spec,
-      files: { ...fileOptions(options), overlay },
-      passed: [],
-      warn: warner(options),
-      hookState: {},
-      bundle: '/',
-      globals: options,
-      controlSocket: join(directory, 'control.sock'),
-      cgroup: null,
-      waitForStart: false,
-      detached: false,
-    })
-    return await attend(sandbox)
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
-  }
+  const sandbox = await launchSandbox({
+    id: 'runsc-do',
+    spec,
+    files: { ...fileOptions(options), overlay },
+    passed: [],
+    warn: warner(options),
+    hookState: {},
+    bundle: '/',
+    globals: options,
+    controlSocket: null,
+    cgroup: null,
+    waitForStart: false,
+    detached: false,
+  })
+  return await attend(sandbox)
 }
 
 function fileOptions(options: GlobalOptions): FileOptions {
@@ -145,7 +138,7 @@ async function prepare(
     cgroup = await makeCgroup(store.directory(id), options, spec, id)
     const pod = podOf(spec, id) ?? neighbourOf(spec, store)
     if (pod === null) checkForeignNamespaces(spec, warn)
-    const launch: LaunchOptions = {
+    const launch: LaunchOptions & { controlSocket: string } = {
       id,
       spec,
       bundle,

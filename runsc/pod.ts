@@ -114,7 +114,7 @@ export function checkForeignNamespaces({ linux }: Spec, warn: Warn): void {
 
 /** Make the container `options.id` in the sandbox of `pod`, and wait until its program could run. */
 export async function joinPod(
-  options: LaunchOptions,
+  options: LaunchOptions & { controlSocket: string },
   store: StateStore,
   pod: string,
 ): Promise<Sandbox> {

@@ -1,8 +1,8 @@
 // Tells the processes of a sandbox what they are to be: the gofer, the launcher and the sentry, which runsc has forked when
 // it started.
 
-import { closeSync, constants, openSync, readFileSync } from 'node:fs'
-import { cpus, hostname, totalmem } from 'node:os'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { cpus, hostname, tmpdir, totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { listenUnix, socketpair } from '../native/host.ts'
 import type {
@@ -13,6 +13,7 @@ import type {
   StraceConfig,
 } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
+import { O_PATH } from '../syscall-table/flags.ts'
 import { type SyscallName, syscalls } from '../syscall-table/syscalls.ts'
 import { build } from './build.ts'
 import { withoutNetRaw } from './capabilities.ts'
@@ -62,7 +63,8 @@ export interface LaunchOptions {
   /** Descriptors of ours that the program gets. */
   passed: readonly PassedFd[]
   globals: GlobalOptions
-  controlSocket: string
+  /** Null for one without a name, of which only this process knows. */
+  controlSocket: string | null
   cgroup: ContainerCgroup | null
   waitForStart: boolean
   /** --console-socket: who gets the master of the program's terminal. */
@@ -107,7 +109,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const goferPair = pair(SOCK_SEQPACKET)
   const [relay, terminal] = openTerminal(options)
   const linkPair = pair(SOCK_STREAM)
-  const control = listen(options.controlSocket)
+  const [control, controlSocket] = openControl(options.controlSocket)
   const log = logFile(globals, options.id, options.detached)
   const stub = openSync(join(build, 'stub'), constants.O_RDONLY)
   const placement = placementOf(options.cgroup, scores)
@@ -160,7 +162,7 @@ export async function launchSandbox(options: LaunchOptions): Promise<Sandbox> {
   const sandbox: Sandbox = {
     pid,
     exited,
-    control: message => request(options.controlSocket, message),
+    control: message => request(controlSocket, message),
     kill: sentry.kill,
     abandon: sentry.unref,
   }
@@ -187,6 +189,19 @@ export function pair(type: number): [number, number] {
   const n = socketpair(type, fds)
   if (n < 0) throw new CliError(`cannot make a socket pair: ${errnoMessage(-n)}`)
   return [fds[0]!, fds[1]!]
+}
+
+/** A listening socket, and the path to it. */
+function openControl(path: string | null): [socket: number, path: string] {
+  if (path !== null) return [listen(path), path]
+  const directory = mkdtempSync(join(tmpdir(), 'runsc-do-'))
+  try {
+    const socket = listen(join(directory, 'control.sock'))
+    // It can be connected to as long as it is held, and leaves nothing behind however we end.
+    return [socket, `/proc/self/fd/${openSync(join(directory, 'control.sock'), O_PATH)}`]
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
 }
 
 function listen(path: string): number {

@@ -1,6 +1,16 @@
 // What runsc says when it is used wrongly: one line that names what is wrong, and the exit statuses of runc.
 
-import { copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, sandboxed, temporary, writeBundle } from '../run.ts'
@@ -219,6 +229,19 @@ describe('runsc', () => {
     expectError(at(`--root=${other}`, 'kil', 'list'), "unknown command 'kil'")
     expect(at('help', 'kill').stdout).toBe(at('kill', '--help').stdout)
     expect(at('help').stdout).toContain('delete [options] <id...>')
+  })
+
+  it('keeps no file of `do` that would be left when it is killed', async () => {
+    const folder = join(box.path, 'tmp')
+    mkdirSync(folder)
+    const env = { ...process.env, TMPDIR: folder }
+    const child = spawn(runsc, ['do', '--', 'sh', '-c', 'echo up; exec sleep 100'], { env })
+    try {
+      await once(child.stdout, 'data')
+      expect(readdirSync(folder)).toEqual([])
+    } finally {
+      child.kill('SIGKILL')
+    }
   })
 
   it('writes a starter configuration that it accepts', () => {
