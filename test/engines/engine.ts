@@ -93,6 +93,8 @@ export class Engine {
 
   /** Start it once more when it has died; its containers may live. */
   async startAgain(): Promise<void> {
+    // As long as it is not reaped, its pid file counts as that of a process that lives.
+    while (this.#daemon?.exitCode === null && this.#daemon.signalCode === null) await sleep(20)
     if (!(await this.#launch(this.#config)))
       throw new Error(`dockerd does not start again: ${this.#lastWords()}`)
   }
