@@ -3,7 +3,6 @@
 /** A file descriptor of this process, never of the sandboxed program. */
 export type HostFd = number
 
-export * from './compiler.ts'
 export * from './control.ts'
 export * from './fork.ts'
 export * from './heap.ts'

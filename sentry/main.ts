@@ -20,7 +20,6 @@ import {
   setNoNewPrivs,
   setParentDeathSignal,
   takeOrders,
-  tuneCompiler,
   write,
 } from '../native/index.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
@@ -95,7 +94,6 @@ function main(): never {
       if (error !== null) throw error
       reportOnce({ ok: true })
     })
-    tuneCompiler()
     run(kernel)
     sandbox.end()
     exitNow(exitStatus(kernel.init.exitStatus))
