@@ -89,7 +89,7 @@ export const largeItems: readonly Item[] = [
     script: `
       export HOME=$PWD GIT_AUTHOR_DATE=2001-02-03T04:05:06Z GIT_COMMITTER_DATE=2001-02-03T04:05:06Z
       git config --global user.email a@b.c; git config --global user.name n; git config --global init.defaultBranch main
-      git init -q g; cd g; cp -rL /usr/include/. . 2>/dev/null || true; git add -A; git commit -qm all; git rev-parse HEAD; git ls-files | wc -l
+      git config --global gc.auto 0; git init -q g; cd g; cp -rL /usr/include/. . 2>/dev/null || true; git add -A; git commit -qm all; git rev-parse HEAD; git ls-files | wc -l
       for i in 1 2 3; do git ls-files | awk "NR % 97 == $i" | while read -r f; do echo "// $i" >> "$f"; done; git commit -qam $i; done
       git log --format='%H %s'; git log --stat --format=%s | sha256sum; git gc -q; git fsck --no-progress; git status --short | wc -l; git count-objects -v | grep in-pack`,
   },
