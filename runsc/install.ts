@@ -6,7 +6,6 @@ import {
   chownSync,
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   realpathSync,
@@ -16,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeDirectories } from './directories.ts'
 import { CliError } from './errors.ts'
 import { editMember, removeMember } from './json-edit.ts'
 
@@ -92,7 +92,7 @@ function edit(file: string, text: string, change: (text: string) => string): str
 function replaceFile(file: string, text: string): void {
   const temporary = `${file}.${process.pid}.tmp`
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeDirectories(dirname(file), 0o755)
     // Through a link, where the configuration is kept elsewhere.
     const target = existing(file)
     const fd = openSync(temporary, 'wx', 0o644)

@@ -1,8 +1,10 @@
 // Where runsc's failures go: one line on stderr, and, in the form that engines parse, to --log.
 
 import { closeSync, openSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import { dup } from '../native/host.ts'
+import { makeDirectories } from './directories.ts'
 import { CliError } from './errors.ts'
 import type { GlobalOptions } from './options.ts'
 import { complain } from './output.ts'
@@ -73,6 +75,8 @@ export function openDebugFile(options: GlobalOptions, command: string, id: strin
   const path = debugPath(options, command, id)
   if (path === null) return options.alsologtostderr ? copyOfStderr() : null
   try {
+    // As gVisor has it: daemon.json names a directory that nobody has made yet.
+    makeDirectories(dirname(path), 0o775)
     return openSync(path, 'a', 0o644)
   } catch (cause) {
     throw new CliError(`cannot open --debug-log: ${(cause as Error).message}`, { cause })

@@ -3,20 +3,13 @@
 // process, because runsc was killed, names nobody.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { HostFd } from '../native/host.ts'
 import { build } from './build.ts'
+import { makeDirectory } from './directories.ts'
 import { CliError } from './errors.ts'
 import type { View } from './sandbox.ts'
 import { type ContainerState, isAlive, processStartTime } from './state.ts'
@@ -125,10 +118,10 @@ export function rememberStandIn(directory: string, hostPid: number, pid: number)
   const folder = join(directory, FOLDER)
   livingStandIns(directory)
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    // The container may be gone by now, with its directory.
+    if (!makeDirectory(folder, 0o700)) return
     writeFileSync(join(folder, `${hostPid}-${processStartTime(hostPid) ?? ''}`), String(pid))
   } catch (cause) {
-    // The container may be gone by now, with its directory.
     if ((cause as NodeJS.ErrnoException).code !== 'ENOENT')
       throw new CliError(`cannot write in ${folder}: ${(cause as Error).message}`, { cause })
   }

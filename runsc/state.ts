@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import * as v from 'valibot'
+import { makeDirectories } from './directories.ts'
 import { CliError } from './errors.ts'
 import { isStill, lockDirectory, openDirectory } from './lock.ts'
 import { hookSchema } from './spec-schema.ts'
@@ -89,7 +90,7 @@ export class StateStore {
   reserve(id: string): void {
     const directory = this.directory(id)
     try {
-      mkdirSync(this.root, { recursive: true, mode: 0o711 })
+      makeDirectories(this.root, 0o711)
     } catch (cause) {
       throw new CliError(`cannot make ${this.root}: ${(cause as Error).message}`, { cause })
     }

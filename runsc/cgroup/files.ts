@@ -3,7 +3,6 @@
 import {
   closeSync,
   existsSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { makeDirectories } from '../directories.ts'
 import { CliError } from '../errors.ts'
 
 /** How long a directory may stay busy after its last process was killed. */
@@ -81,7 +81,7 @@ export const hasFile = (directory: string, file: string) => existsSync(join(dire
 /** Make a cgroup and those above it that are missing. */
 export function makeDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o755 })
+    makeDirectories(path, 0o755)
   } catch (cause) {
     throw new CliError(`cannot make the cgroup ${path}: ${reason(cause)}`, { cause })
   }

@@ -53,6 +53,15 @@ describe('--root', () => {
     }
   })
 
+  it('where no directories can be made', () => {
+    const bundle = shop.bundle(['true'])
+    for (const root of ['/proc/none', '/proc/none/below', '/etc/passwd', '/etc/passwd/below']) {
+      const { status, stdout, stderr } = run(runsc, ['--root', root, 'run', '-b', bundle, id])
+      expect({ status, stdout }, root).toEqual({ status: 128, stdout: '' })
+      expect(stderr).toMatch(/^runsc: cannot make [^\n]*\n$/)
+    }
+  })
+
   it('on a read-only disk', () => {
     const root = join(shop.path, 'read-only')
     mkdirSync(root)
