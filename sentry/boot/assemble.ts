@@ -3,9 +3,15 @@
 import { FileAttr } from '../../gofer/protocol.ts'
 import { close, type HostFd } from '../../native/index.ts'
 import { errnoMessage } from '../../syscall-table/errno.ts'
-import { AT_FDCWD, MS_RDONLY, POLLRDHUP, S_IFCHR, SIGKILL } from '../../syscall-table/flags.ts'
+import {
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_RDONLY,
+  MS_RELATIME,
+  POLLRDHUP,
+  SIGKILL,
+} from '../../syscall-table/flags.ts'
 import type { ContainerConfig, MountConfig, OverlayConfig } from '../config.ts'
-import { makeDev } from '../fs/dev/registry.ts'
 import { GoferClient } from '../fs/gofer/client.ts'
 import { GoferConnection } from '../fs/gofer/connection.ts'
 import { mountGofer } from '../fs/gofer/super.ts'
@@ -17,8 +23,8 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { NsProxy } from '../kernel/nsproxy.ts'
 import type { Task } from '../kernel/task.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
-import { mountFlags, mountRoot } from '../vfs/mounting.ts'
-import { WALK_DIRECTORY, WALK_FOLLOW, walk, walkPath } from '../vfs/path-walk.ts'
+import { Mount } from '../vfs/mount.ts'
+import { graft, mountFlags, mountRoot } from '../vfs/mounting.ts'
 import { BootError } from './boot-error.ts'
 import { Container, type Started } from './container.ts'
 import { makeDevices } from './devices.ts'
@@ -35,8 +41,6 @@ import { traceTask } from './trace.ts'
 
 /** The root file system's attach point. */
 const ROOT_ATTACH = 0
-/** Device 5:1. */
-const CONSOLE_DEV = makeDev(5, 1)
 
 /** What a container takes over of the host. */
 export interface ContainerFds {
@@ -102,7 +106,7 @@ function furnish(
     ? openTerminal(init, process, fds.streams.shift()!)
     : openStreams(init, process, fds.streams.splice(0, 3))
   openPassed(init, process, fds.streams.splice(0))
-  if (terminal !== null) makeConsole(init)
+  if (terminal !== null) mountConsole(init, terminal)
   standIn.terminal = terminal
   const file = prepareProgram(init, process, seccomp)
   const start = (done: Started) => {
@@ -183,9 +187,12 @@ function overlayOver(
   return mountOverlay(kernel, lower, { size: size ?? 0, newStore: () => client.tmpfile(directory) })
 }
 
-/** /dev/console is the container's terminal. */
-function makeConsole(init: Task): void {
-  const n = walkPath(init, AT_FDCWD, '/dev', WALK_FOLLOW | WALK_DIRECTORY)
-  if (n < 0) return
-  walk.dentry.inode!.mknod('console', S_IFCHR | 0o620, CONSOLE_DEV, init.creds)
+/** As runc has it, /dev/console is the container's terminal. A container without /dev has none. */
+function mountConsole(init: Task, { file }: HostTerminal): void {
+  const at = makePlace(init, '/dev/console', 'file')
+  if (typeof at === 'number') return
+  const { sb } = file.mount
+  const console = new Mount(sb, file.dentry, MS_NOSUID | MS_NOEXEC | MS_RELATIME, 'devpts')
+  const error = graft(console, at)
+  if (error < 0) throw new BootError(`mount the terminal on /dev/console: ${errnoMessage(-error)}`)
 }

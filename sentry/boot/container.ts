@@ -103,6 +103,7 @@ export class Container {
       // Its end hangs the terminal up: not before all is there.
       if (terminal === null) standIn.end()
       else terminal.whenFlushed(() => standIn.end())
+      terminal?.release()
     }
     if (terminal === null) return
     standIn.terminal = terminal

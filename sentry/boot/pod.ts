@@ -97,6 +97,7 @@ export class Pod {
         for (const group of made.container.processes) groupExit(group, SIGKILL)
         if (made.terminal === null) made.standIn.end()
         else made.terminal.whenFlushed(() => made.standIn.end())
+        made.terminal?.release()
         namespaces.unref()
       }
     } catch (error) {

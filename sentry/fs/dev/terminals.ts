@@ -1,11 +1,10 @@
-// The terminal devices that are not pseudo-terminals themselves: /dev/tty, /dev/console, /dev/ptmx.
+// The terminal devices that are not pseudo-terminals themselves: /dev/tty and /dev/ptmx.
 
 import { EIO, ENXIO } from '../../../syscall-table/errno.ts'
 import { O_NOCTTY } from '../../../syscall-table/flags.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import { openPtmxDevice } from '../devpts/devpts.ts'
-import { openHostConsole } from '../host/terminal.ts'
 import { registerDevice } from './registry.ts'
 import { Tty } from './tty/tty.ts'
 import { openTty } from './tty/tty-file.ts'
@@ -24,6 +23,5 @@ function openControllingTty(task: Task, flags: number): FileOps | number {
 /** Make the terminal devices known. */
 export function registerTerminalDevices(): void {
   registerDevice(AUX_MAJOR, 0, (task, _inode, flags) => openControllingTty(task, flags))
-  registerDevice(AUX_MAJOR, 1, (task, _inode, flags) => openHostConsole(task, flags))
   registerDevice(AUX_MAJOR, 2, task => openPtmxDevice(task))
 }

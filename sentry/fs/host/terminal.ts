@@ -9,17 +9,17 @@ import {
   setNonblocking,
   write,
 } from '../../../native/index.ts'
-import { EAGAIN, EINTR, ENODEV } from '../../../syscall-table/errno.ts'
-import { O_NOCTTY, O_RDWR, POLLHUP, POLLIN, POLLOUT } from '../../../syscall-table/flags.ts'
+import { EAGAIN, EINTR } from '../../../syscall-table/errno.ts'
+import { O_RDWR, POLLHUP, POLLIN, POLLOUT } from '../../../syscall-table/flags.ts'
 import type { HostEventSource } from '../../kernel/host-events.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 import { Dentry } from '../../vfs/dentry.ts'
-import type { File, FileOps } from '../../vfs/file.ts'
+import type { File } from '../../vfs/file.ts'
 import { Mount, type MountNamespace } from '../../vfs/mount.ts'
 import { acquireTerminal } from '../dev/tty/job-control.ts'
 import type { Tty, TtyPeer } from '../dev/tty/tty.ts'
-import { openTty, TtyFileOps } from '../dev/tty/tty-file.ts'
+import { TtyFileOps } from '../dev/tty/tty-file.ts'
 import { DevptsFs, mountDevpts, type SlaveInode } from '../devpts/devpts.ts'
 
 /** Bytes per read from the host. */
@@ -36,14 +36,13 @@ export interface HostTerminal {
   followSize(): boolean
   /** Make it the controlling terminal of a session leader. */
   control(task: Task): number
+  /** The process that it was made with has ended: so does the terminal, as soon as nobody has it open. */
+  release(): void
   /** Call `done` once what the program has written so far is out, or nobody reads it any more. */
   whenFlushed(done: () => void): void
   /** Write out what is left, however long the other side takes: before the sandbox ends. */
   drain(): void
 }
-
-/** /dev/console: the first terminal that was attached. */
-const consoles = new WeakMap<Kernel, Tty>()
 
 /** The host's side of a terminal. The descriptor belongs to this alone, so it may be nonblocking. */
 class HostPeer implements TtyPeer, HostEventSource {
@@ -53,7 +52,7 @@ class HostPeer implements TtyPeer, HostEventSource {
   readonly #buffer = new Uint8Array(CHUNK)
   #tty!: Tty
   #closed = false
-  #slaveClosed = false
+  #released = false
   #outputBlocked = false
   #flushed: (() => void)[] = []
 
@@ -78,10 +77,19 @@ class HostPeer implements TtyPeer, HostEventSource {
     if (!this.#closed) this.#watch()
   }
 
-  /** No program has the terminal any more: the relay may end once it has everything. */
+  /** No program has the terminal any more. As long as its process lives, it may be opened again. */
   slaveClosed(): void {
-    this.#slaveClosed = true
     if (!this.#closed) this.#flush()
+  }
+
+  release(): void {
+    this.#released = true
+    if (!this.#closed) this.#flush()
+  }
+
+  /** The relay may end once it has everything. */
+  get #over(): boolean {
+    return this.#released && this.#tty.openFiles === 0
   }
 
   packetStatus(): void {}
@@ -148,7 +156,7 @@ class HostPeer implements TtyPeer, HostEventSource {
       this.#tty.outputTaken()
     }
     if (this.#flushed.length > 0) this.#tellFlushed()
-    if (this.#slaveClosed) this.#close()
+    if (this.#over) this.#close()
   }
 
   #watch(): void {
@@ -162,7 +170,6 @@ class HostPeer implements TtyPeer, HostEventSource {
     this.#kernel.hostEvents.unwatch(this.#fd)
     close(this.#fd)
     this.#gone()
-    if (consoles.get(this.#kernel) === this.#tty) consoles.delete(this.#kernel)
     this.#tty.peerClosed()
   }
 }
@@ -207,7 +214,6 @@ export function attachHostTerminal(
   const { tty } = slave
   peer.start(tty)
   tty.resize(rows, columns, 0, 0)
-  if (!consoles.has(kernel)) consoles.set(kernel, tty)
   const file = openSlave(fs, slave, mount)
   return {
     tty,
@@ -215,6 +221,7 @@ export function attachHostTerminal(
     resize: (newRows, newColumns) => tty.resize(newRows, newColumns, 0, 0),
     followSize: () => peer.followSize(),
     control: task => acquireTerminal(task, tty, file, 0),
+    release: () => peer.release(),
     whenFlushed: done => peer.whenFlushed(done),
     drain: () => peer.drain(),
   }
@@ -222,10 +229,4 @@ export function attachHostTerminal(
 
 function openSlave(fs: DevptsFs, slave: SlaveInode, mount: Mount): File {
   return fs.wrapSlave(slave, new TtyFileOps(slave.tty), O_RDWR, mount)
-}
-
-/** /dev/console. */
-export function openHostConsole(task: Task, flags: number): FileOps | number {
-  const tty = consoles.get(task.kernel)
-  return tty === undefined ? -ENODEV : openTty(tty, task, flags | O_NOCTTY)
 }
