@@ -3,7 +3,19 @@
 // libfs, seq_file and kernfs.
 
 import { EACCES, EINVAL, EIO, ENOENT, EPERM } from '../../syscall-table/errno.ts'
-import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../../syscall-table/flags.ts'
+import {
+  POLLERR,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  POLLRDNORM,
+  POLLWRNORM,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from '../../syscall-table/flags.ts'
+import { Changes } from '../kernel/changes.ts'
 import type { Creds } from '../kernel/creds.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Task } from '../kernel/task.ts'
@@ -158,6 +170,49 @@ const EMPTY = new Uint8Array(0)
 /** Takes what one write(2) brought; `opener` are the credentials with which the file was opened. */
 export type Store = (text: string, task: Task, opener: Creds) => number
 
+/** What poll(2) tells of a generated file: `ready` when there is no news, `news` after a change. */
+export interface Polled {
+  readonly changes: Changes
+  readonly ready: number
+  readonly news: number
+  /** A change is news until the file is read, and so is the first state: kernfs. Otherwise it is told once. */
+  readonly untilRead: boolean
+}
+
+const READABLE = POLLIN | POLLRDNORM
+const ALWAYS = READABLE | POLLOUT | POLLWRNORM
+const NO_CHANGES = new Changes()
+/** Files that can be polled, but for nothing: proc_reg_poll. */
+const UNCHANGING: Polled = {
+  changes: NO_CHANGES,
+  ready: ALWAYS,
+  news: 0,
+  untilRead: false,
+}
+/** The same in sysfs: kernfs_generic_poll. */
+export const KERNFS_POLLED: Polled = {
+  changes: NO_CHANGES,
+  ready: ALWAYS,
+  news: ALWAYS | POLLERR | POLLPRI,
+  untilRead: true,
+}
+
+/** A list that can be read, with news of changes: mounts_poll. */
+export const listPolled = (changes: Changes): Polled => ({
+  changes,
+  ready: READABLE,
+  news: READABLE | POLLERR | POLLPRI,
+  untilRead: false,
+})
+
+/** A value that can be read and written, with news of changes: proc_sys_poll. */
+export const valuePolled = (changes: Changes): Polled => ({
+  changes,
+  ready: ALWAYS,
+  news: READABLE | POLLERR | POLLPRI,
+  untilRead: false,
+})
+
 /** A regular file whose contents `generate` computes for the task that reads. */
 export class GeneratedFile extends PseudoInode {
   readonly #generate: (task: Task) => Content
@@ -175,7 +230,12 @@ export class GeneratedFile extends PseudoInode {
   }
 
   override open(task: Task, _flags: number): FileOps | number {
-    return new GeneratedFileOps(this, task.creds)
+    return new GeneratedFileOps(this, task.creds, this.polled(task))
+  }
+
+  /** For who opens it; null when it cannot be polled, as regular files. */
+  protected polled(_task: Task): Polled | null {
+    return UNCHANGING
   }
 
   content(task: Task): Content {
@@ -207,11 +267,25 @@ class GeneratedFileOps extends FileOps {
   #start = 0
   /** The parts that come after it. */
   #more: (() => string | null) | null = null
+  readonly #polled: Polled | null
+  /** The changes that were there when they were last told. */
+  #seen: number
 
-  constructor(inode: GeneratedFile, opener: Creds) {
+  constructor(inode: GeneratedFile, opener: Creds, polled: Polled | null) {
     super()
     this.#inode = inode
     this.#opener = opener
+    this.#polled = polled
+    this.queue = polled?.changes.queue ?? null
+    this.#seen = polled === null || polled.untilRead ? -1 : polled.changes.count
+  }
+
+  override poll(file: File): number {
+    if (this.#polled === null) return super.poll(file)
+    const { changes, ready, news, untilRead } = this.#polled
+    if (changes.count === this.#seen) return ready
+    if (!untilRead) this.#seen = changes.count
+    return news
   }
 
   override read(_file: File, io: Io, pos: number, task: Task): number {
@@ -226,6 +300,7 @@ class GeneratedFileOps extends FileOps {
   }
 
   #generate(task: Task): number {
+    if (this.#polled?.untilRead) this.#seen = this.#polled.changes.count
     const content = this.#inode.content(task)
     if (typeof content === 'number') return content
     this.#more = typeof content === 'function' ? content : null

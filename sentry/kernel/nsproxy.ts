@@ -4,6 +4,7 @@
 import { IpcNamespace } from '../ipc/namespace.ts'
 import type { HostNetwork } from '../net/host/network.ts'
 import type { MountNamespace } from '../vfs/mount.ts'
+import { Changes } from './changes.ts'
 import type { Kernel } from './kernel.ts'
 import { INITIAL_INO, Namespace, newNamespaceIno } from './namespace.ts'
 import type { PidNamespace } from './pid-namespace.ts'
@@ -13,11 +14,23 @@ import { INITIAL_USER_NAMESPACE, type UserNamespace } from './user-namespace.ts'
 export class UtsNamespace extends Namespace {
   nodename: string
   domainname: string
+  readonly nodenameChanges = new Changes()
+  readonly domainnameChanges = new Changes()
 
   constructor(owner: UserNamespace, nodename: string, domainname: string, ino = newNamespaceIno()) {
     super('uts', ino, owner)
     this.nodename = nodename
     this.domainname = domainname
+  }
+
+  setNodename(name: string): void {
+    this.nodename = name
+    this.nodenameChanges.note()
+  }
+
+  setDomainname(name: string): void {
+    this.domainname = name
+    this.domainnameChanges.note()
   }
 }
 

@@ -76,7 +76,7 @@ function readName(task: Task, addr: number, length: number): string | number {
 export function sys_sethostname(task: Task, addr: number, length: number): number {
   const name = readName(task, addr, length)
   if (typeof name === 'number') return name
-  task.nsproxy.uts.nodename = name
+  task.nsproxy.uts.setNodename(name)
   return 0
 }
 
@@ -84,7 +84,7 @@ export function sys_sethostname(task: Task, addr: number, length: number): numbe
 export function sys_setdomainname(task: Task, addr: number, length: number): number {
   const name = readName(task, addr, length)
   if (typeof name === 'number') return name
-  task.nsproxy.uts.domainname = name
+  task.nsproxy.uts.setDomainname(name)
   return 0
 }
 

@@ -101,6 +101,7 @@ export function changeMounts(mounts: readonly Mount[], change: MountChange): num
     mount.flags = wanted[i]!
     if (change.propagation !== 0) changePropagation(mount, change.propagation)
   })
+  mounts[0]?.namespace?.changes.note()
   walksChanged()
   return 0
 }

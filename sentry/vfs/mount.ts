@@ -1,5 +1,6 @@
 // Mounts and mount namespaces: struct mount and mnt_namespace; mount_namespaces(7).
 
+import { Changes } from '../kernel/changes.ts'
 import { Namespace, newNamespaceIno } from '../kernel/namespace.ts'
 import type { UserNamespace } from '../kernel/user-namespace.ts'
 import type { Dentry } from './dentry.ts'
@@ -166,6 +167,8 @@ export class MountNamespace extends Namespace {
   /** Copies that are on their way here. */
   expected = 0
   readonly sequence = ++lastSequence
+  /** Of what /proc/PID/mounts shows. */
+  readonly changes = new Changes()
   /** Set by mounting.ts: unmounts everything. */
   onReleased: ((ns: MountNamespace) => void) | null = null
   /** What each mount of the namespace that this one was copied from became; for `enterCopy`. */
@@ -182,11 +185,13 @@ export class MountNamespace extends Namespace {
       this.mounts.add(mount)
     }
     walksChanged()
+    this.changes.note()
   }
 
   remove(mount: Mount): void {
     mount.namespace = null
     this.mounts.delete(mount)
+    this.changes.note()
   }
 
   /** Whoever lived in the namespace that was copied finds himself at the same places of the copy. */

@@ -262,6 +262,7 @@ export function remount(task: Task, at: Path, flags: number, data: string): numb
   if (error < 0) return error
   mount.flags = wanted
   walksChanged()
+  task.nsproxy.mnt.changes.note()
   return 0
 }
 

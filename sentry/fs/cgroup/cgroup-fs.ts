@@ -10,7 +10,15 @@ import { allotmentOf } from '../../kernel/limits.ts'
 import type { Task } from '../../kernel/task.ts'
 import type { DirSink, Inode, SetAttr } from '../../vfs/inode.ts'
 import { registerFileSystem } from '../../vfs/super.ts'
-import { direntType, GeneratedFile, PseudoDirectory, PseudoFs, StaticDirectory } from '../pseudo.ts'
+import {
+  direntType,
+  GeneratedFile,
+  KERNFS_POLLED,
+  type Polled,
+  PseudoDirectory,
+  PseudoFs,
+  StaticDirectory,
+} from '../pseudo.ts'
 import type { CgroupFile } from './cgroup-file.ts'
 import { filesV1 } from './files-v1.ts'
 import { filesV2 } from './files-v2.ts'
@@ -135,6 +143,10 @@ class CgroupFileInode extends GeneratedFile {
         ? null
         : (text, task) => (gone() ? -ENODEV : write(cgroup, text.trim(), kernel, task)),
     )
+  }
+
+  protected override polled(): Polled {
+    return KERNFS_POLLED
   }
 
   override setattr(attr: SetAttr): number {

@@ -1,6 +1,7 @@
 // What the files of /proc/sys are made of: values, and what writing them does. kernel/sysctl.c.
 
 import { EINVAL } from '../../../syscall-table/errno.ts'
+import type { Changes } from '../../kernel/changes.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Task } from '../../kernel/task.ts'
 
@@ -9,8 +10,11 @@ export type Value = string | number | ((kernel: Kernel, reader: Task) => string 
 /** Takes what was written: 0 or -errno. */
 export type Store = (text: string, writer: Task) => number
 
+/** Its changes, for those that poll for them. */
+export type Watched = (reader: Task) => Changes
+
 /** Name, value and, when it can be written, what writing does. */
-export type Row = readonly [string, Value, Store?]
+export type Row = readonly [string, Value, Store?, Watched?]
 
 /** The first line of what was written, as proc_dostring takes it. */
 export function line(text: string): string {

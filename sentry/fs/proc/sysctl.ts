@@ -22,17 +22,32 @@ import type { Task } from '../../kernel/task.ts'
 import type { FileOps } from '../../vfs/file.ts'
 import type { MqueueLimits } from '../mqueue/limits.ts'
 import { PIPE_MAX_SIZE } from '../pipe.ts'
-import { GeneratedFile, type PseudoFs, type StaticDirectory } from '../pseudo.ts'
+import {
+  GeneratedFile,
+  type Polled,
+  type PseudoFs,
+  type StaticDirectory,
+  valuePolled,
+} from '../pseudo.ts'
 import { FIXED } from './sysctl-fixed.ts'
 import { KERNEL, VM } from './sysctl-kernel.ts'
-import { integer, line, numberRow, type Row, type Store, type Value } from './sysctl-values.ts'
+import {
+  integer,
+  line,
+  numberRow,
+  type Row,
+  type Store,
+  type Value,
+  type Watched,
+} from './sysctl-values.ts'
 
 /** A tunable. Reading-only ones refuse even root at open, as proc_sys_permission does. */
 class SysctlFile extends GeneratedFile {
   readonly #readable: boolean
   readonly #writable: boolean
+  readonly #watched: Watched | undefined
 
-  constructor(sb: PseudoFs, value: Value, store: Store | null) {
+  constructor(sb: PseudoFs, value: Value, store: Store | null, watched?: Watched) {
     const { kernel } = sb
     super(
       sb,
@@ -42,6 +57,11 @@ class SysctlFile extends GeneratedFile {
     )
     this.#readable = value !== null
     this.#writable = store !== null
+    this.#watched = watched
+  }
+
+  protected override polled(task: Task): Polled | null {
+    return this.#watched === undefined ? super.polled(task) : valuePolled(this.#watched(task))
   }
 
   override open(task: Task, flags: number): FileOps | number {
@@ -56,12 +76,12 @@ class SysctlFile extends GeneratedFile {
 const UTS_LENGTH = 64
 
 const storeHostname: Store = (text, task) => {
-  task.nsproxy.uts.nodename = line(text).slice(0, UTS_LENGTH)
+  task.nsproxy.uts.setNodename(line(text).slice(0, UTS_LENGTH))
   return 0
 }
 
 const storeDomainname: Store = (text, task) => {
-  task.nsproxy.uts.domainname = line(text).slice(0, UTS_LENGTH)
+  task.nsproxy.uts.setDomainname(line(text).slice(0, UTS_LENGTH))
   return 0
 }
 
@@ -203,8 +223,18 @@ const OWN: Record<string, readonly Row[]> = {
     ...KERNEL,
     ['arch', kernel => kernel.system.machine],
     ['cap_last_cap', CAP_LAST_CAP],
-    ['domainname', (_kernel, { nsproxy }) => nsproxy.uts.domainname, storeDomainname],
-    ['hostname', (_kernel, { nsproxy }) => nsproxy.uts.nodename, storeHostname],
+    [
+      'domainname',
+      (_kernel, { nsproxy }) => nsproxy.uts.domainname,
+      storeDomainname,
+      ({ nsproxy }) => nsproxy.uts.domainnameChanges,
+    ],
+    [
+      'hostname',
+      (_kernel, { nsproxy }) => nsproxy.uts.nodename,
+      storeHostname,
+      ({ nsproxy }) => nsproxy.uts.nodenameChanges,
+    ],
     ['io_uring_disabled', 2],
     ['kptr_restrict', 2],
     // The largest message passes through a buffer of the kernel.
@@ -364,20 +394,27 @@ export const HOST_TUNABLES: readonly string[] = Object.entries(SYSCTLS)
 /** Put the tree into /proc/sys. */
 export function addSysctls(sys: StaticDirectory): void {
   for (const [path, rows] of Object.entries(SYSCTLS)) {
-    for (const [name, value, store] of rows) add(sys, `${path}/${name}`, value, store ?? null)
+    for (const [name, value, store, watched] of rows)
+      add(sys, `${path}/${name}`, value, store ?? null, watched)
   }
   const ofHost = sys.sb.kernel.namespaces.net.host?.facts.tunables ?? []
   for (const [path, value] of ofHost) if (!isOwn(path)) add(sys, path, value, null)
 }
 
-function add(sys: StaticDirectory, path: string, value: Value, store: Store | null): void {
+function add(
+  sys: StaticDirectory,
+  path: string,
+  value: Value,
+  store: Store | null,
+  watched?: Watched,
+): void {
   const names = path.split('/')
   const name = names.pop()!
   let directory = sys
   for (const above of names) directory = directory.directory(above)
   const file = isOfHost(path)
     ? new SysctlFile(sys.sb, ofNetwork(path, value), store && ownOnly(store))
-    : new SysctlFile(sys.sb, value, store)
+    : new SysctlFile(sys.sb, value, store, watched)
   directory.add(name, file)
 }
 

@@ -4,6 +4,7 @@
 import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from '../../../syscall-table/errno.ts'
 import { CAP_SYS_NICE, CAP_SYS_RESOURCE, SIGEV_NONE } from '../../../syscall-table/flags.ts'
 import { cgroupOf } from '../../kernel/cgroup.ts'
+import type { Changes } from '../../kernel/changes.ts'
 import type { Creds } from '../../kernel/creds.ts'
 import { allotmentOf } from '../../kernel/limits.ts'
 import type { PidNamespace } from '../../kernel/pid-namespace.ts'
@@ -17,6 +18,8 @@ import {
   type Content,
   direntType,
   GeneratedFile,
+  listPolled,
+  type Polled,
   PseudoDirectory,
   type PseudoFs,
   PseudoLink,
@@ -58,6 +61,7 @@ type Write = (target: Task, text: string, writer: Task, opener: Creds) => number
 class TaskFile extends GeneratedFile implements TaskNode {
   readonly owner: TaskDirectory
   readonly #guarded: boolean
+  readonly #changes: ((target: Task) => Changes) | null
 
   constructor(
     owner: TaskDirectory,
@@ -65,6 +69,7 @@ class TaskFile extends GeneratedFile implements TaskNode {
     guarded: boolean,
     read: Read,
     write: Write | null,
+    changes: ((target: Task) => Changes) | null = null,
   ) {
     super(
       owner.sb,
@@ -77,7 +82,13 @@ class TaskFile extends GeneratedFile implements TaskNode {
     )
     this.owner = owner
     this.#guarded = guarded
+    this.#changes = changes
     ownedBy(this)
+  }
+
+  protected override polled(): Polled | null {
+    const { target } = this.owner
+    return target === null || this.#changes === null ? null : listPolled(this.#changes(target))
   }
 
   override refresh(): number {
@@ -110,6 +121,11 @@ const file =
   (permissions: number, read: Read, write: Write | null = null): Maker =>
   owner =>
     new TaskFile(owner, permissions, false, read, write)
+/** A list of mounts: news of changes can be polled for. */
+const mountList =
+  (read: Read): Maker =>
+  owner =>
+    new TaskFile(owner, 0o444, false, read, null, target => target.nsproxy.mnt.changes)
 const guarded =
   (permissions: number, read: Read): Maker =>
   owner =>
@@ -160,8 +176,8 @@ const COMMON: readonly (readonly [string, Maker])[] = [
   ['cwd', owner => new PathLink(owner, target => target.fs.cwd)],
   ['root', owner => new PathLink(owner, target => target.fs.root)],
   ['exe', owner => new PathLink(owner, exePath)],
-  ['mounts', file(0o444, mountsText)],
-  ['mountinfo', file(0o444, mountinfoText)],
+  ['mounts', mountList(mountsText)],
+  ['mountinfo', mountList(mountinfoText)],
   ['smaps', guarded(0o444, smapsText)],
   ['smaps_rollup', guarded(0o444, smapsRollupText)],
   ['wchan', file(0o444, () => '0')],

@@ -143,13 +143,19 @@ class FdLink extends PseudoMagicLink {
   }
 }
 
+class FdinfoFile extends GeneratedFile {
+  protected override polled(): null {
+    return null
+  }
+}
+
 export class FdinfoDirectory extends DescriptorDirectory {
   constructor(owner: TaskDirectory) {
     super(owner, 0o555, DT_REG)
   }
 
   protected override entry(fd: number): Inode {
-    const inode = new GeneratedFile(this.sb, 0o400, reader =>
+    const inode = new FdinfoFile(this.sb, 0o400, reader =>
       fdinfoText(this.owner.target, fd, reader),
     )
     inode.uid = this.owner.uid

@@ -15,12 +15,12 @@ import type { DirSink, Inode } from '../../vfs/inode.ts'
 import {
   type Content,
   direntType,
-  GeneratedFile,
   PseudoDirectory,
   type PseudoFs,
   PseudoLink,
   StaticDirectory,
 } from '../pseudo.ts'
+import { SysfsFile } from './file.ts'
 
 const HARDWARE_SIZE = 6
 /** The columns of /proc/net/dev, as the files of `statistics`. */
@@ -94,7 +94,7 @@ function describe(sb: PseudoFs, network: HostNetwork, name: string): Inode {
       const content = text()
       return typeof content === 'string' ? `${content}\n` : content
     }
-    directory.add(file, new GeneratedFile(sb, 0o444, line))
+    directory.add(file, new SysfsFile(sb, 0o444, line))
   }
   const number = (request: number) => () => {
     const value = network.interfaceNumber(name, request)
@@ -121,7 +121,7 @@ function describe(sb: PseudoFs, network: HostNetwork, name: string): Inode {
   const statistics = directory.directory('statistics')
   COUNTERS.forEach((counter, column) => {
     const text = () => `${interfaces(network).get(name)?.[column] ?? '0'}\n`
-    statistics.add(counter, new GeneratedFile(sb, 0o444, text))
+    statistics.add(counter, new SysfsFile(sb, 0o444, text))
   })
   directory.add('subsystem', new PseudoLink(sb, () => '../../../../class/net'))
   return directory

@@ -7,14 +7,15 @@ import type { Task } from '../../kernel/task.ts'
 import type { HostNetwork } from '../../net/host/network.ts'
 import { registerFileSystem } from '../../vfs/super.ts'
 import { cpuList, cpuMask } from '../proc/task-stat.ts'
-import { GeneratedFile, PseudoFs, PseudoLink, StaticDirectory } from '../pseudo.ts'
+import { PseudoFs, PseudoLink, StaticDirectory } from '../pseudo.ts'
+import { SysfsFile } from './file.ts'
 import { addHostNetwork } from './host-network.ts'
 
 type Text = (kernel: Kernel) => string
 
 function addFile(directory: StaticDirectory, name: string, text: Text): void {
   const { sb } = directory
-  directory.add(name, new GeneratedFile(sb, 0o444, () => `${text(sb.kernel)}\n`))
+  directory.add(name, new SysfsFile(sb, 0o444, () => `${text(sb.kernel)}\n`))
 }
 
 function addLink(directory: StaticDirectory, name: string, target: string): void {
