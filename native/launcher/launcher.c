@@ -314,7 +314,9 @@ int main(int argc, char **argv) {
   set_up_network(&config);
   if (config.stand_in_fd >= 0) hold_signals(NULL);
   else forward_signals();
+  // Who kills the program's process group, as conmon does when its time is up, must not kill our parent with it.
   if (config.terminal_fd >= 0) control_terminal(config.terminal_fd);
+  else if (config.stand_in_fd >= 0) setsid();
   int life = CHILD_FD;
   child = config.child;
   if (child > 0) release_child(&config);

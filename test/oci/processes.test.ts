@@ -99,3 +99,27 @@ it('lets the threads of a sentry have the ids that they had in runsc', async () 
     child.kill('SIGKILL')
   }
 })
+
+/** Of a process of the host: its process group and session, proc_pid_stat(5). */
+const groupAndSession = (pid: number) =>
+  readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)!.split(' ').slice(2, 4).map(Number)
+
+// Engines' monitors kill the process group of a container, which must not be their own: runc's first process is a session's leader, too.
+it('puts what stands for a program into a session of its own', () => {
+  const [bundle, state] = [join(box.path, 'session'), join(box.path, 'state-session')]
+  writeBundle(bundle, debianTree(), ['sleep', '1000'])
+  const call = (...args: string[]) => run('sh', ['-c', '"$@" >"$0" 2>&1', `${bundle}.log`, ...args])
+  const ours = (...args: string[]) => call(runsc, `--root=${state}`, ...args)
+  const pidIn = (file: string) => Number(readFileSync(join(box.path, file), 'latin1'))
+  const pidFile = (file: string) => ['--pid-file', join(box.path, file)]
+  expect(ours('create', '--bundle', bundle, ...pidFile('first'), 'session').status).toBe(0)
+  try {
+    expect(ours('start', 'session').status).toBe(0)
+    const sleeper = ['session', 'sleep', '1000']
+    expect(ours('exec', '--detach', ...pidFile('second'), ...sleeper).status).toBe(0)
+    for (const pid of [pidIn('first'), pidIn('second')])
+      expect(groupAndSession(pid)).toEqual([pid, pid])
+  } finally {
+    ours('delete', '--force', 'session')
+  }
+})
