@@ -49,7 +49,8 @@ static void hold_signals(sigset_t *before) {
 // The terminal's window and its hang-up reach us: it becomes the controlling terminal of our session.
 static void control_terminal(int fd) {
   setsid();
-  ioctl(fd, TIOCSCTTY, 0);
+  // One that has been hung up already cannot: we learn of it as we would have later.
+  if (ioctl(fd, TIOCSCTTY, 0) < 0 && errno == EIO) kill(getpid(), SIGHUP);
 }
 
 static void drop_capabilities(void) {

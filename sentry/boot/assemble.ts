@@ -117,7 +117,9 @@ function furnish(
       if (config.strace !== null) traceTask(init)
     })
   }
-  return { container: new Container(init, config, seccomp, start, terminal), standIn, terminal }
+  const container = new Container(init, config, seccomp, start, terminal)
+  standIn.container = container
+  return { container, standIn, terminal }
 }
 
 function attempt(run: () => void): BootError | null {

@@ -3,20 +3,7 @@
 
 import { close, type HostFd } from '../../native/index.ts'
 import { ESRCH, errnoMessage } from '../../syscall-table/errno.ts'
-import {
-  NSIG,
-  SIGABRT,
-  SIGBUS,
-  SIGFPE,
-  SIGHUP,
-  SIGILL,
-  SIGINT,
-  SIGKILL,
-  SIGQUIT,
-  SIGSEGV,
-  SIGTERM,
-  SIGTRAP,
-} from '../../syscall-table/flags.ts'
+import { NSIG, SIGKILL } from '../../syscall-table/flags.ts'
 import { ALREADY_RUNNING } from '../config.ts'
 import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from '../control.ts'
 import { groupCpu } from '../kernel/accounting.ts'
@@ -36,19 +23,6 @@ import type { HostPlace, Pod } from './pod.ts'
 import { isWhole, parseProcess } from './process-request.ts'
 
 const MAX_SIZE = 65535
-const FATAL_BEFORE_START = [
-  SIGHUP,
-  SIGINT,
-  SIGQUIT,
-  SIGILL,
-  SIGTRAP,
-  SIGABRT,
-  SIGBUS,
-  SIGFPE,
-  SIGKILL,
-  SIGSEGV,
-  SIGTERM,
-]
 const PID_MAX = 2 ** 22
 const EXIT_FAILURE = 128
 const PORTS = 65536
@@ -78,11 +52,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   /** A signal to one process, to a process group, or with `all` to each. */
   signal(container, { pid, pgid, signal, all }) {
     if (!isWhole(signal, 0, NSIG)) return { error: `${String(signal)} is no signal` }
-    // What waits for `start` in runc is a Go program, which these end and the others do nothing to.
-    if (!container.started && FATAL_BEFORE_START.includes(signal)) {
-      groupExit(container.init, signal)
-      return {}
-    }
+    if (container.endsBeforeStart(signal)) return {}
     if (all === true) {
       for (const group of container.processes) signalFromOutside(group, signal)
       return {}

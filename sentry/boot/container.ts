@@ -2,9 +2,23 @@
 
 import type { HostFd } from '../../native/index.ts'
 import { ESRCH } from '../../syscall-table/errno.ts'
+import {
+  SIGABRT,
+  SIGBUS,
+  SIGFPE,
+  SIGHUP,
+  SIGILL,
+  SIGINT,
+  SIGKILL,
+  SIGQUIT,
+  SIGSEGV,
+  SIGTERM,
+  SIGTRAP,
+} from '../../syscall-table/flags.ts'
 import type { ContainerConfig, ProcessConfig } from '../config.ts'
 import type { HostTerminal } from '../fs/host/terminal.ts'
 import { discard } from '../kernel/clone.ts'
+import { groupExit } from '../kernel/exit.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { NsProxy } from '../kernel/nsproxy.ts'
 import type { SeccompState } from '../kernel/seccomp-filter.ts'
@@ -15,6 +29,21 @@ import { createProcess, prepareProgram, startProgram } from './init.ts'
 import { StandIn } from './stand-in.ts'
 import { openPassed, openStreams, openTerminal } from './streams.ts'
 import { traceTask } from './trace.ts'
+
+/** What waits for `start` in runc is a Go program, which these end and the others do nothing to. */
+const FATAL_BEFORE_START = [
+  SIGHUP,
+  SIGINT,
+  SIGQUIT,
+  SIGILL,
+  SIGTRAP,
+  SIGABRT,
+  SIGBUS,
+  SIGFPE,
+  SIGKILL,
+  SIGSEGV,
+  SIGTERM,
+]
 
 /** Told when the program runs, or why it does not. */
 export type Started = (error: BootError | null) => void
@@ -55,6 +84,13 @@ export class Container {
     if (this.started) return false
     this.started = true
     this.#start(done)
+    return true
+  }
+
+  /** Whether this signal ends it because its program has not been told to run yet; then it has. */
+  endsBeforeStart(signal: number): boolean {
+    if (this.started || !FATAL_BEFORE_START.includes(signal)) return false
+    groupExit(this.init, signal)
     return true
   }
 

@@ -9,6 +9,7 @@ import type { HostTerminal } from '../fs/host/terminal.ts'
 import type { HostEventSource } from '../kernel/host-events.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
+import type { Container } from './container.ts'
 
 /** Signals taken at a time. */
 const CHUNK = 256
@@ -20,6 +21,8 @@ export class StandIn implements HostEventSource {
   readonly #buffer = new Uint8Array(CHUNK)
   /** The terminal that the process was made with. */
   terminal: HostTerminal | null = null
+  /** The container whose first process it is. */
+  container: Container | null = null
   #ended = false
 
   constructor(group: ThreadGroup, fd: HostFd) {
@@ -54,7 +57,7 @@ export class StandIn implements HostEventSource {
     if (signo < 1 || signo > NSIG) return
     // The window of a terminal that the stand-in holds for us: its own signal goes to the foreground group.
     if (signo === SIGWINCH && this.terminal?.followSize()) return
-    signalFromOutside(this.#group, signo)
+    if (this.container?.endsBeforeStart(signo) !== true) signalFromOutside(this.#group, signo)
   }
 
   /** Let it go without a status: it ends as if killed. */
