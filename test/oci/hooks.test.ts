@@ -1,9 +1,11 @@
 // Hooks: which run when and where, what they are told, and what their failures do, beside runc.
 
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc } from '../run.ts'
+import { until } from '../until.ts'
 import { Workshop } from './both.ts'
 
 const KINDS = [
@@ -194,3 +196,55 @@ it('startContainer hooks come with start, and fail it', () => {
   expect(stderr).toContain('exit status 9')
   expect(run(runsc, ['--root', root, 'delete', '--force', id]).status).toBe(0)
 })
+
+/** The pid that a hook has written, on the host unless it is the container's own. */
+const written = (file: string): number => Number(existsSync(file) ? readFileSync(file, 'utf8') : 0)
+
+const cgroupsOf = (id: string): string[] =>
+  ['', ...readdirSync('/sys/fs/cgroup')]
+    .map(name => join('/sys/fs/cgroup', name, id))
+    .filter(path => existsSync(path))
+
+describe.each(KINDS)('a %s hook that hangs', kind => {
+  it.each([
+    'its command is killed',
+    'its command goes on',
+  ] as const)('keeps nobody from deleting the container: %s', async what => {
+    const root = join(shop.path, 'state-hang')
+    const id = `hang-${process.pid}`
+    let file = ''
+    const bundle = shop.bundle(['sleep', '1000'], (c, path) => {
+      file = join(path, 'rootfs/hook-pid')
+      const seen = kind === 'startContainer' ? '/hook-pid' : file
+      const args = ['sh', '-c', `echo $$ >${seen}; exec sleep 1000`]
+      c.hooks = { [kind]: [{ path: '/bin/sh', args }] }
+      c.linux.cgroupsPath = `/${id}`
+    })
+    // Neither may hold our pipes.
+    const start = (...args: string[]) =>
+      spawn(runsc, ['--root', root, ...args], { stdio: 'ignore' })
+    const over = (child: ChildProcess) => new Promise(done => child.on('exit', done))
+    let command = start('run', '--detach', '--bundle', bundle, id)
+    let ended = over(command)
+    if (kind === 'poststop') {
+      await ended
+      command = start('delete', '--force', id)
+      ended = over(command)
+    }
+    await until('the hook runs', () => written(file) > 0)
+    if (what === 'its command is killed') {
+      command.kill('SIGKILL')
+      await ended
+    }
+    const { status, stderr } = runNow(root, 'delete', '--force', id)
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(runNow(root, 'state', id).stderr).toContain('does not exist')
+    // Hooks of the host are others' business: one that hangs is left alone, as by runc.
+    if (kind !== 'startContainer') process.kill(written(file), 'SIGKILL')
+    if (what === 'its command goes on') await ended
+    expect(readdirSync(root)).toEqual([])
+    expect(cgroupsOf(id)).toEqual([])
+  })
+})
+
+const runNow = (root: string, ...args: string[]): Result => run(runsc, ['--root', root, ...args])
