@@ -1,5 +1,6 @@
 // For drivers that run in a pid namespace of their own: what a container has left there, and chance.
 
+import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -64,6 +65,21 @@ function cgroupsOf(id: string): string[] {
 
 /** All mounts of this namespace. */
 export const mounts = (): string => readFileSync('/proc/self/mountinfo', 'utf8')
+
+/** Where programs leave files; the last one mount(8) itself writes to. */
+const COMMON = ['/tmp', '/var/tmp', '/dev/shm', '/run']
+/** In an own mount namespace, where a directory is when `COMMON` is empty. */
+const SHOWN = '/mnt'
+
+/**
+ * Have empty directories at the usual places for temporary files, in our own mount namespace; `shop` is what is below /mnt
+ * then. Returns what lists the files that have been made at those places.
+ */
+export function emptyPlaces(shop: string): () => string[] {
+  execFileSync('mount', ['--bind', shop, SHOWN])
+  for (const place of COMMON) execFileSync('mount', ['-t', 'tmpfs', 'empty', place])
+  return () => COMMON.flatMap(place => entries(place).map(({ name }) => `file ${place}/${name}`))
+}
 
 /** What is left of a container: processes of this pid namespace, its state below `root`, cgroups, mounts. */
 export async function leftovers(root: string, id: string, mountsBefore: string): Promise<string[]> {

@@ -1,0 +1,122 @@
+// For drivers that kill somebody of a container while a command is at work on it.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Process, processes, type seeded } from './leftovers.ts'
+
+/** A command may be slow on a busy machine, but it ends. */
+const HANG_MS = 120_000
+/** About as long as a command takes; the next time, it is known. */
+const FIRST_MS = 200
+
+/** Who there is of a container, by process. */
+export const MEMBERS = {
+  runsc: ({ line }: Process) => /load\.cjs runsc/.test(line),
+  sentry: ({ line }: Process) =>
+    /node \S*load\.cjs sentry/.test(line) && !line.includes('launcher'),
+  gofer: ({ line }: Process) => /node \S*load\.cjs gofer/.test(line) && !line.includes('launcher'),
+  launcher: ({ line }: Process) => line.includes('launcher'),
+  'a stand-in': ({ comm, line }: Process) => comm !== 'stub' && line.startsWith('sleep'),
+  'a stub': ({ comm }: Process) => comm === 'stub',
+} as const
+export type Member = keyof typeof MEMBERS
+
+/** End a process; false when it has ended by itself. */
+export function kill(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL')
+  } catch {
+    return false
+  }
+}
+
+/** `runsc` with its state below `root`. */
+export class Runsc {
+  readonly #runsc: string
+  readonly root: string
+
+  constructor(runsc: string, root: string) {
+    this.#runsc = runsc
+    this.root = root
+  }
+
+  /** Runs a command to its end. */
+  now(...args: string[]): { status: number | null; output: string } {
+    const { status, stdout, stderr } = spawnSync(this.#runsc, ['--root', this.root, ...args], {
+      encoding: 'utf8',
+      timeout: HANG_MS,
+      killSignal: 'SIGKILL',
+    })
+    return { status, output: stdout + stderr }
+  }
+
+  /** What it starts keeps its streams, which must not be pipes that we read to the end. */
+  start(args: readonly string[]): ChildProcess {
+    return spawn(this.#runsc, ['--root', this.root, ...args], { stdio: 'ignore' })
+  }
+
+  /** What `state` tells: a status, "none" when there is no such container, or what is wrong. */
+  status(id: string): string {
+    const { status, output } = this.now('state', id)
+    if (status === 0) return JSON.parse(output).status
+    return output.includes('does not exist') && output.trim().split('\n').length === 1
+      ? 'none'
+      : `state: ${status} ${output}`
+  }
+
+  /** Ids that something is kept of. */
+  kept(): string[] {
+    return existsSync(this.root) ? readdirSync(this.root) : []
+  }
+}
+
+/** Whether a process ends in time. */
+export const ended = (child: ChildProcess): Promise<boolean> =>
+  new Promise(done => {
+    if (child.exitCode !== null || child.signalCode !== null) return done(true)
+    const timer = setTimeout(() => done(false), HANG_MS)
+    child.on('exit', () => {
+      clearTimeout(timer)
+      done(true)
+    })
+  })
+
+/** Kills while a command is at work. */
+export class Strike {
+  readonly #chance: ReturnType<typeof seeded>
+  /** How long a command took when it was at work last, in milliseconds. */
+  readonly #took = new Map<string, number>()
+
+  constructor(chance: ReturnType<typeof seeded>) {
+    this.#chance = chance
+  }
+
+  /**
+   * Some time after `child` has begun with `step`, kill one of those that are `member`; wait for one as long as it is at
+   * work. False when there was none.
+   */
+  async at(
+    step: string,
+    member: Member,
+    child: ChildProcess,
+    among: (p: Process) => boolean = () => true,
+  ): Promise<boolean> {
+    const start = performance.now()
+    child.on('exit', () => this.#took.set(step, performance.now() - start))
+    await sleep(this.#chance.random() * (this.#took.get(step) ?? FIRST_MS))
+    for (;;) {
+      const over = child.exitCode !== null || child.signalCode !== null
+      const candidates = processes().filter(p => MEMBERS[member](p) && among(p))
+      if (candidates.length > 0) return kill(this.#chance.pick(candidates).pid)
+      if (over) return false
+      await sleep(1)
+    }
+  }
+}
+
+/** Wait for what is about to be so; false when it does not come. */
+export async function until(test: () => boolean): Promise<boolean> {
+  for (const end = Date.now() + HANG_MS; Date.now() < end; await sleep(20)) if (test()) return true
+  return false
+}
