@@ -106,6 +106,10 @@ export class ContainerCgroup {
       resources,
       unit?.unit ?? '',
     )
+    // Before it is ours to clean up: `delete` ends whatever is in it.
+    const others = cgroup.processes().length
+    if (others > 0)
+      throw new CliError(`container's cgroup is not empty: ${others} process(es) found`)
     cgroup.#save()
     try {
       if (unit !== null) await cgroup.#makeUnit(hierarchy, unit, options.id)
@@ -166,7 +170,9 @@ export class ContainerCgroup {
     if (this.version === 1) makeV1(hierarchy.roots, this.paths)
     else makeV2(hierarchy.roots['']!, this.paths['']!)
     if (this.frozen)
-      throw new CliError(`the cgroup ${this.#freezer} is frozen: thaw it, or use another path`)
+      throw new CliError(
+        `container's cgroup unexpectedly frozen: thaw ${this.#freezer}, or use another path`,
+      )
     this.#write(this.resources)
     if (this.version === 1) setDevicesV1(this.paths, this.resources.devices)
   }

@@ -87,7 +87,7 @@ export function setV1(
   }
   if (unified !== undefined && Object.keys(unified).length > 0)
     throw new CliError(
-      'linux.resources.unified: this host has cgroup version 1, and these are names of version 2',
+      'invalid configuration: linux.resources.unified: this host has cgroup version 1, and these are names of version 2',
     )
 }
 

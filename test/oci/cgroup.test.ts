@@ -1,7 +1,7 @@
 // Containers in their cgroups: places, limits, update, pause, statistics, running out of memory. runc says how.
 
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readHierarchy } from '../../runsc/cgroup/hierarchy.ts'
@@ -129,6 +129,25 @@ describe.runIf(usable)('cgroups of version 1', () => {
     expect(ours.run('delete', '--force', id)).toMatchObject({ status: 0, stderr: '' })
     for (const controller of Object.keys(hierarchy!.roots))
       expect(existsSync(directory(controller, path)), controller).toBe(false)
+  })
+
+  it('is not shared, and not left frozen', () => {
+    const { id, path } = sleeper({})
+    const second = (name: string) =>
+      ours.detached('run', '-d', '--bundle', bundle(['sleep', '300'], path), name)
+    const shared = second(`c${count++}`)
+    expect(shared.status).not.toBe(0)
+    expect(shared.stderr).toMatch(/container's cgroup is not empty: [1-9]\d* process\(es\) found/)
+    // The one that was refused has not taken the other along.
+    expect(status(id)).toBe('running')
+    expect(ours.run('delete', '--force', id)).toMatchObject({ status: 0, stderr: '' })
+
+    mkdirSync(directory('freezer', path), { recursive: true })
+    const state = join(directory('freezer', path), 'freezer.state')
+    writeFileSync(state, 'FROZEN')
+    const frozen = second(`c${count++}`)
+    expect(frozen.status).not.toBe(0)
+    expect(frozen.stderr).toContain("container's cgroup unexpectedly frozen")
   })
 
   it.each([
