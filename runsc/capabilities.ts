@@ -78,16 +78,23 @@ export function capabilityConfig(sets: SpecProcess['capabilities'], warn: Warn):
   if (unknown.size > 0) {
     warn(`process.capabilities: ignoring unknown capabilities: ${[...unknown].join(', ')}`)
   }
-  const missing = (sets?.effective ?? []).find(
-    name => !unknown.has(name) && !sets?.permitted.includes(name),
-  )
-  // capset(2) refuses it.
-  if (missing !== undefined)
-    throw new CliError(
-      `config.json: process.capabilities.effective: ${missing} is not in the permitted set`,
-    )
-  // prctl(2): only what is permitted and inheritable can be ambient; runc does without the rest.
+  // What capset(2) refuses.
+  const needs = (set: 'effective' | 'inheritable', other: 'permitted' | 'bounding') => {
+    const missing = sets?.[set].find(name => !unknown.has(name) && !sets[other].includes(name))
+    if (missing !== undefined)
+      throw new CliError(
+        `config.json: process.capabilities.${set}: ${missing} is not in the ${other} set`,
+      )
+  }
+  needs('effective', 'permitted')
+  needs('inheritable', 'bounding')
+  // prctl(2): only what is permitted and inheritable can be ambient; runc does without the rest, and tells so.
   const { permitted: p, inheritable: i, ambient: a } = config
+  for (const name of sets?.ambient ?? []) {
+    if (unknown.has(name) || (sets?.permitted.includes(name) && sets.inheritable.includes(name)))
+      continue
+    warn(`can't raise ambient capability ${name}: operation not permitted`)
+  }
   config.ambient = [(a[0] & p[0] & i[0]) >>> 0, (a[1] & p[1] & i[1]) >>> 0]
   return config
 }

@@ -218,7 +218,7 @@ async function createHooks(spec: Spec, state: ContainerState, pid: number): Prom
   await runHooks('createRuntime', hooks.createRuntime, seen, hostPlace(state))
   // DIFFERS: runc runs these in all of the container's namespaces; its mounts and pids are the sandbox's own business
   // here, and what a hook mounts is not seen there.
-  const launcher = [join(build, 'launcher'), '--mount', '--join-net', `/proc/${pid}/ns/net`, '--']
+  const launcher = [join(build, 'launcher'), '--mount', '--join-net', `/proc/${pid}/ns/net`]
   const place = { cwd: resolve(state.bundle, spec.root.path), enter: launcher }
   await runHooks('createContainer', hooks.createContainer, seen, place)
 }

@@ -61,7 +61,11 @@ async function execIn(
   const program = processOf(state, options, args)
   checkConsole(program.terminal, options.detach, options.consoleSocket)
   const passed = passedFds(options)
-  const config = processConfig(program, 'LINUX', warner(options), passed)
+  const config = {
+    ...processConfig(program, 'LINUX', warner(options), passed, options.consoleSocket),
+    // `initial` is for runtimes that begin outside of the container's cgroup.
+    affinity: program.execCPUAffinity?.final || null,
+  }
   const [outside, terminal] = terminalPair(program, options)
   const [link, sandboxLink] = pair(SOCK_STREAM)
   const cgroup = ContainerCgroup.load(store.directory(id))
@@ -140,7 +144,8 @@ function processOf(state: ContainerState, options: ExecOptions, args: string[]):
             effective: [...(caps?.effective ?? []), ...more],
             permitted: [...(caps?.permitted ?? []), ...more],
             inheritable: caps?.inheritable ?? [],
-            ambient: caps?.ambient ?? [],
+            // Only what is inheritable can be ambient: runc leaves it alone where nothing is.
+            ambient: [...(caps?.ambient ?? []), ...(caps?.inheritable.length ? more : [])],
           },
         }),
   }

@@ -24,7 +24,7 @@ export interface HookLists {
 /** Where a hook runs. */
 export interface HookPlace {
   cwd: string
-  /** A command in front of the hook's, which enters namespaces. */
+  /** The launcher and flags for the namespaces that it enters first; none: the hook runs as it is. */
   enter: readonly string[]
 }
 
@@ -38,7 +38,7 @@ export async function runHooks(
   const input = JSON.stringify(state)
   for (const [i, hook] of hooks.entries()) {
     const why = await runHook(hook, input, place)
-    if (why !== null) throw new CliError(`hooks.${kind}.${i}: ${hook.path}: ${why}`)
+    if (why !== null) throw new CliError(failureOf(kind, i, hook, why))
   }
 }
 
@@ -52,9 +52,13 @@ export async function tryHooks(
 ): Promise<void> {
   for (const [i, hook] of hooks.entries()) {
     const why = await runHook(hook, JSON.stringify(state), place)
-    if (why !== null) warn(`hooks.${kind}.${i}: ${hook.path}: ${why}`)
+    if (why !== null) warn(failureOf(kind, i, hook, why))
   }
 }
+
+/** It begins as runc's message does. */
+const failureOf = (kind: HookKind, i: number, { path }: SpecHook, why: string): string =>
+  `error running ${kind} hook #${i}: ${path}: ${why}`
 
 /** The hooks that run inside the sandbox. */
 export function startHooks({ hooks }: Spec): HookConfig[] {
@@ -68,12 +72,14 @@ export function startHooks({ hooks }: Spec): HookConfig[] {
 
 /** Null, or why the hook failed. */
 function runHook(hook: SpecHook, input: string, place: HookPlace): Promise<string | null> {
-  const [program, ...before] = [...place.enter, hook.path]
-  const child = spawn(program!, [...before, ...hook.args.slice(1)], {
+  const [argv0 = hook.path, ...args] = hook.args
+  const enters = place.enter.length > 0
+  const enter = enters ? [...place.enter, '--argv0', argv0, '--', hook.path] : [hook.path]
+  const child = spawn(enter[0]!, [...enter.slice(1), ...args], {
     cwd: place.cwd,
     // runc: without any, a hook has the runtime's own environment.
     env: hook.env.length > 0 ? environment(hook.env) : process.env,
-    ...(place.enter.length === 0 && hook.args.length > 0 ? { argv0: hook.args[0]! } : {}),
+    ...(enters ? {} : { argv0 }),
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   // It need not read.

@@ -43,6 +43,7 @@ export function processConfig(
   domain: string,
   warn: Warn,
   passed: readonly PassedFd[] = [],
+  consoleSocket?: string,
 ): ProcessConfig {
   const own = p.terminal && p.consoleSize === undefined ? terminalSize(1) : null
   return {
@@ -59,8 +60,11 @@ export function processConfig(
     oomScoreAdj: p.oomScoreAdj ?? 0,
     scheduler: schedulerConfig(p.scheduler),
     ioprio: ioprio(p.ioPriority),
+    affinity: null,
     personality: domain === 'LINUX32' ? PER_LINUX32 : 0,
     terminal: p.terminal,
+    // What we relay goes to our stdout; runc has no carriage returns in files and pipes either.
+    onlcr: consoleSocket !== undefined || terminalSize(1) !== null,
     rows: p.consoleSize?.height ?? own?.rows ?? 0,
     columns: p.consoleSize?.width ?? own?.columns ?? 0,
     passedFds: passed.map(({ guest }) => guest),

@@ -321,6 +321,7 @@ export function containerConfig(options: LaunchOptions): ContainerConfig {
       linux.personality?.domain ?? 'LINUX',
       warn,
       options.passed,
+      options.consoleSocket,
     ),
     root: { readonly: spec.root.readonly, shared: false, overlay: null },
     mounts: [],

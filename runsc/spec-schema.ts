@@ -34,6 +34,11 @@ const exact64 = v.union(
   UINT64_MESSAGE,
 )
 const strings = v.array(text)
+const cpuList = v.pipe(
+  v.string(),
+  v.trim(),
+  v.regex(/^(\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?){0,500})?$/, 'expected a list like 0-2,7'),
+)
 
 /** An array has keys too, but it is none. */
 const plain = v.custom<Record<string, unknown>>(
@@ -132,6 +137,9 @@ export const processSchema = object({
   ),
   ioPriority: v.optional(
     object({ class: oneOf(IO_PRIORITY_CLASSES), priority: v.optional(whole(0, 7), 0) }),
+  ),
+  execCPUAffinity: v.optional(
+    object({ initial: v.optional(cpuList, ''), final: v.optional(cpuList, '') }),
   ),
 })
 

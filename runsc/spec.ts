@@ -4,6 +4,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { readHierarchy } from './cgroup/hierarchy.ts'
 import { CliError } from './errors.ts'
 import { checkSpec, type Warn } from './spec-check.ts'
 import { processSchema, type Spec, type SpecProcess, specSchema } from './spec-schema.ts'
@@ -13,6 +14,8 @@ export type { Spec, SpecProcess } from './spec-schema.ts'
 
 /** Larger configurations are refused unread. */
 const MAX_CONFIG_BYTES = 16 << 20
+/** What is read at a time where the size is not known. */
+const CHUNK = 64 << 10
 /** Nothing in a config.json is nested nearly as deep. */
 const MAX_DEPTH = 64
 /** Longest part of a wrong value in a message. */
@@ -127,17 +130,21 @@ function readBounded(file: string): string {
   const fd = openSync(file, 'r')
   try {
     const stat = fstatSync(fd)
-    if (!stat.isFile()) throw new Error('not a regular file')
-    if (stat.size > MAX_CONFIG_BYTES)
-      throw new Error(`${stat.size} bytes are more than ${MAX_CONFIG_BYTES}`)
-    const bytes = Buffer.alloc(stat.size)
+    // Shells give a pipe for what a command prints; a terminal or a device would keep us waiting.
+    if (!stat.isFile() && !stat.isFIFO()) throw new Error('not a regular file or a pipe')
+    const chunks: Buffer[] = []
     let length = 0
-    while (length < bytes.length) {
-      const n = readSync(fd, bytes, length, bytes.length - length, null)
-      if (n === 0) break
+    let size = stat.isFile() ? stat.size : CHUNK
+    for (;;) {
+      if (length + size > MAX_CONFIG_BYTES)
+        throw new Error(`more than ${MAX_CONFIG_BYTES} bytes are refused`)
+      const chunk = Buffer.alloc(size + 1)
+      const n = readSync(fd, chunk, 0, chunk.length, null)
+      if (n === 0) return Buffer.concat(chunks).toString('utf8')
+      chunks.push(chunk.subarray(0, n))
       length += n
+      size = CHUNK
     }
-    return bytes.toString('utf8', 0, length)
   } finally {
     closeSync(fd)
   }
@@ -205,13 +212,11 @@ export interface StarterOptions {
 export function starterSpec(options: StarterOptions): Record<string, unknown> {
   const { args, cwd, netns, rootless } = options
   const caps = DEFAULT_CAPABILITIES
+  // As runc has it: programs know version 1 by the paths that they see without one.
+  const own = readHierarchy()?.version === 2 ? ['cgroup'] : []
   const namespaces: Record<string, string>[] = [
-    'pid',
-    'network',
-    'ipc',
-    'uts',
-    'mount',
-    'cgroup',
+    ...['pid', 'network', 'ipc', 'uts', 'mount'],
+    ...own,
   ].map(type => (type === 'network' && netns !== undefined ? { type, path: netns } : { type }))
   if (rootless !== null) namespaces.push({ type: 'user' })
   const mapping = (hostID: number) => [{ containerID: 0, hostID, size: 1 }]

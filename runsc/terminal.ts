@@ -55,7 +55,7 @@ export function relayTerminal(
   const socket = new Socket({ fd, readable: true, writable: true })
   if (stdin.isTTY) {
     stdin.setRawMode(true)
-    rawOutput()
+    if (stdout.isTTY) rawOutput()
   }
   stdin.on('data', chunk => socket.write(chunk))
   const drained = new Promise<void>(resolve => {

@@ -89,10 +89,14 @@ export interface ProcessConfig {
   /** sched_setattr(2) and ioprio_set(2) values; null where the configuration has none. */
   scheduler: SchedulerConfig | null
   ioprio: number | null
+  /** The CPUs that it is to use, a list like 0-2,7; null for all of its container. */
+  affinity: string | null
   /** personality(2). */
   personality: number
   /** stdin, stdout and stderr are a terminal of the sandbox, whose other side is SENTRY_FDS.terminal. */
   terminal: boolean
+  /** Lines of that terminal end in CR LF (ONLCR), as whatever shows them wants; in LF for a file or a pipe. */
+  onlcr: boolean
   rows: number
   columns: number
   /** Its numbers of further descriptors, which come behind those of its terminal or streams. */

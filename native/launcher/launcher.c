@@ -4,7 +4,7 @@
 //
 //   launcher [--pid] [--mount] [--net] [--ipc] [--uts] [--join-net PATH] [--loopback]
 //            [--sysctl PATH=VALUE]... [--die-with-parent] [--report-pid FD] [--join-cgroup FD]...
-//            [--oom-score-adj N] [--stand-in FD] [--terminal FD] [--title WORD]... [--tree FD PATH]... -- PROGRAM ARGUMENT...
+//            [--oom-score-adj N] [--stand-in FD] [--terminal FD] [--title WORD]... [--tree FD PATH]... [--argv0 NAME] -- PROGRAM ARGUMENT...
 //   launcher --child PID [FLAG]... --
 //
 // With --pid, the program is pid 1 of its namespace: nothing that it started survives it. With --mount,
@@ -14,6 +14,7 @@
 // for the container. With --stand-in, signals do not go to the program but to the first process
 // of the sandbox, as stand-in.h has it; --terminal is a terminal to hold for it, and --title what ps(1) is to show. The
 // launcher itself is in a mount namespace that shows the trees of --tree, as view.h has it; the first one is its root.
+// --argv0 is what the program is told as its own name.
 //
 // With --child there is a child already, the sentry (native/addon/fork.cc), which lives in our namespaces but for that of the
 // network. Descriptor 3 is its socket: one message lets it go on, with a network namespace if it shall enter one.
@@ -54,6 +55,7 @@ struct Config {
   int title_count;
   struct Tree trees[MAX_TREES];
   int tree_count;
+  char *argv0;
   char **program;
 };
 
@@ -131,6 +133,8 @@ static struct Config parse(char **argv) {
     } else if (!strcmp(*p, "--tree") && p[1] && p[2]) {
       if (config.tree_count < MAX_TREES) config.trees[config.tree_count++] = (struct Tree){descriptor(p[1]), p[2]};
       p += 2;
+    } else if (!strcmp(*p, "--argv0") && p[1]) {
+      config.argv0 = *++p;
     } else {
       usage(*p);
     }
@@ -192,8 +196,10 @@ __attribute__((noreturn)) static void run(const struct Config *config) {
   // Signals of a terminal are for who stands for the program.
   setsid();
   if (config->report_fd >= 0) fcntl(config->report_fd, F_SETFD, FD_CLOEXEC);
-  execvp(config->program[0], config->program);
-  fail(config->program[0]);
+  const char *file = config->program[0];
+  if (config->argv0) config->program[0] = config->argv0;
+  execvp(file, config->program);
+  fail(file);
 }
 
 static void enter_cgroups(const struct Config *config) {

@@ -10,6 +10,7 @@ import { bootProgram } from '../kernel/exec.ts'
 import { FdTable } from '../kernel/fdtable.ts'
 import { watchCpuLimit } from '../kernel/itimer.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { cpuMask, setAffinity } from '../kernel/limits.ts'
 import type { NsProxy } from '../kernel/nsproxy.ts'
 import { newSession } from '../kernel/pid.ts'
 import { defaultRlimits } from '../kernel/rlimit.ts'
@@ -79,29 +80,36 @@ export function createProcess(
   return task
 }
 
-/** Give the process its user, limits and directory. Returns the file of its program, which exists. */
+/** Give the process its user, limits and directory. Returns the file of its program `name`, which exists. */
 export function prepareProgram(
   task: Task,
   config: ProcessConfig,
   seccomp: SeccompState | null,
+  name = config.args[0] ?? '',
 ): string {
   setLimits(task, config)
   setScheduling(task, config)
+  // As runc does: a directory that root may enter need not be open to the program's user.
+  const entered = enterDirectory(task, config.cwd) === 0
   task.creds = credsOf(config)
   task.group.oomScoreAdj = config.oomScoreAdj
   task.personality = config.personality
   task.fs.umask = config.umask
-  enterDirectory(task, config.cwd)
-  const file = findProgram(task, config)
+  const error = entered ? 0 : enterDirectory(task, config.cwd)
+  if (error < 0)
+    throw new BootError(
+      `chdir to cwd ("${config.cwd}") set in config.json failed: ${errnoMessage(-error).toLowerCase()}`,
+    )
+  const file = findProgram(task, config, name)
   enterSeccomp(task, seccomp)
   return file
 }
 
 /** Let it execute `file`. */
 export function startProgram(task: Task, config: ProcessConfig, file: string): void {
-  const env = withHome(task, config)
+  const env = environment(task, config)
   const error = bootProgram(task, { dfd: AT_FDCWD, path: file, flags: 0 }, config.args, env)
-  if (error < 0) throw execError(file, error)
+  if (error < 0) throw execError(`exec ${file}`, error)
   const { platform } = task.kernel
   const spawned = platform.spawn(task.thread)
   if (spawned < 0) throw new BootError(`start the process: ${errnoMessage(-spawned)}`)
@@ -118,8 +126,10 @@ function setLimits(task: Task, config: ProcessConfig): void {
   }
 }
 
-function setScheduling(task: Task, { scheduler, ioprio }: ProcessConfig): void {
+function setScheduling(task: Task, { scheduler, ioprio, affinity }: ProcessConfig): void {
   if (ioprio !== null) task.sched.ioprio = ioprio
+  if (affinity !== null && setAffinity(task, cpuMask(affinity, task.kernel.cpus)) < 0)
+    throw new BootError(`process.execCPUAffinity: of the CPUs ${affinity} there is none`)
   if (scheduler === null) return
   task.sched.policy = scheduler.policy
   task.sched.priority = scheduler.priority
@@ -144,20 +154,27 @@ function credsOf(config: ProcessConfig): Creds {
   return creds
 }
 
-function enterDirectory(task: Task, cwd: string): void {
+function enterDirectory(task: Task, cwd: string): number {
   const n = walkPath(task, AT_FDCWD, cwd, WALK_FOLLOW | WALK_DIRECTORY)
-  if (n < 0) throw new BootError(`chdir to the working directory "${cwd}": ${errnoMessage(-n)}`)
-  task.fs.cwd = { mount: walk.mount, dentry: walk.dentry }
+  if (n === 0) task.fs.cwd = { mount: walk.mount, dentry: walk.dentry }
+  return n
 }
 
-/** HOME of the container's own user list, when the configuration gives none; "/" when the list has none either. */
-function withHome(task: Task, config: ProcessConfig): string[] {
-  if (config.env.some(entry => entry.startsWith('HOME='))) return config.env
+/**
+ * The environment as runc has it: each variable once, as it is given last; a HOME that is missing or empty comes from the
+ * container's own user list, "/" when that has none either.
+ */
+function environment(task: Task, config: ProcessConfig): string[] {
+  const last = new Map(config.env.map((entry, i) => [variable(entry), i]))
+  const env = config.env.filter((entry, i) => last.get(variable(entry)) === i && entry !== 'HOME=')
+  if (env.some(entry => entry.startsWith('HOME='))) return env
   const line = readText(task, '/etc/passwd')
     .split('\n')
     .find(entry => entry.split(':')[2] === String(config.uid))
-  return [...config.env, `HOME=${line?.split(':')[5] || '/'}`]
+  return [...env, `HOME=${line?.split(':')[5] || '/'}`]
 }
+
+const variable = (entry: string): string => entry.slice(0, entry.indexOf('=') + 1) || entry
 
 /** The beginning of a file of the container; nothing when it cannot be read. */
 function readText(task: Task, path: string): string {
@@ -170,14 +187,13 @@ function readText(task: Task, path: string): string {
 }
 
 /** execvp(3): a name without a slash is looked for in the program's own PATH. */
-function findProgram(task: Task, config: ProcessConfig): string {
-  const name = config.args[0] ?? ''
+function findProgram(task: Task, config: ProcessConfig, name: string): string {
   if (name.includes('/')) {
     const error = checkProgram(task, name)
-    if (error < 0) throw execError(name, error)
+    if (error < 0) throw execError(`exec: "${name}"`, error)
     return name
   }
-  const path = config.env.find(entry => entry.startsWith('PATH='))?.slice(5) ?? DEFAULT_PATH
+  const path = config.env.findLast(entry => entry.startsWith('PATH='))?.slice(5) ?? DEFAULT_PATH
   let denied = false
   for (const directory of path.split(':')) {
     const file = `${directory === '' ? '.' : directory}/${name}`
@@ -201,14 +217,15 @@ function checkProgram(task: Task, file: string): number {
   return isRegular && (mode & 0o111) !== 0 ? 0 : -EACCES
 }
 
-function execError(file: string, error: number): BootError {
+/** `what` is `exec: "FILE"` where the program is looked for, and `exec FILE` where it cannot run, as runc tells them apart. */
+function execError(what: string, error: number): BootError {
   // Its gofer has gone: that says nothing of the program.
-  if (error === -EIO) return new BootError(`exec: "${file}": ${errnoMessage(EIO).toLowerCase()}`)
+  if (error === -EIO) return new BootError(`${what}: ${errnoMessage(EIO).toLowerCase()}`)
   const missing = error === -ENOENT || error === -ENOTDIR
   const reason = missing
     ? 'no such file or directory'
     : error === -EACCES
       ? 'permission denied'
       : errnoMessage(-error).toLowerCase()
-  return new BootError(`exec: "${file}": ${reason}`, missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE)
+  return new BootError(`${what}: ${reason}`, missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE)
 }

@@ -7,6 +7,7 @@ const MAX_STRINGS = 1 << 17
 const MAX_GROUPS = 65536
 const MAX_LIMITS = 16
 const MAX_PASSED = 200
+const CPU_LIST = /^\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?){0,500}$/
 
 type Fields = { [key: string]: unknown }
 
@@ -61,8 +62,10 @@ const CHECKS: { [K in keyof ProcessConfig]: (value: unknown) => boolean } = {
   oomScoreAdj: value => isWhole(value, -1000, 1000),
   scheduler: isScheduler,
   ioprio: value => value === null || isU32(value),
+  affinity: value => value === null || (typeof value === 'string' && CPU_LIST.test(value)),
   personality: isU32,
   terminal: value => typeof value === 'boolean',
+  onlcr: value => typeof value === 'boolean',
   rows: value => isWhole(value, 0, 65535),
   columns: value => isWhole(value, 0, 65535),
   passedFds: value =>

@@ -36,7 +36,7 @@ export function runStartHooks(
     const hook = config.startHooks[i]
     if (hook === undefined) return done(null)
     const failed = (why: string) =>
-      done(new BootError(`hooks.startContainer.${i}: ${hook.path}: ${why}`))
+      done(new BootError(`error running startContainer hook #${i}: ${hook.path}: ${why}`))
     try {
       new RunningHook(init, hook, config, seccomp, why =>
         why === null ? next(i + 1) : failed(why),
@@ -72,7 +72,7 @@ class RunningHook extends Timer {
     this.#output = openStreams(task, config.hookState)
     try {
       const process = hookProcess(hook, config.process)
-      startProgram(task, process, prepareProgram(task, process, seccomp))
+      startProgram(task, process, prepareProgram(task, process, seccomp, hook.path))
     } catch (error) {
       this.#output.unref()
       discard(task)
@@ -112,7 +112,7 @@ function hookProcess(hook: HookConfig, process: ProcessConfig): ProcessConfig {
   const { path, args, env } = hook
   return {
     ...process,
-    args: [path, ...args.slice(1)],
+    args: args.length > 0 ? args : [path],
     env: env.length > 0 ? env : process.env,
     terminal: false,
   }

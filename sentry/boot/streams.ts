@@ -2,7 +2,7 @@
 
 import type { HostFd } from '../../native/index.ts'
 import { errnoMessage } from '../../syscall-table/errno.ts'
-import { O_RDONLY, O_RDWR, O_WRONLY } from '../../syscall-table/flags.ts'
+import { O_RDONLY, O_RDWR, O_WRONLY, ONLCR } from '../../syscall-table/flags.ts'
 import type { ProcessConfig } from '../config.ts'
 import { hostFile } from '../fs/host/host-file.ts'
 import { attachHostTerminal, type HostTerminal } from '../fs/host/terminal.ts'
@@ -52,6 +52,7 @@ export function openTerminal(task: Task, process: ProcessConfig, hostFd: HostFd)
     throw new BootError(`make the terminal: ${errnoMessage(-terminal)}`)
   for (let fd = 0; fd < 3; fd++)
     task.files.replace(fd, fd === 0 ? terminal.file : terminal.file.ref(), false)
+  if (!process.onlcr) terminal.tty.termios.oflag &= ~ONLCR
   const error = terminal.control(task)
   if (error < 0) throw new BootError(`set the controlling terminal: ${errnoMessage(-error)}`)
   return terminal

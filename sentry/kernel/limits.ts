@@ -1,6 +1,7 @@
 // What linux.resources means for this kernel: how many tasks there may be, which CPUs they may use, how much memory they
 // are told of. The host enforces CPUs and memory.
 
+import { EINVAL } from '../../syscall-table/errno.ts'
 import type { SandboxLimits } from '../config.ts'
 import type { CgroupSystem } from './cgroup.ts'
 import type { Kernel } from './kernel.ts'
@@ -41,12 +42,26 @@ export function applyLimits(
 /** One byte per CPU; null for all of them, also when the list names none that is there. */
 function cpuMaskOf(list: string | null, cpus: number): Uint8Array | null {
   if (list === null) return null
+  const mask = cpuMask(list, cpus)
+  return mask.includes(1) && mask.includes(0) ? mask : null
+}
+
+/** One byte for each of `cpus` CPUs, of a list like 0-2,7. */
+export function cpuMask(list: string, cpus: number): Uint8Array {
   const mask = new Uint8Array(cpus)
   for (const part of list.split(',')) {
     const [first = 0, last = first] = part.split('-').map(Number)
     for (let cpu = first; cpu <= last && cpu < cpus; cpu++) mask[cpu] = 1
   }
-  return mask.includes(1) && mask.includes(0) ? mask : null
+  return mask
+}
+
+/** Let the task use the CPUs of a mask only; -EINVAL when its container has none of them. */
+export function setAffinity({ group, sched }: Task, mask: Uint8Array): number {
+  const { cpuset } = allotmentOf(group)
+  if (!mask.some((allowed, cpu) => allowed === 1 && cpuset?.[cpu] !== 0)) return -EINVAL
+  sched.affinity = mask.includes(0) ? mask : null
+  return 0
 }
 
 /** The CPUs that a task may use: what it asked for, as far as the cpuset has it, else all of the cpuset. */

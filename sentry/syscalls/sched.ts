@@ -34,7 +34,7 @@ import {
   SIZEOF_SCHED_ATTR,
   writeSchedAttr,
 } from '../../syscall-table/structs.gen.ts'
-import { allotmentOf, allowedCpus, bindToCpus } from '../kernel/limits.ts'
+import { allowedCpus, bindToCpus, setAffinity } from '../kernel/limits.ts'
 import type { SchedState } from '../kernel/sched-state.ts'
 import type { Task } from '../kernel/task.ts'
 import { writeTimespec } from './time-values.ts'
@@ -292,11 +292,9 @@ export function sys_sched_setaffinity(
   if (!mayChange(task, target)) return -EPERM
   const affinity = new Uint8Array(kernel.cpus)
   for (let cpu = 0; cpu < kernel.cpus; cpu++) affinity[cpu] = (scratch[cpu >> 3]! >> (cpu & 7)) & 1
-  const { cpuset } = allotmentOf(target.group)
-  if (!affinity.some((allowed, cpu) => allowed === 1 && cpuset?.[cpu] !== 0)) return -EINVAL
-  target.sched.affinity = affinity.includes(0) ? affinity : null
-  bindToCpus(target)
-  return 0
+  const error = setAffinity(target, affinity)
+  if (error === 0) bindToCpus(target)
+  return error
 }
 
 /** sched_getaffinity(2). Returns the bytes that the kernel's own mask takes: a multiple of 8. */

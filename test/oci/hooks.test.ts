@@ -112,7 +112,7 @@ describe('hooks', () => {
       expect(outside(ours.lines).slice(0, -1)).toEqual(outside(runc.lines))
     } else expect(outside(ours.lines)).toEqual(outside(runc.lines))
     expect(ours.result.status === 0).toBe(runc.result.status === 0)
-    expect(ours.result.stderr).toContain(`hooks.${kind}.0`)
+    expect(ours.result.stderr).toContain(`error running ${kind} hook #0: `)
     expect(ours.result.stderr).toContain('exit status 3')
     expect(ours.result.stderr).toContain('said')
     expect(shop.left()).toEqual([])
@@ -141,7 +141,7 @@ describe.each(['prestart', 'createContainer', 'startContainer'])('a %s hook', ki
   it('that is not there is told', () => {
     const { status, stderr } = withHook(kind, { path: '/no/such' })
     expect(status).not.toBe(0)
-    expect(stderr).toContain(`hooks.${kind}.0: /no/such`)
+    expect(stderr).toContain(`error running ${kind} hook #0: /no/such`)
     expect(shop.left()).toEqual([])
   })
 

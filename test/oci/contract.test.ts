@@ -1,0 +1,203 @@
+// What scripts and engines rely on beside the specification: runc's habits and the words of its messages.
+
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Config, type Result, run, runsc, temporary } from '../run.ts'
+import { Workshop } from './both.ts'
+import { type Oracle, oracle } from './bundles.ts'
+
+let shop: Workshop
+beforeAll(() => {
+  shop = new Workshop()
+}, 120_000)
+afterAll(() => shop?.clean())
+
+const sorted = ({ stdout }: Result) => stdout.split('\n').sort()
+
+describe('the environment', () => {
+  it.each([
+    [['A=1', 'B=2', 'A=3', 'PATH=/bin']],
+    [['HOME=', 'PATH=/bin']],
+    [['HOME=/one', 'HOME=', 'PATH=/bin']],
+    [['HOME=', 'HOME=/one', 'PATH=/none', 'PATH=/bin']],
+    [['B=', 'B=a=b', 'C=\n', 'PATH=/bin']],
+  ])('has each variable once, and a HOME: %j', env => {
+    const { runc, ours } = shop.both('', c => {
+      c.process.args = ['env']
+      c.process.env = env
+    })
+    expect(sorted(ours)).toEqual(sorted(runc))
+    expect(ours.status).toBe(0)
+  })
+})
+
+describe('a program that cannot run', () => {
+  const fails = (args: string[], change: (config: Config, bundle: string) => void = () => {}) =>
+    shop.both('', (c, bundle) => {
+      c.process.args = args
+      change(c, bundle)
+    })
+
+  it('is told apart from one that is not there', () => {
+    const { runc, ours } = fails(['/script'], (_, bundle) => {
+      writeFileSync(join(bundle, 'rootfs/script'), '#!/no/interpreter\n')
+      chmodSync(join(bundle, 'rootfs/script'), 0o755)
+    })
+    for (const { stderr, status } of [runc, ours]) {
+      expect(stderr).toContain('exec /script: no such file or directory')
+      expect(status).not.toBe(0)
+    }
+    const missing = fails(['/none'])
+    expect(missing.runc.stderr).toContain('exec: \\"/none\\": ')
+    expect(missing.ours.stderr).toContain('exec: "/none": no such file or directory')
+  })
+
+  it('may begin in a directory that only root may enter', () => {
+    const { runc, ours } = fails(['pwd'], c => {
+      c.process.user = { uid: 1000, gid: 1000 }
+      c.process.cwd = '/closed'
+      c.process.capabilities = {}
+      c.mounts.push({
+        destination: '/closed',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['mode=700'],
+      })
+    })
+    expect(ours).toEqual(runc)
+    expect(ours.stdout).toBe('/closed\n')
+  })
+})
+
+describe('hooks', () => {
+  it.each([
+    'createRuntime',
+    'createContainer',
+    'startContainer',
+  ])('%s: are told their name as it is given', kind => {
+    const { runc, ours } = shop.both('true', c => {
+      c.hooks = { [kind]: [{ path: '/bin/busybox', args: ['cat', '/no/such/file'] }] }
+    })
+    for (const { stderr } of [runc, ours]) expect(stderr).toContain("cat: can't open")
+    expect(ours.stderr).toContain(`error running ${kind} hook #0: /bin/busybox: exit status 1`)
+  })
+})
+
+describe('a terminal', () => {
+  it('has no carriage returns for a pipe', () => {
+    const bundle = shop.bundle(['sh', '-c', 'echo one; echo two'], c => {
+      c.process.terminal = true
+    })
+    expect(shop.ours(bundle).stdout).toBe('one\ntwo\n')
+  })
+})
+
+describe('capabilities', () => {
+  const sets = (text: string) => text.match(/^Cap\w+:\t\w+/gm)
+
+  it('that cannot be ambient are left out, and told', () => {
+    const { runc, ours } = shop.both('grep Cap /proc/self/status', c => {
+      const caps = ['CAP_CHOWN', 'CAP_KILL']
+      c.process.capabilities = {
+        bounding: caps,
+        effective: caps,
+        permitted: caps,
+        inheritable: ['CAP_KILL'],
+        ambient: ['CAP_CHOWN', 'CAP_KILL', 'CAP_SYSLOG'],
+      }
+    })
+    expect(sets(ours.stdout)).toEqual(sets(runc.stdout))
+    for (const name of ['CAP_CHOWN', 'CAP_SYSLOG'])
+      expect(ours.stderr).toContain(`can't raise ambient capability ${name}: `)
+    expect(ours.stderr).not.toContain('CAP_KILL')
+  })
+
+  it.each([
+    ['effective', 'CAP_SYSLOG'],
+    ['inheritable', 'CAP_SYSLOG'],
+  ])('that capset(2) refuses in the %s set are told', (set, name) => {
+    const { runc, ours } = shop.both('true', c => {
+      const caps = ['CAP_CHOWN']
+      c.process.capabilities = { bounding: caps, permitted: caps, [set]: [name] }
+    })
+    expect(runc.status).not.toBe(0)
+    expect(ours.stderr).toContain(`process.capabilities.${set}: ${name}`)
+  })
+})
+
+describe('exec', () => {
+  const id = `contract-${process.pid}`
+  let both: Oracle
+  beforeAll(() => {
+    both = oracle('contract')
+    const caps = ['CAP_CHOWN', 'CAP_KILL']
+    const bundle = both.bundle(['sleep', '1000'], c => {
+      c.process.capabilities = {
+        bounding: [...caps, 'CAP_SYSLOG'],
+        effective: caps,
+        permitted: caps,
+        inheritable: ['CAP_CHOWN', 'CAP_SYSLOG'],
+        ambient: ['CAP_CHOWN'],
+      }
+      c.process.execCPUAffinity = { initial: '0', final: '0' }
+    })
+    const { status, stderr } = both.ours.detached('run', '-d', '-b', bundle, id)
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+  }, 120_000)
+  afterAll(() => {
+    both.ours.run('delete', '--force', id)
+    both.clean()
+  })
+
+  const status = (field: string, text: string) =>
+    new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(text)?.[1]
+
+  it('makes what it adds ambient, where it is inheritable', () => {
+    const { stdout } = both.ours.run('exec', '--cap', 'CAP_SYSLOG', id, 'cat', '/proc/self/status')
+    expect(status('CapAmb', stdout)).toBe('0000000400000001')
+    const plain = both.ours.run('exec', id, 'cat', '/proc/self/status').stdout
+    expect(status('CapAmb', plain)).toBe('0000000000000001')
+  })
+
+  it('takes its process from a pipe', () => {
+    const json = JSON.stringify({ args: ['echo', 'piped'], cwd: '/', env: ['PATH=/bin'] })
+    const script = 'printf %s "$0" | "$@" 3<&0 </dev/null'
+    const { stdout, stderr } = run('sh', [
+      ...['-c', script, json, runsc, `--root=${join(both.path, 'state-ours')}`],
+      ...['exec', '--process', '/dev/fd/3', id],
+    ])
+    expect(stderr).toBe('')
+    expect(stdout).toBe('piped\n')
+  })
+
+  it('keeps to the CPUs of execCPUAffinity', () => {
+    const seen = both.ours.run('exec', id, 'cat', '/proc/self/status').stdout
+    expect(status('Cpus_allowed_list', seen)).toBe('0')
+    const process = join(both.path, 'process.json')
+    const execWith = (final: string) => {
+      const args = ['true']
+      writeFileSync(process, JSON.stringify({ args, cwd: '/', execCPUAffinity: { final } }))
+      return both.ours.run('exec', '--process', process, id)
+    }
+    expect(execWith('0').status).toBe(0)
+    expect(execWith('60000').stderr).toContain('execCPUAffinity')
+    expect(execWith('zero').stderr).toContain('execCPUAffinity.final')
+  })
+})
+
+it('the starter configuration is that of runc', () => {
+  const box = temporary('starter')
+  const of = (command: string) => {
+    expect(run(command, ['spec', '--bundle', box.path]).status).toBe(0)
+    const file = join(box.path, 'config.json')
+    const spec = JSON.parse(readFileSync(file, 'utf8'))
+    run('rm', [file])
+    // Names and versions; runc 1.1 still gave ambient capabilities.
+    delete spec.process.capabilities.ambient
+    return { ...spec, hostname: '', ociVersion: '' }
+  }
+  expect(of(runsc)).toEqual(of('runc'))
+  box.clean()
+})
