@@ -1,5 +1,5 @@
 // A full disk under --root: one clear line, and nothing half-made is left; a container that is there can still be
-// started and removed.
+// started, used and removed.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
@@ -53,8 +53,18 @@ function live(options: string, fill: number, id: string): void {
     expect(JSON.parse(cli('state', id).stdout).status).toBe('created')
     expect(cli('start', id)).toMatchObject({ status: 0, stderr: '' })
     expect(JSON.parse(cli('state', id).stdout).status).toBe('running')
-    const exec = cli('exec', id, 'true')
-    if (exec.status !== 0) expect(exec.stderr).toMatch(/no space left on device/i)
+    // Only these two have something to write.
+    for (const args of [
+      ['exec', id, 'true'],
+      ['update', '--pids-limit', '50', id],
+    ]) {
+      const { status, stderr } = cli(...args)
+      if (status !== 0) expect(stderr).toMatch(/^runsc: .*no space left on device.*\n$/i)
+    }
+    for (const args of [['pause'], ['resume'], ['ps'], ['events', '--stats']])
+      expect(cli(...args, id), args[0]).toMatchObject({ status: 0, stderr: '' })
+    expect(JSON.parse(cli('state', id).stdout).status).toBe('running')
+    expect(cli('kill', id, 'KILL')).toMatchObject({ status: 0, stderr: '' })
     expect(cli('delete', '--force', id)).toMatchObject({ status: 0, stderr: '' })
     expect(readdirSync(root)).toEqual([])
   } finally {
