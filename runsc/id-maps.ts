@@ -21,6 +21,8 @@ export interface IdRange {
 export interface IdMaps {
   uids: IdRange[]
   gids: IdRange[]
+  /** Also what is mounted below is seen so. */
+  tree: boolean
 }
 
 /** The container's maps; null when it has the host's ids. */
@@ -28,7 +30,7 @@ export function containerMaps({ linux }: Spec): IdMaps | null {
   if (!linux.namespaces.some(({ type }) => type === 'user')) return null
   const ranges = (mappings: IdMapping[]) =>
     mappings.map(({ containerID, hostID, size }) => ({ disk: hostID, shown: containerID, size }))
-  return { uids: ranges(linux.uidMappings), gids: ranges(linux.gidMappings) }
+  return { uids: ranges(linux.uidMappings), gids: ranges(linux.gidMappings), tree: true }
 }
 
 /** The container's maps as the sentry shows them. */
@@ -39,15 +41,23 @@ export function idMapConfig(spec: Spec): SandboxConfig['idMaps'] {
   return maps === null ? null : { uids: extents(maps.uids), gids: extents(maps.gids) }
 }
 
-/** The maps of a bind mount: its own, seen through the container's. */
-export function mountMaps(mount: SpecMount, container: IdMaps | null): IdMaps | null {
-  if (mount.uidMappings.length === 0 && mount.gidMappings.length === 0) return container
+/**
+ * The maps of a bind mount: its own, seen through the container's.
+ * DIFFERS: in a user namespace they are those of all that is mounted below as well, also without "ridmap".
+ */
+export function mountMaps(
+  { uidMappings, gidMappings }: Pick<SpecMount, 'uidMappings' | 'gidMappings'>,
+  container: IdMaps | null,
+  tree: boolean,
+): IdMaps {
   // On disk is the "container" id of a mount's mapping: mount_setattr(2).
   const ranges = (mappings: IdMapping[]) =>
     mappings.map(({ containerID, hostID, size }) => ({ disk: containerID, shown: hostID, size }))
   return {
-    uids: composed(ranges(mount.uidMappings), container?.uids),
-    gids: composed(ranges(mount.gidMappings), container?.gids),
+    uids: composed(ranges(uidMappings), container?.uids),
+    gids: composed(ranges(gidMappings), container?.gids),
+    // Left unmapped, the files below would show the host's ids, root's too.
+    tree: tree || container !== null,
   }
 }
 
@@ -71,7 +81,7 @@ export function mapIds(fd: number, maps: IdMaps, where: string, path: string): v
     throw new CliError(
       `${where}: the host refuses the id mappings: ${errnoMessage(-namespace)} (do ranges overlap?)`,
     )
-  const n = mountSetattr(fd, AT_RECURSIVE, MOUNT_ATTR_IDMAP, 0, namespace)
+  const n = mountSetattr(fd, maps.tree ? AT_RECURSIVE : 0, MOUNT_ATTR_IDMAP, 0, namespace)
   close(namespace)
   if (n === -EINVAL)
     throw new CliError(

@@ -99,8 +99,12 @@ export async function signalContainer(
   const status = statusOf(state)
   // Engines look for these words.
   const notRunning = new CliError(`container not running: "${id}"`)
-  if (status === 'stopped') throw notRunning
   const { all = false, pid, pgid } = to
+  if (status === 'stopped') {
+    // As runc has it: there is nobody left to tell.
+    if (all) return
+    throw notRunning
+  }
   // A sandbox that does not answer can still be killed.
   if (signal === SIGKILL && !all && pid === undefined && pgid === undefined) {
     if (!signalSandbox(state, 'SIGKILL')) throw notRunning

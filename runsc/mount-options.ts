@@ -97,7 +97,8 @@ const PROPAGATION: Readonly<Record<string, number>> = {
   unbindable: MS_UNBINDABLE,
 }
 
-const IDMAP = ['idmap', 'ridmap']
+/** Whether what is mounted below is mapped as well. */
+const IDMAP = { idmap: 'top', ridmap: 'tree' } as const
 const COPY_UP = 'tmpcopyup'
 
 /** Every option with a meaning of its own, in order: `runsc features` lists them. */
@@ -105,7 +106,7 @@ export const MOUNT_OPTIONS: readonly string[] = [
   ...Object.keys(FLAGS),
   ...Object.keys(RECURSIVE),
   ...Object.keys(PROPAGATION),
-  ...IDMAP,
+  ...Object.keys(IDMAP),
   COPY_UP,
 ].sort()
 
@@ -122,7 +123,7 @@ export interface MountOptions {
   data: string[]
   /** A tmpfs starts with what it covers. */
   copyUp: boolean
-  idmap: boolean
+  idmap: 'top' | 'tree' | null
 }
 
 /** Take a list of options apart; later ones win. */
@@ -134,7 +135,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     propagation: 0,
     data: [],
     copyUp: false,
-    idmap: false,
+    idmap: null,
   }
   for (const option of options) applyOption(parsed, option)
   return parsed
@@ -152,7 +153,7 @@ function applyOption(into: MountOptions, option: string): void {
     into.recursiveClear = (into.recursiveClear & ~set) | clear
   } else if (propagation !== undefined) into.propagation = propagation
   else if (option === COPY_UP) into.copyUp = true
-  else if (IDMAP.includes(option)) into.idmap = true
+  else if (own(IDMAP, option) !== undefined) into.idmap = own(IDMAP, option)!
   else into.data.push(option)
 }
 

@@ -2,6 +2,7 @@
 // not be given them later. Symlinks are followed inside the root only. Places that lie below another mount are
 // left to the sentry, which sees that mount.
 
+import { fstatSync } from 'node:fs'
 import { close, mkdirat, mknodat, openat2, readlinkat } from '../native/host.ts'
 import { EEXIST, ELOOP, ENOENT, ENOTDIR, errnoMessage } from '../syscall-table/errno.ts'
 import {
@@ -49,6 +50,15 @@ export class RootDirectory {
     const at = this.make(path, kind)
     if (kind === 'directory') this.#mounted.add(at.path)
     return at
+  }
+
+  /** Whether the last part of the path is there and no directory: a link is none, wherever it leads. */
+  isOther(path: string): boolean {
+    const fd = openat2(this.#fd, split(path).join('/') || '.', O_PATH | O_NOFOLLOW, 0, RESOLVE)
+    if (fd < 0) return false
+    const directory = fstatSync(fd).isDirectory()
+    close(fd)
+    return !directory
   }
 
   /** The same for a directory that nothing will be mounted on. */

@@ -82,6 +82,9 @@ const PROC_FILES = [
   '/proc/uptime',
 ]
 
+/** Types that runc mounts where their path says or nowhere. */
+const EXACT = ['proc', 'sysfs']
+
 /** Open the root and the sources of all mounts. In a root with an overlay, nothing is made on the host. */
 export function openTrees(spec: Spec, bundle: string, options: FileOptions): FileTrees {
   const { readonly } = spec.root
@@ -197,7 +200,7 @@ class TreeOpener {
   #bind(mount: SpecMount, config: MountConfig, options: MountOptions, where: string): Attach {
     const { attach } = this.#trees
     const path = resolve(this.#bundle, mount.source)
-    const source = openSource(path, where, options, mountMaps(mount, this.#maps), this.#copies)
+    const source = openSource(path, where, options, this.#mapsOf(mount, options), this.#copies)
     config.attach = attach.push(source) - 1
     config.directory = fstatSync(source.fd).isDirectory()
     config.shared = this.#options.mountsShared
@@ -210,8 +213,20 @@ class TreeOpener {
     return source
   }
 
+  #mapsOf(mount: SpecMount, { idmap }: MountOptions): IdMaps | null {
+    const own = mount.uidMappings.length > 0 ? mount : null
+    // Of an option without mappings it is the container's that are meant.
+    const mappings = own ?? (idmap === null ? null : this.#spec.linux)
+    return mappings === null ? this.#maps : mountMaps(mappings, this.#maps, idmap === 'tree')
+  }
+
   #makeMountpoint(config: MountConfig, where: string): void {
     const kind = config.directory === false ? 'file' : 'directory'
+    // What is masked there would be looked for where the link leads.
+    if (EXACT.includes(config.type) && this.#root?.isOther(config.destination))
+      throw new CliError(
+        `${where}: filesystem "${config.type}" must be mounted on ordinary directory`,
+      )
     const at = this.#root?.makeMountpoint(config.destination, kind)
     if (at === undefined) return
     config.fresh = at.fresh
@@ -259,7 +274,7 @@ function refuseUnsupported(
     throw new CliError(`${where}: uidMappings and gidMappings are given together or not at all`)
   if (mapped && (options.flags & MS_BIND) === 0)
     throw new CliError(`${where}: uidMappings: only bind mounts can have mappings`)
-  if (options.idmap && !mapped && !inUserNamespace)
+  if (options.idmap !== null && !mapped && !inUserNamespace)
     throw new CliError(`${where}: option "idmap" needs uidMappings and gidMappings`)
 }
 

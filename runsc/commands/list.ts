@@ -1,7 +1,9 @@
+import { join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { reportFailure } from '../log.ts'
 import type { GlobalOptions } from '../options.ts'
 import { print } from '../output.ts'
+import { readJson } from '../spec.ts'
 import { type ContainerState, ociState, StateStore, statusOf } from '../state.ts'
 import { textTable } from '../table.ts'
 
@@ -45,11 +47,25 @@ function loadOrTell(store: StateStore, id: string, command: Command): ContainerS
   }
 }
 
-const listed = (state: ContainerState) => ({
-  ...ociState(state),
-  created: state.created,
-  owner: String(state.owner),
-})
+/** In the order of runc, which scripts without a parser count on. */
+function listed(state: ContainerState): Record<string, unknown> {
+  const { ociVersion, id, pid, status, bundle, annotations } = ociState(state)
+  const more = Object.keys(state.annotations).length > 0 ? { annotations } : {}
+  const { created, owner } = state
+  const rootfs = rootOf(state.bundle)
+  const name = owner === 0 ? 'root' : String(owner)
+  return { ociVersion, id, pid, status, bundle, rootfs, created, ...more, owner: name }
+}
+
+/** Where the container's root is on the host, as far as its bundle still tells. */
+function rootOf(bundle: string): string {
+  try {
+    const { root } = readJson(join(bundle, 'config.json')) as { root?: { path?: unknown } }
+    return resolve(bundle, String(root?.path ?? ''))
+  } catch {
+    return ''
+  }
+}
 
 function table(states: ContainerState[]): string {
   const rows = [['ID', 'PID', 'STATUS', 'BUNDLE', 'CREATED', 'OWNER']]

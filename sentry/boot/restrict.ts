@@ -5,7 +5,7 @@ import { MS_RDONLY, MS_REC, S_IFCHR } from '../../syscall-table/flags.ts'
 import type { ContainerConfig } from '../config.ts'
 import { mountTmpfs } from '../fs/tmpfs/mount.ts'
 import type { Task } from '../kernel/task.ts'
-import type { Path } from '../vfs/mount.ts'
+import type { Mount, Path } from '../vfs/mount.ts'
 import { copyForBind, graft, mountOn } from '../vfs/mounting.ts'
 import { walksChanged } from '../vfs/path-cache.ts'
 import { looseNode } from './devices.ts'
@@ -16,7 +16,7 @@ const NULL_DEVICE = { mode: S_IFCHR | 0o666, major: 1, minor: 3, uid: 0, gid: 0 
 /** Read-only first, then masked, as runc does. Paths that do not exist need no protection. */
 export function restrictPaths(task: Task, config: ContainerConfig): void {
   each(task, config.readonlyPaths, 'readonlyPaths', makeReadonly)
-  each(task, config.maskedPaths, 'maskedPaths', mask)
+  each(task, config.maskedPaths, 'maskedPaths', masker())
   walksChanged()
 }
 
@@ -42,15 +42,25 @@ function makeReadonly(task: Task, at: Path): number {
   return graft(copy, at)
 }
 
-/** A directory is covered by an empty one that stays so, anything else by the null device. */
-function mask(task: Task, at: Path): number {
-  if (at.dentry.inode!.isDir) {
+/** A directory is covered by an empty one that stays so, the same for all of them; anything else by the null device. */
+function masker(): (task: Task, at: Path) => number {
+  let empty: Mount | null = null
+  return (task, at) => {
+    if (!at.dentry.inode!.isDir) {
+      const node = looseNode(task, { path: '', ...NULL_DEVICE })
+      return typeof node === 'number' ? node : graft(node, at)
+    }
+    if (empty !== null) {
+      const copy = copyForBind(task, { mount: empty, dentry: empty.root }, 0)
+      if (typeof copy === 'number') return copy
+      copy.flags |= MS_RDONLY
+      return graft(copy, at)
+    }
     const sb = mountTmpfs(task.kernel, 'size=4k,nr_inodes=2')
     if (typeof sb === 'number') return sb
     const mount = mountOn(at, sb, MS_RDONLY, 'tmpfs')
-    return typeof mount === 'number' ? mount : 0
+    if (typeof mount === 'number') return mount
+    empty = mount
+    return 0
   }
-  const node = looseNode(task, { path: '', ...NULL_DEVICE })
-  if (typeof node === 'number') return node
-  return graft(node, at)
 }

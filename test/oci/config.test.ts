@@ -282,6 +282,15 @@ const SAME: Case[] = [
      rm /mine/new; echo $?; rm /hosts/file; echo $?; mkdir /made; stat -c '%u %g' /made; chown 999:999 /made; stat -c '%u %g' /made`,
   ],
   [
+    'masked directories, which are all the same one',
+    (c, bundle) => {
+      for (const name of ['one', 'two', 'three']) mkdirSync(join(bundle, 'rootfs', name))
+      writeFileSync(join(bundle, 'rootfs/two/file'), 'x')
+      c.linux.maskedPaths = ['/one', '/two', '/three', '/none']
+    },
+    'for d in one two three; do ls -a /$d; touch /$d/x 2>&1; echo $?; done; grep -c "^tmpfs /[ot]" /proc/mounts',
+  ],
+  [
     'the name of the host',
     c => {
       delete c.hostname

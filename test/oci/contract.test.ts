@@ -1,9 +1,10 @@
 // What scripts and engines rely on beside the specification: runc's habits and the words of its messages.
 
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, temporary } from '../run.ts'
+import { untilNow } from '../until.ts'
 import { Workshop } from './both.ts'
 import { type Oracle, oracle } from './bundles.ts'
 
@@ -184,6 +185,85 @@ describe('exec', () => {
     expect(execWith('0').status).toBe(0)
     expect(execWith('60000').stderr).toContain('execCPUAffinity')
     expect(execWith('zero').stderr).toContain('execCPUAffinity.final')
+  })
+})
+
+describe('mounts', () => {
+  it('maps the ids of one mount, of all below it, or as the container does', () => {
+    const dir = join(shop.path, 'mapped')
+    const mappings = [{ containerID: 0, hostID: 5000, size: 1000 }]
+    const maps = { uidMappings: mappings, gidMappings: mappings }
+    const bind = (destination: string, ...options: string[]) =>
+      ({ destination, type: 'bind', source: dir, options: ['rbind', ...options] }) as Config
+    const script =
+      'for d in /all /implied /not /one /some /zero; do test -e $d && stat -c "%n %u %g" $d/file $d/below/file; done; true'
+    // A file system below the source, which nobody else sees.
+    const inside = `mkdir -p ${dir}; mount -t tmpfs t ${dir}; touch ${dir}/file; mkdir ${dir}/below
+      mount -t tmpfs t ${dir}/below; touch ${dir}/below/file; exec "$@"`
+    const seen = (bundle: string) => {
+      const command = [runsc, `--root=${join(shop.path, 'state')}`, 'run', '-b', bundle]
+      const { stdout, stderr } = run('unshare', [
+        ...['-m', 'sh', '-c', inside, 'sh'],
+        ...[...command, `contract-map-${process.pid}`],
+      ])
+      expect(stderr).toBe('')
+      return stdout.trim().split('\n')
+    }
+    const top = shop.bundle(['sh', '-c', script], c => {
+      c.mounts.push({ ...bind('/all', 'ridmap'), ...maps }, { ...bind('/one', 'idmap'), ...maps })
+      c.mounts.push({ ...bind('/some'), ...maps }, bind('/zero'))
+    })
+    expect(seen(top)).toEqual([
+      ...['/all/file 5000 5000', '/all/below/file 5000 5000'],
+      ...['/one/file 5000 5000', '/one/below/file 0 0'],
+      ...['/some/file 5000 5000', '/some/below/file 0 0'],
+      ...['/zero/file 0 0', '/zero/below/file 0 0'],
+    ])
+    const implied = shop.bundle(['sh', '-c', script], (c, path) => {
+      c.linux.namespaces.push({ type: 'user' })
+      const own = [{ containerID: 0, hostID: 100000, size: 1000 }]
+      c.linux.uidMappings = own
+      c.linux.gidMappings = own
+      run('chown', ['-R', '100000:100000', join(path, 'rootfs')])
+      c.mounts.push(bind('/implied', 'idmap'), bind('/not'))
+    })
+    expect(seen(implied)).toEqual([
+      ...['/implied/file 0 0', '/implied/below/file 0 0'],
+      ...['/not/file 65534 65534', '/not/below/file 65534 65534'],
+    ])
+  })
+
+  it.each(['proc', 'sysfs'])('of type %s go where they are to go, or nowhere', type => {
+    const { runc, ours } = shop.both('true', (c, bundle) => {
+      mkdirSync(join(bundle, 'rootfs/elsewhere'))
+      symlinkSync('elsewhere', join(bundle, 'rootfs/link'))
+      c.mounts.push({ destination: '/link', type, source: type })
+    })
+    for (const { status, stderr } of [runc, ours]) {
+      expect(status).not.toBe(0)
+      expect(stderr).toContain('must be mounted on ordinary directory')
+    }
+  })
+})
+
+describe('list', () => {
+  it('tells in JSON what runc tells', () => {
+    const id = `contract-list-${process.pid}`
+    const both = oracle('contract-list')
+    const bundle = both.bundle(['sleep', '1000'])
+    const listed = (runtime: Oracle['ours']) => {
+      expect(runtime.detached('run', '-d', '-b', bundle, id).status).toBe(0)
+      const { stdout } = runtime.run('list', '--format', 'json')
+      const [entry] = JSON.parse(stdout)
+      runtime.run('kill', id, 'KILL')
+      untilNow('it has ended', () => runtime.run('state', id).stdout.includes('"stopped"'))
+      // Nobody is left to tell, which is what was wanted.
+      expect(runtime.run('kill', '--all', id, 'KILL').status).toBe(0)
+      expect(runtime.run('delete', id).status).toBe(0)
+      return { keys: Object.keys(entry), ...entry, ociVersion: '', pid: entry.pid > 0, created: '' }
+    }
+    expect(listed(both.ours)).toEqual(listed(both.runc))
+    both.clean()
   })
 })
 
