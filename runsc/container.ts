@@ -157,7 +157,8 @@ async function prepare(
     }
     launch.spawned = pid => {
       const startTime = processStartTime(pid) ?? ''
-      store.save(Object.assign(state, { pid, startTime, freezer: cgroup?.freezerFile ?? '' }))
+      Object.assign(state, { pid, startTime, freezer: cgroup?.freezerFile ?? '' })
+      store.save(state, cgroup === null ? [] : cgroup.directories)
     }
     sandbox = await (pod === null ? launchSandbox(launch) : joinPod(launch, store, pod))
     cgroup?.leave()

@@ -17,6 +17,9 @@ export type Answer =
   | { error: string; exitStatus?: number }
   | { error?: undefined; [key: string]: unknown }
 
+/** native/launcher/front.c has made the request of this command already; its answer comes by this descriptor. */
+const ASKED = 'PORTCULLIS_ASKED'
+
 /** The sandbox is gone, or will not be heard any more. */
 export class NoAnswer extends CliError {}
 
@@ -46,14 +49,18 @@ export async function request(
  * than most requests take.
  */
 export function requestNow(socket: string, message: Message, fds: readonly HostFd[] = []): Answer {
-  const connection = connect(socket, message)
+  const asked = isAsked()
+  const connection = asked ? Number(process.env[ASKED]) : connect(socket, message)
   try {
-    sendAll(connection, message, fds)
+    if (!asked) sendAll(connection, message, fds)
     return answerOf(message, receiveAll(connection, message))
   } finally {
     close(connection)
   }
 }
+
+/** Whether the request of this command has been made, and only its answer is still to be dealt with. */
+export const isAsked = (): boolean => process.env[ASKED] !== undefined
 
 function sendAll(connection: HostFd, message: Message, fds: readonly HostFd[]): void {
   const line = encode(message)

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ALREADY_RUNNING } from '../sentry/config.ts'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
-import { NoAnswer, post, requestNow } from './control.ts'
+import { isAsked, NoAnswer, post, requestNow } from './control.ts'
 import { CliError } from './errors.ts'
 import { runHooks, tryHooks } from './hooks.ts'
 import type { Warn } from './spec-check.ts'
@@ -26,7 +26,7 @@ const KILL_TIMEOUT_MS = 60_000
 export async function startContainer(store: StateStore, id: string): Promise<void> {
   const state = store.load(id)
   const status = statusOf(state)
-  if (status !== 'created')
+  if (status !== 'created' && !isAsked())
     throw new CliError(`container "${id}" is ${status}: only a created one can be started`)
   try {
     requestNow(store.controlSocket(id), { command: 'start', container: id })
@@ -100,7 +100,7 @@ export async function signalContainer(
   // Engines look for these words.
   const notRunning = new CliError(`container not running: "${id}"`)
   const { all = false, pid, pgid } = to
-  if (status === 'stopped') {
+  if (status === 'stopped' && !isAsked()) {
     // As runc has it: there is nobody left to tell.
     if (all) return
     throw notRunning
@@ -114,7 +114,7 @@ export async function signalContainer(
   }
   const message = { command: 'signal', container: id, signal, all, pid, pgid }
   try {
-    if (status === 'paused') post(store.controlSocket(id), message)
+    if (status === 'paused' && !isAsked()) post(store.controlSocket(id), message)
     else requestNow(store.controlSocket(id), message)
   } catch (error) {
     throw isAlive(state) ? error : notRunning

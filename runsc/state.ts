@@ -3,7 +3,9 @@
 
 import {
   closeSync,
+  constants,
   existsSync,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -17,6 +19,7 @@ import { makeDirectories } from './directories.ts'
 import { CliError } from './errors.ts'
 import { isStill, lockDirectory, openDirectory } from './lock.ts'
 import { hookSchema } from './spec-schema.ts'
+import { stateText } from './state-text.ts'
 import { OCI_VERSION } from './version.ts'
 import { writeWhole } from './whole-file.ts'
 
@@ -127,11 +130,11 @@ export class StateStore {
     return this.#reserved !== null && isStill(this.directory(id), this.#reserved)
   }
 
-  /** Keep the state of a container that is being made here. */
-  save(state: ContainerState): void {
+  /** Keep the state of a container that is being made here. `directories`: see `stateText`. */
+  save(state: ContainerState, directories: readonly string[] | null): void {
     this.checkReserved(state.id)
-    const kept = JSON.stringify({ ...state, started: undefined })
-    writeWhole(join(this.directory(state.id), 'state.json'), kept, 0o600)
+    const text = stateText(state, directories)
+    writeWhole(join(this.directory(state.id), 'state.json'), text, 0o600)
   }
 
   /** Somebody may have deleted the container that is being made here, and even made another one of that name. */
@@ -158,23 +161,24 @@ export class StateStore {
 
   tryLoad(id: string): ContainerState | null {
     const file = join(this.directory(id), 'state.json')
-    let bytes: Buffer
+    let fd: number
     try {
-      bytes = readFileSync(file)
+      // What would have to be waited for is no state either.
+      fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
       throw new CliError(`cannot read ${file}: ${(cause as Error).message}`, { cause })
     }
     try {
-      if (bytes.length > MAX_STATE_BYTES)
-        throw new Error(`${bytes.length} bytes are more than ${MAX_STATE_BYTES}`)
-      const state = v.parse(stateSchema, JSON.parse(bytes.toString()))
+      const state = v.parse(stateSchema, JSON.parse(readState(fd)))
       return { ...state, started: !existsSync(join(this.directory(id), WAITS)) }
     } catch (cause) {
       throw new CliError(
         `${file} is damaged (${(cause as Error).message}): remove it with \`runsc delete --force ${id}\``,
         { cause },
       )
+    } finally {
+      closeSync(fd)
     }
   }
 
@@ -193,6 +197,14 @@ export class StateStore {
       return []
     }
   }
+}
+
+function readState(fd: number): string {
+  const stat = fstatSync(fd)
+  if (!stat.isFile()) throw new Error('it is no file')
+  if (stat.size > MAX_STATE_BYTES)
+    throw new Error(`${stat.size} bytes are more than ${MAX_STATE_BYTES}`)
+  return readFileSync(fd, 'utf8')
 }
 
 /** Start time of a process in clock ticks since boot, or null when it is gone (or a zombie). */

@@ -224,6 +224,11 @@ export class ContainerCgroup {
     return path === undefined ? '' : join(path, this.#freezeFile)
   }
 
+  /** What there is to remove. Null when that takes more than removing directories. */
+  get directories(): readonly string[] | null {
+    return this.#unit === '' ? [...new Set(Object.values(this.paths))] : null
+  }
+
   /** Whether the container is paused. */
   get frozen(): boolean {
     const path = this.#freezer

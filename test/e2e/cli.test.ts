@@ -13,7 +13,16 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { type Config, type Result, run, runsc, sandboxed, temporary, writeBundle } from '../run.ts'
+import {
+  type Config,
+  type Result,
+  root,
+  run,
+  runsc,
+  sandboxed,
+  temporary,
+  writeBundle,
+} from '../run.ts'
 
 const box = temporary('cli')
 afterAll(() => box.clean())
@@ -195,6 +204,7 @@ describe('runsc', () => {
       mkdirSync(path, { recursive: true })
     mkdirSync(node, { recursive: true })
     copyFileSync(runsc, join(tree, 'runsc/bin/runsc'))
+    copyFileSync(join(root, 'build/front'), join(tree, 'build/front'))
     writeFileSync(join(tree, 'build/load.cjs'), '')
     symlinkSync('there', join(tree, 'state/link'))
     symlinkSync('nowhere', join(tree, 'state/broken'))
@@ -209,7 +219,6 @@ describe('runsc', () => {
         id => `--root S delete --force ${id}`,
       ),
       '--root S/none delete --force gone',
-      'delete --force gone',
       '--root S delete gone',
       '--root S --nonsense delete --force gone',
       '--root S exec delete --force gone',
