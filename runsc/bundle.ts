@@ -21,7 +21,7 @@ import { type BuildOptions, build, type Plugin } from 'esbuild'
 const require = createRequire(import.meta.url)
 const root = join(fileURLToPath(import.meta.url), '../..')
 const out = join(root, 'build')
-const PROGRAMS = ['runsc', 'runsc-life', 'sentry', 'gofer']
+const PROGRAMS = ['runsc', 'sentry', 'gofer']
 const files = PROGRAMS.map(name => join(out, `${name}.cjs`))
 /** What the programs are to have compiled: starting a container and a few common calls. */
 const WORKLOAD = 'ls -l /dev | cat >/dev/null; test -e /bin/sh; echo done'
@@ -74,7 +74,6 @@ await build({
   ...common,
   entryPoints: {
     runsc: 'runsc/main.ts',
-    'runsc-life': 'runsc/life-main.ts',
     sentry: 'sentry/main.ts',
     gofer: 'gofer/main.ts',
   },

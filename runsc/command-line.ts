@@ -1,4 +1,4 @@
-// What all of runsc's command lines have in common: reading them, and telling what is wrong.
+// runsc's command line: reading it, and telling what is wrong.
 
 import { Command } from 'commander'
 import { closeOnExec } from '../native/host.ts'
@@ -48,15 +48,11 @@ function quiet(command: Command): Command {
   return command.exitOverride().configureOutput({ writeErr: () => {} })
 }
 
-/**
- * Run the command that this process was called for. With `otherwise`, that is called for a command that is not among these, and for
- * whoever asks for help.
- */
-export async function main(commands: Commands, otherwise?: () => void): Promise<void> {
+/** Run the command that this process was called for. */
+export async function main(commands: Commands): Promise<void> {
   // Whatever whoever called us has left open is none of the sandbox's business.
   closeOnExec(FIRST_OTHER)
   const argv = process.argv.slice(2)
-  if (otherwise !== undefined && HELP.some(word => argv.includes(word))) return otherwise()
   const program = await build(commands, argv)
   try {
     const { words, notes } = spellOut(argv, program)
@@ -66,8 +62,6 @@ export async function main(commands: Commands, otherwise?: () => void): Promise<
     })
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
-    const { code } = error as { code?: string }
-    if (otherwise !== undefined && code === 'commander.unknownCommand') return otherwise()
     process.exitCode = exitStatusOf(error, program, failureLog(argv, program))
   }
   // Node.js would take itself apart piece by piece.

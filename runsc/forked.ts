@@ -8,7 +8,7 @@ import { build } from './build.ts'
 export const MAKERS = ['run', 'create', 'do']
 
 /**
- * bin/runsc looks for the words of MAKERS to have this process forked. Where it has been mistaken, as for a state directory
+ * native/launcher/front.c looks for the words of MAKERS to have this process forked. Where it has been mistaken, as for a state directory
  * named "exec", begin again.
  */
 export function beginForked(): void {

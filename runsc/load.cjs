@@ -2,10 +2,8 @@
 // was built: compiling the kernel would take longer than all else that starting one takes. V8 checks that the
 // bytecode is its own, and compiles when it is not.
 //
-// Commands on a container that is there have a bundle of their own, which is small; "runsc-life" stands for it here.
-//
 // "runsc-forked" is a runsc that may make a sandbox: it is forked into the sandbox's processes first, while it is nothing but
-// Node.js. bin/runsc has prepared it for that.
+// Node.js. native/launcher/front.c has prepared it for that.
 
 'use strict'
 const { ftruncateSync, openSync, readFileSync, writeSync } = require('node:fs')
@@ -13,19 +11,13 @@ const { Script } = require('node:vm')
 
 /** What forkRoles returns. */
 const ROLES = ['runsc', 'sentry', 'gofer']
-/** runsc/life-commands.ts */
-const LIFE = ['delete', 'kill', 'start', 'state']
 
 /** When building, the bytecode is kept of what a first run has compiled. See bundle.ts. */
 const recording = process.env.PORTCULLIS_RECORD_CODE !== undefined
-const program = choose(process.argv[2], process.argv.slice(3))
-let file = `${__dirname}/${program}.cjs`
+const [, , name] = process.argv
+const program = name === 'runsc-forked' ? forkRoles() : name
+const file = `${__dirname}/${program}.cjs`
 process.argv.splice(1, 2, file)
-
-function choose(name, words) {
-  if (name === 'runsc-forked') return forkRoles()
-  return name === 'runsc' && LIFE.some(word => words.includes(word)) ? 'runsc-life' : name
-}
 
 function forkRoles() {
   if (process.getuid() !== 0) return 'runsc'
@@ -53,14 +45,13 @@ function compile() {
   return new Script(source, { filename: file, ...(cachedData && { cachedData }) })
 }
 
-let script = compile()
+const script = compile()
 
 function record() {
-  const recorded = script
   const fd = openSync(`${file}.recorded`, 'r+')
   // What is killed before it gets here leaves the earlier recording.
   const save = () => {
-    const data = recorded.createCachedData()
+    const data = script.createCachedData()
     ftruncateSync(fd, 0)
     writeSync(fd, data, 0, data.length, 0)
   }
@@ -74,10 +65,5 @@ function record() {
   process.on('exit', save)
 }
 
-globalThis.startWhole = () => {
-  file = `${__dirname}/runsc.cjs`
-  script = compile()
-  script.runInThisContext()(require, module, file)
-}
 if (recording) record()
 script.runInThisContext()(require, module, file)

@@ -1,10 +1,12 @@
 // The runsc command line: one file per command under commands/, listed here.
 
 import { type Commands, main } from './command-line.ts'
-import { LIFE_COMMANDS } from './life-commands.ts'
 
 const COMMANDS: Commands = {
-  ...LIFE_COMMANDS,
+  start: async () => (await import('./commands/start.ts')).startCommand(),
+  state: async () => (await import('./commands/state.ts')).stateCommand(),
+  kill: async () => (await import('./commands/kill.ts')).killCommand(),
+  delete: async () => (await import('./commands/delete.ts')).deleteCommand(),
   exec: async () => (await import('./commands/exec.ts')).execCommand(),
   ps: async () => (await import('./commands/ps.ts')).psCommand(),
   wait: async () => (await import('./commands/wait.ts')).waitCommand(),
