@@ -227,6 +227,8 @@ static int kill_command(const struct container *container) {
     thaw();
     return 0;
   }
+  // As runc has it: there is nobody left to tell.
+  if (!is_alive(&kept) && wanted->all) return 0;
   if (!is_alive(&kept) || is_frozen(&kept)) by_node();
   int size = snprintf(request, sizeof request, "{\"command\":\"signal\",\"container\":\"%s\",\"signal\":%d,\"all\":%s}\n",
                       wanted->id, wanted->signal, wanted->all ? "true" : "false");
