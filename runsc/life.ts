@@ -33,7 +33,11 @@ export async function startContainer(store: StateStore, id: string): Promise<voi
   } catch (error) {
     if (error instanceof NoAnswer && !isAlive(state))
       throw new CliError('cannot start a container that has stopped')
-    if ((error as Error).message === ALREADY_RUNNING) throw error
+    if ((error as Error).message === ALREADY_RUNNING) {
+      // Whoever started it may have been killed before that was kept.
+      await store.saveStarted(state)
+      throw error
+    }
     // A program that cannot run will not run later either.
     signalSandbox(state, 'SIGKILL')
     throw error

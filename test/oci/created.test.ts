@@ -1,5 +1,7 @@
 // A container between create and start: runc is the oracle for what signals, start and delete do then.
 
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { until } from '../until.ts'
@@ -86,4 +88,18 @@ describe.each(['ours', 'runc'] as const)('%s', name => {
     expect(runtime.run('run', '-b', ends, id).status).toBe(5)
     expect(status(runtime, id)).toBe('none')
   })
+})
+
+it('is known to run when its start was killed before that was kept', () => {
+  const id = 'ours-half-started'
+  const waits = join(box.path, 'state-ours', id, 'waits')
+  expect(box.ours.detached('create', '-b', bundle, id).status).toBe(0)
+  expect(existsSync(waits)).toBe(true)
+  expect(box.ours.run('start', id).status).toBe(0)
+  writeFileSync(waits, '')
+  expect(status(box.ours, id)).toBe('created')
+  expect(box.ours.run('start', id).stderr).toContain('already running')
+  expect(status(box.ours, id)).toBe('running')
+  expect(box.ours.run('delete', id).status).not.toBe(0)
+  expect(box.ours.run('delete', '--force', id).status).toBe(0)
 })
