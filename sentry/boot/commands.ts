@@ -53,6 +53,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   signal(container, { pid, pgid, signal, all }) {
     if (!isWhole(signal, 0, NSIG)) return { error: `${String(signal)} is no signal` }
     if (container.endsBeforeStart(signal)) return {}
+    container.doubtFiles()
     if (all === true) {
       for (const group of container.processes) signalFromOutside(group, signal)
       return {}
@@ -85,6 +86,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     if (typeof process === 'string') return { error: `${process} is missing or wrong` }
     if (call.fds.length !== (process.terminal ? 2 : 4) + process.passedFds.length)
       return { error: 'exec: descriptors are missing' }
+    container.doubtFiles()
     return attempt(() => {
       const group = container.exec(process, call.fds)
       return typeof group === 'number'

@@ -79,6 +79,11 @@ export class Container {
     if (terminal !== null) this.#terminals.set(init.group, terminal)
   }
 
+  /** Engines put files into a running container (`docker cp`), and then let a process or a signal make use of them. */
+  doubtFiles(): void {
+    for (const { sb } of this.namespaces.mnt.mounts) sb.doubt()
+  }
+
   /** Run the container's program; false when that has been asked for before. */
   start(done: Started): boolean {
     if (this.started) return false

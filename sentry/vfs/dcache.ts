@@ -132,8 +132,12 @@ export function unseenDentry(dir: Dentry, name: string): Dentry {
 
 /** The cached name `dentry` of `dir` need not be looked up again. */
 export function isValid(dentry: Dentry, dir: Inode): boolean {
-  if (dir.sb.cacheable || dentry.validAt === currentMoment()) return true
-  const { name, inode, validAt } = dentry
+  const { validAt } = dentry
+  const { sb } = dir
+  if (sb.cacheable ? validAt >= sb.toldSince : validAt === currentMoment()) return true
+  // What is mounted there stays.
+  if (sb.cacheable && dentry.mounted !== null) return true
+  const { name, inode } = dentry
   return dir.keepsName(name, validAt) && (inode === null || inode.confirm())
 }
 

@@ -62,6 +62,8 @@ export abstract class SuperBlock {
   flags = 0
   /** Names may be cached as negative dentries, and positive ones need no revalidation. */
   readonly cacheable: boolean = true
+  /** Where they are cached: the moment (moment.ts) from which on that holds. What was told before is asked for again. */
+  toldSince = 0
   /** Mounts that show this file system or parts of it. */
   readonly mounts = new Set<Mount>()
   /** Capabilities of this user namespace count for the file system as a whole; devices and set-id bits need the first. */
@@ -95,6 +97,8 @@ export abstract class SuperBlock {
   get makesWhiteouts(): boolean {
     return false
   }
+  /** An engine may have changed files behind the sandbox's back. */
+  doubt(): void {}
   /** No mount shows this file system any more; files of it may still be open. */
   unmounted(): void {}
 }

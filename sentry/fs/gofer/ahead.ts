@@ -182,8 +182,9 @@ export function isFresh(listing: Listing, sb: GoferSuperBlock): boolean {
 export class OpenedAhead {
   readonly #dir: GoferDir
   readonly #fds = new Map<string, HostFd>()
-  /** The directory's version when they came. */
+  /** The directory's version, and its file system's generation, when they came. */
   #version = 0
+  #generation = 0
   /** Files that had to be asked for, since looking ahead was last given up. */
   #asked = 0
 
@@ -193,12 +194,17 @@ export class OpenedAhead {
 
   /** A descriptor of the file `name`, or -1. */
   take(name: string, listing: Listing | null): HostFd {
-    if (this.#fds.size > 0 && this.#version !== this.#dir.version) this.close()
+    if (this.#fds.size > 0 && !this.#holds()) this.close()
     const fd = this.#fds.get(name)
     if (fd === undefined) return listing === null ? -1 : this.#ask(name, listing)
     this.#fds.delete(name)
     this.#dir.sb.connection.ahead.takenOpened(this, this.#fds.size === 0)
     return fd
+  }
+
+  #holds(): boolean {
+    const { version, sb } = this.#dir
+    return this.#version === version && this.#generation === sb.listingGeneration
   }
 
   #ask(name: string, listing: Listing): HostFd {
@@ -217,6 +223,7 @@ export class OpenedAhead {
     const start = next.length < 2 ? -1 : dir.nearestHandle()
     if (start < 0 || client.openFiles(start, wayDown, next, fds) < 0) return -1
     this.#version = dir.version
+    this.#generation = dir.sb.listingGeneration
     const before = this.#fds.size
     for (let i = 1; i < next.length; i++) if (fds[i]! >= 0) this.#fds.set(next[i]!, fds[i]!)
     if (this.#fds.size > before) ahead.addOpened(this, this.#fds.size - before)

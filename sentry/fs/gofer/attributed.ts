@@ -15,9 +15,11 @@ const buffer = new Uint8Array(MESSAGE_MAX)
 
 export class AttributedEntries {
   readonly #dir: GoferDir
-  /** Those that have some, as of `#version`; null when that could not be told. */
+  /** Those that have some, as of `#version` and `#generation`; null when that could not be told. */
   #names: Set<string> | null = null
   #version = -1
+  /** That of the file system's listings. */
+  #generation = 0
   #questions = 0
   #scanAfter = SCAN_AFTER
 
@@ -29,7 +31,8 @@ export class AttributedEntries {
   lacks(name: string, listing: Listing | null): boolean {
     const page = listing?.find(name) ?? null
     if (page?.isBare(page.foundAt)) return true
-    if (this.#version !== this.#dir.version) {
+    const { version, sb } = this.#dir
+    if (this.#version !== version || this.#generation !== sb.listingGeneration) {
       // For a directory that has just been listed it costs no more than the answer about one entry.
       const cheap = page !== null && this.#scanAfter === SCAN_AFTER && listing!.end < SCAN_CHEAP
       if (++this.#questions < (cheap ? 1 : this.#scanAfter)) return false
@@ -44,6 +47,7 @@ export class AttributedEntries {
     // Where names keep changing, less and less often.
     this.#scanAfter *= 4
     this.#version = this.#dir.version
+    this.#generation = this.#dir.sb.listingGeneration
     this.#names = null
     const handle = this.#dir.needHandle()
     if (handle < 0) return

@@ -26,6 +26,7 @@ import {
   EISDIR,
   ENODATA,
   ENOENT,
+  ENOTDIR,
   ENOTEMPTY,
   EOPNOTSUPP,
   EPERM,
@@ -47,12 +48,13 @@ import { boot, userCreds } from '../../../test/kernel.ts'
 import { forgetTree } from '../../vfs/dcache.ts'
 import type { GoferClient } from './client.ts'
 import { GoferConnection } from './connection.ts'
-import { mountGofer } from './super.ts'
+import { type GoferSuperBlock, mountGofer } from './super.ts'
 import { spawnGofer } from './test/spawn.ts'
 
 let tree: string
 let k: ReturnType<typeof boot>
 let client: GoferClient
+let sb: GoferSuperBlock
 
 function start(shared = false): void {
   // Attach point flags 0: the sandbox may write.
@@ -60,8 +62,9 @@ function start(shared = false): void {
   const connection = new GoferConnection(client)
   k = boot({
     root: kernel => {
-      const sb = mountGofer(kernel, connection, 0, { shared, readonly: false })
-      if (typeof sb === 'number') throw new Error(`attach: ${sb}`)
+      const mounted = mountGofer(kernel, connection, 0, { shared, readonly: false })
+      if (typeof mounted === 'number') throw new Error(`attach: ${mounted}`)
+      sb = mounted
       return sb
     },
   })
@@ -214,6 +217,38 @@ test('shared: changes from outside are seen', () => {
   k.sys.close(fd)
   expect(put('/made', 'here')).toBe(4)
   expect(lstatSync(join(tree, 'made')).size).toBe(4)
+})
+
+test('exclusive: changes from outside are seen once there is a doubt', () => {
+  start()
+  const replace = (path: string, text: string) => {
+    rmSync(join(tree, path))
+    writeFileSync(join(tree, path), text)
+  }
+  expect(get('/top')).toBe('top contents')
+  expect(get('/a/late')).toBe(-ENOENT)
+  expect(get('/a/b/c/file')).toBe('deep')
+  expect(list('/a')).toEqual(['.', '..', 'b'])
+  const fd = k.sys.open('/top', O_RDONLY, 0)
+  replace('top', 'new')
+  writeFileSync(join(tree, 'a/late'), 'now')
+  rmSync(join(tree, 'a/b'), { recursive: true })
+  writeFileSync(join(tree, 'a/b'), 'a file')
+  chmodSync(join(tree, 'a'), 0o700)
+  sb.doubt()
+  expect(get('/top')).toBe('new')
+  expect(stat('/top').size).toBe(3)
+  expect(list('/a')).toEqual(['.', '..', 'b', 'late'])
+  expect(get('/a/late')).toBe('now')
+  expect(get('/a/b')).toBe('a file')
+  expect(get('/a/b/c/file')).toBe(-ENOTDIR)
+  expect(stat('/a').mode & 0o7777).toBe(0o700)
+  // What was open before is still the old file.
+  const at = k.room(16)
+  expect(k.sys.read(fd, at, 16)).toBe(12)
+  expect(k.text(at, 12)).toBe('top contents')
+  // What has been asked for since is known.
+  expect(requests(() => stat('/top'))).toBe(0)
 })
 
 /** How many requests to the gofer `action` takes. */

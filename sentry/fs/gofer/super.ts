@@ -18,6 +18,8 @@ import {
 import { S_IFDIR, S_IFMT, S_IFREG } from '../../../syscall-table/flags.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { type StatFs, SuperBlock } from '../../vfs/inode.ts'
+import { currentMoment, nextMoment } from '../../vfs/moment.ts'
+import { walksChanged } from '../../vfs/path-cache.ts'
 import { anonymousDev, makeDev } from '../dev/registry.ts'
 import type { GoferConnection } from './connection.ts'
 import { GoferDir } from './directory.ts'
@@ -83,7 +85,7 @@ export class GoferSuperBlock extends SuperBlock {
     const key = this.#key(attr)
     const known = this.#inodes.get(key)
     if (known !== undefined && ((known.mode ^ attr.mode) & S_IFMT) === 0) {
-      if (!this.cacheable) known.update(attr)
+      if (!this.cacheable || known.validAt < this.toldSince) known.update(attr)
       known.found(handle, dir, name)
       return known
     }
@@ -185,6 +187,14 @@ export class GoferSuperBlock extends SuperBlock {
     this.#outgrown.add(inode.key)
   }
 
+  override doubt(): void {
+    if (!this.cacheable) return
+    nextMoment()
+    this.toldSince = currentMoment()
+    this.listingGeneration++
+    walksChanged()
+  }
+
   override statfs(into: StatFs): number {
     const n = this.connection.client.statfs(this.root.handle, numbers)
     if (n < 0) return n
@@ -207,7 +217,7 @@ export function mountGofer(
   connection: GoferConnection,
   index: number,
   options: GoferOptions,
-): SuperBlock | number {
+): GoferSuperBlock | number {
   const sb = new GoferSuperBlock(kernel, connection, options)
   const error = sb.attach(index)
   return error < 0 ? error : sb

@@ -119,6 +119,31 @@ export const execRows: Row[] = [
     },
   },
   {
+    name: 'cp over what a container has read',
+    test(d) {
+      const script = 'mkdir /root/d; echo old | tee /root/d/in >/root/in; trap "cat /root/in" USR1;'
+      d.keep(
+        'cp',
+        IMAGE,
+        'sh',
+        '-c',
+        `${script} while :; do cat /root/in >/dev/null; sleep 0.1; done`,
+      )
+      equal(
+        d.exec('cp', 'until cat /root/in 2>/dev/null; do sleep 0.1; done; ls /root'),
+        'old\nd\nin',
+      )
+      d.ok('cp', d.file('new'), 'cp:/root/in')
+      equal(d.exec('cp', 'cat /root/in; cat /root/later 2>/dev/null || ls /root/d'), 'newin')
+      d.ok('cp', d.file('later'), 'cp:/root/later')
+      d.ok('cp', d.file('changed'), 'cp:/root/d/in')
+      equal(d.exec('cp', 'cat /root/later /root/d/in'), 'laterchanged')
+      d.ok('cp', d.file('signalled\n'), 'cp:/root/in')
+      d.ok('kill', '-s', 'USR1', 'cp')
+      return d.until('the new text', () => d.ok('logs', 'cp') === 'signalled')
+    },
+  },
+  {
     name: 'cp out of a running container',
     quick: true,
     test(d) {
