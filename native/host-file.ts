@@ -8,6 +8,7 @@ interface HostFile {
   openat2(dirFd: HostFd, path: string, flags: number, mode: number, resolve: number): number
   openat(dirFd: HostFd, path: string, flags: number, mode: number): number
   openTree(dirFd: HostFd, path: string, flags: number): number
+  mountOverlay(options: string, fds: Int32Array): number
   mountSetattr(fd: HostFd, flags: number, set: number, clear: number, userns?: number): number
   pread(fd: HostFd, to: Uint8Array, at: number, length: number, position: number): number
   pwrite(fd: HostFd, from: Uint8Array, at: number, length: number, position: number): number
@@ -102,6 +103,8 @@ export const openat2 = host.openat2
 export const openat = host.openat
 /** open_tree(2); OPEN_TREE_CLOEXEC is always added. */
 export const openTree = host.openTree
+/** Mount an overlayfs with these options of mount(2), in no tree: one or two descriptors of it. */
+export const mountOverlay = host.mountOverlay
 /** mount_setattr(2) of an open tree: flags are AT_RECURSIVE or 0, `set` and `clear` MOUNT_ATTR_*. */
 export const mountSetattr = host.mountSetattr
 /** pread(2) and pwrite(2) on a window of an array; a negative position means the file's own. */

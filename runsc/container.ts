@@ -136,7 +136,7 @@ async function prepare(
   }
   try {
     cgroup = await makeCgroup(store.directory(id), options, spec, id)
-    const pod = podOf(spec, id) ?? neighbourOf(spec, store)
+    const pod = podOf(spec, id, store) ?? neighbourOf(spec, store)
     if (pod === null) checkForeignNamespaces(spec, warn)
     const launch: LaunchOptions & { controlSocket: string } = {
       id,

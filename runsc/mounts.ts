@@ -9,7 +9,7 @@ import {
   ATTACH_READ_ONLY,
   ATTACH_STORE,
 } from '../gofer/protocol.ts'
-import { close, mountSetattr, openTree } from '../native/host.ts'
+import { close, mountOverlay, mountSetattr, openTree } from '../native/host.ts'
 import type { ContainerConfig, MountConfig, OverlayConfig } from '../sentry/config.ts'
 import { errnoMessage } from '../syscall-table/errno.ts'
 import {
@@ -179,14 +179,19 @@ class TreeOpener {
     const options = parseMountOptions(mount.options)
     const where = `config.json: ${field} (${mount.destination})`
     refuseUnsupported(mount, options, where, this.#maps !== null)
-    const bind = (options.flags & MS_BIND) !== 0 || mount.type === 'bind'
+    const layered = mount.type === 'overlay'
+    // overlayfs is read-only without an upper layer.
+    if (layered && !options.data.some(option => option.startsWith('upperdir=')))
+      options.flags |= MS_RDONLY
+    const bind = (options.flags & MS_BIND) !== 0 || mount.type === 'bind' || layered
     const config: MountConfig = {
       // runc takes a relative destination from the root, with a warning.
       destination: latin1(`/${mount.destination}`).replace(/^\/+/, '/'),
       type: bind ? 'bind' : mount.type,
       source: latin1(mount.source),
       flags: (options.flags | options.recursiveSet) & ~options.recursiveClear,
-      data: latin1(options.data.join(',')),
+      // The layers are the host's business.
+      data: layered ? '' : latin1(options.data.join(',')),
       propagation: options.propagation,
       copyUp: options.copyUp,
       fresh: false,
@@ -200,7 +205,10 @@ class TreeOpener {
   #bind(mount: SpecMount, config: MountConfig, options: MountOptions, where: string): Attach {
     const { attach } = this.#trees
     const path = resolve(this.#bundle, mount.source)
-    const source = openSource(path, where, options, this.#mapsOf(mount, options), this.#copies)
+    const source =
+      mount.type === 'overlay'
+        ? openOverlay(where, options, this.#maps, this.#copies)
+        : openSource(path, where, options, this.#mapsOf(mount, options), this.#copies)
     config.attach = attach.push(source) - 1
     config.directory = fstatSync(source.fd).isDirectory()
     config.shared = this.#options.mountsShared
@@ -314,6 +322,28 @@ function openAttach(
     throw error
   }
   return { fd: fds[0]!, view: fds[1] ?? null, flags: 0, place: '/' }
+}
+
+/** The attach point of layers that engines put together (`podman run --mount type=image`, `-v DIR:PLACE:O`): the host's overlayfs. */
+function openOverlay(
+  where: string,
+  options: MountOptions,
+  maps: IdMaps | null,
+  copies: number,
+): Attach {
+  const fds = new Int32Array(copies).fill(-1)
+  const n = mountOverlay(latin1(options.data.join(',')), fds)
+  if (n < 0) throw new CliError(`${where}: cannot mount the overlay: ${errnoMessage(-n)}`)
+  const attach = { fd: fds[0]!, view: fds[1] ?? null, flags: 0, place: '/' }
+  try {
+    if (maps !== null) for (const fd of fds) mapIds(fd, maps, where, 'the overlay')
+    if (((options.recursiveSet | options.flags) & MS_RDONLY) !== 0)
+      makeReadOnly(attach, where, 'the overlay')
+  } catch (error) {
+    for (const fd of fds) close(fd)
+    throw error
+  }
+  return attach
 }
 
 /** The host refuses writes too, whatever becomes of gofer and sentry. */

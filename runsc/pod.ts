@@ -46,16 +46,24 @@ const inPod = (annotations: Spec['annotations']): boolean =>
   ANNOTATIONS.some(([type]) => annotations[type] === 'container')
 
 /** The container in whose sandbox a container is to be made, or null when it gets a sandbox of its own. */
-export function podOf({ annotations }: Spec, id: string): string | null {
+export function podOf(spec: Spec, id: string, store: StateStore): string | null {
+  const { annotations } = spec
   for (const [type, sandbox] of ANNOTATIONS) {
     if (annotations[type] !== 'container') continue
     const pod = annotations[sandbox] ?? ''
     if (pod === '')
       throw new CliError(`annotation ${type} is "container", but ${sandbox} does not name the pod`)
-    return pod === id ? null : pod
+    return pod === id || isAlone(spec, store, pod) ? null : pod
   }
   return null
 }
+
+/**
+ * A pod of podman's without a first container (`pod create --infra=false`) has an id that is no container's, and its containers share nothing
+ * that a sandbox has.
+ */
+const isAlone = ({ linux }: Spec, store: StateStore, pod: string): boolean =>
+  SHARED.every(type => hasOwn(linux, type)) && store.tryLoad(pod) === null
 
 /**
  * The first container of the sandbox in which the one is whose namespaces config.json names (docker run --pid=container:X): the new

@@ -183,6 +183,7 @@ void RegisterHostFile(Napi::Env env, Napi::Object exports) {
   RegisterDirectoryPages(env, exports);
   RegisterDirectories(env, exports);
   RegisterAttributes(env, exports);
+  RegisterOverlay(env, exports);
   RegisterNotifications(env, exports);
   RegisterMessages(env, exports);
   RegisterOneCpu(env, exports);

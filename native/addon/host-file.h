@@ -80,6 +80,7 @@ void Export(Napi::Env env, Napi::Object exports, const char* name) {
 void RegisterDirectoryPages(Napi::Env env, Napi::Object exports);
 void RegisterDirectories(Napi::Env env, Napi::Object exports);
 void RegisterAttributes(Napi::Env env, Napi::Object exports);
+void RegisterOverlay(Napi::Env env, Napi::Object exports);
 void RegisterNotifications(Napi::Env env, Napi::Object exports);
 void RegisterMessages(Napi::Env env, Napi::Object exports);
 void RegisterOneCpu(Napi::Env env, Napi::Object exports);

@@ -56,6 +56,25 @@ const SAME: Case[] = [
     'touch /t/x; echo $?; touch /t/sub/dir/x; echo $?; ls -R /t',
   ],
   [
+    'an overlay of directories of the host',
+    (c, bundle) => {
+      const names = ['one', 'two', 'up', 'work'] as const
+      const [one, two, upper, work] = names.map(name => join(bundle, name))
+      for (const name of names) mkdirSync(join(bundle, name))
+      for (const layer of [one!, two!]) writeFileSync(join(layer, 'both'), `${layer.slice(-3)}\n`)
+      writeFileSync(join(two!, 'low'), 'low\n')
+      const layers = `lowerdir=${one}:${two}`
+      const overlay = { type: 'overlay', source: 'overlay' }
+      const writable = [layers, `upperdir=${upper}`, `workdir=${work}`, 'nodev', 'private']
+      mounts(
+        { destination: '/w', ...overlay, options: writable },
+        { destination: '/r', ...overlay, options: [layers] },
+        bind(upper!, '/up', 'bind'),
+      )(c)
+    },
+    'cat /w/both /w/low /r/both; rm /w/both; ls /w /r; stat -c %F /up/both; echo new >/w/low; cat /r/low /up/low; touch /r/x; echo $?; test -w /r; echo $?',
+  ],
+  [
     'tmpcopyup',
     mounts(tmpfs('/bin', 'tmpcopyup', 'mode=711')),
     'ls -l /bin | tr -s " " | cut -d" " -f1,3-5,9-; touch /bin/new; stat -c %a /bin; ls /bin/new',
@@ -336,6 +355,11 @@ const REFUSED: [what: string, change: (config: Config, bundle: string) => void, 
   ['an option nobody knows', mounts(tmpfs('/x', 'nosuch=1')), 'nosuch=1'],
   ['a size that is none', mounts(tmpfs('/x', 'size=big')), 'size=big'],
   ['a source that is missing', mounts(bind('/no/such', '/x', 'bind')), '/no/such'],
+  [
+    'an overlay of what is missing',
+    mounts({ destination: '/x', type: 'overlay', source: 'o', options: ['lowerdir=/no/such'] }),
+    '/x',
+  ],
   ['a directory over a file', mounts(bind('/etc', '/bin/busybox', 'bind')), '/bin/busybox'],
   ['a file over a directory', mounts(bind('/etc/passwd', '/bin', 'bind')), '/bin'],
   ['a mount inside of /proc', mounts(tmpfs('/proc/none')), '/proc/none'],

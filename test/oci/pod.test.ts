@@ -231,6 +231,21 @@ it('is made by the annotations of CRI-O, too', () => {
   expect(command('delete', '--force', 'crio').status).toBe(0)
 })
 
+it('may have no first container, when the others share nothing', () => {
+  const named = (shared: boolean) =>
+    bundle('hostname; echo $$', 'has its own pids', config => {
+      config.annotations['io.kubernetes.cri.sandbox-id'] = 'no-container'
+      config.hostname = 'alone'
+      if (shared) return
+      config.linux.namespaces = ['mount', 'pid', 'ipc', 'uts', 'network'].map(type => ({ type }))
+    })
+  const alone = command('run', '--bundle', named(false), 'alone')
+  expect(alone).toMatchObject({ status: 0, stdout: 'alone\n1\n' })
+  const { status, stderr } = command('run', '--bundle', named(true), 'not-alone')
+  expect(status).not.toBe(0)
+  expect(stderr).toContain('no-container')
+})
+
 it('ends with its sandbox', () => {
   expect(status('two')).toBe('running')
   expect(command('kill', POD, 'KILL').status).toBe(0)
