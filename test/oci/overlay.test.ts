@@ -195,7 +195,10 @@ describe('--file-access', () => {
       // By another file of that name: what is open already is the same either way.
       rmSync(file)
       writeFileSync(file, 'second\n')
-      expect(box.ours.run('exec', id, 'cat', '/etc/seen').stdout).toBe(`${seen}\n`)
+      expect(box.ours.run('read', id, '/etc/seen').stdout).toBe(`${seen}\n`)
+      // A new process is expected to find what was put there for it.
+      expect(box.ours.run('exec', id, 'cat', '/etc/seen').stdout).toBe('second\n')
+      expect(box.ours.run('read', id, '/etc/seen').stdout).toBe('second\n')
     } finally {
       box.ours.run('delete', '--force', id)
       rmSync(file, { force: true })
