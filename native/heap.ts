@@ -1,7 +1,13 @@
 // How full JavaScript's own heap is. Where it ends, V8 ends the process.
 
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { getHeapStatistics } from 'node:v8'
+import { addon } from './load.ts'
+
+interface HeapCalls {
+  collectGarbage(): number
+}
+
+const calls = addon as unknown as HeapCalls
 
 /** Bytes that the heap may grow to. */
 export const heapLimit = (): number => getHeapStatistics().heap_size_limit
@@ -9,14 +15,10 @@ export const heapLimit = (): number => getHeapStatistics().heap_size_limit
 /** Bytes in use, garbage that has not been found yet included. */
 export const heapUsed = (): number => getHeapStatistics().used_heap_size
 
-let gc: (() => void) | null = null
+/** Bytes that V8 has of the host. */
+export const heapHeld = (): number => getHeapStatistics().total_physical_size
 
-/** Find all garbage now: takes long when the heap is large. */
+/** Find all garbage now, and give the host what is free: takes long when the heap is large. */
 export function collectGarbage(): void {
-  if (gc === null) {
-    setFlagsFromString('--expose-gc')
-    gc = runInNewContext('gc') as () => void
-    setFlagsFromString('--no-expose-gc')
-  }
-  gc()
+  calls.collectGarbage()
 }

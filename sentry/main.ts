@@ -44,6 +44,7 @@ import { type CpuModel, describeCpu, parseCpuModel } from './fs/proc/cpuinfo.ts'
 import { CgroupSystem, type HostValue } from './kernel/cgroup.ts'
 import { Kernel } from './kernel/kernel.ts'
 import { applyLimits } from './kernel/limits.ts'
+import { kernelMemory } from './kernel/memory.ts'
 import { run } from './kernel/run-loop.ts'
 import { HostNetwork, type HostNetworkFacts } from './net/host/network.ts'
 import { ownSockets } from './net/host/opener.ts'
@@ -138,6 +139,7 @@ function bootKernel(config: SandboxConfig, facts: HostFacts): Kernel {
   kernel.cpus = config.host.cpus
   kernel.cgroups = new CgroupSystem(config.cgroup?.version ?? 2, facts.cgroup)
   applyLimits(kernel, config.cgroup?.limits ?? NO_LIMITS, config.host)
+  kernelMemory.bound(kernel.memoryBytes)
   Object.assign(kernel.cpuFeatures, facts.features)
   describeCpu(kernel, facts.cpu)
   if (facts.network !== null) {

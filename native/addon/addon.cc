@@ -4,6 +4,7 @@
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   portcullis::RegisterControl(env, exports);
   portcullis::RegisterFork(env, exports);
+  portcullis::RegisterHeap(env, exports);
   portcullis::RegisterPty(env, exports);
   portcullis::RegisterHostFile(env, exports);
   portcullis::RegisterHostIo(env, exports);

@@ -48,6 +48,7 @@ inline Bytes Window(const Napi::CallbackInfo& info, size_t array, size_t offset,
 
 void RegisterControl(Napi::Env env, Napi::Object exports);
 void RegisterFork(Napi::Env env, Napi::Object exports);
+void RegisterHeap(Napi::Env env, Napi::Object exports);
 void RegisterHostFile(Napi::Env env, Napi::Object exports);
 void RegisterHostIo(Napi::Env env, Napi::Object exports);
 void RegisterPty(Napi::Env env, Napi::Object exports);

@@ -9,6 +9,7 @@ import type { ControlAnswer, ControlCall, ControlCommand, ControlRequest } from 
 import { groupCpu } from '../kernel/accounting.ts'
 import { groupExit } from '../kernel/exit.ts'
 import { allotmentOf, applyLimits, parseLimits } from '../kernel/limits.ts'
+import { kernelMemory } from '../kernel/memory.ts'
 import type { PidNamespace } from '../kernel/pid-namespace.ts'
 import { signalFromOutside } from '../kernel/signal-send.ts'
 import type { ThreadGroup } from '../kernel/thread-group.ts'
@@ -103,6 +104,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     const limits = parseLimits(request)
     if (limits === null) return { error: 'the limits are out of range' }
     applyLimits(allotmentOf(init), limits, pod.config.host)
+    kernelMemory.bound(init.kernel.memoryBytes)
     return {}
   },
 

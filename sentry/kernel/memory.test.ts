@@ -10,6 +10,9 @@ class FakeHeap implements Heap {
   limit() {
     return 1e9 + (192 << 20)
   }
+  held() {
+    return this.used()
+  }
   used() {
     return this.live + this.garbage
   }
@@ -65,6 +68,27 @@ it('spends little of its time on garbage', () => {
   }
   expect(heap.collections).toBeGreaterThan(1)
   expect(heap.collections * 100).toBeLessThan(heap.now / 10)
+})
+
+it('lets go of what a small sandbox should not keep', () => {
+  const heap = new FakeHeap()
+  const memory = new KernelMemory(heap)
+  const look = () => {
+    memory.take(60_000)
+    heap.now += 10_000
+    return heap.collections
+  }
+  heap.garbage = 0.1e9
+  expect(look()).toBe(0)
+  memory.bound(64 << 20)
+  expect(look()).toBe(1)
+  expect(look()).toBe(1)
+  // What is in use cannot be given back: not tried again and again.
+  heap.live = 0.1e9
+  expect(look()).toBe(2)
+  expect(look()).toBe(2)
+  heap.garbage = 0.06e9
+  expect(look()).toBe(3)
 })
 
 it('knows the real heap', () => {

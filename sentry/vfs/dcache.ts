@@ -5,6 +5,7 @@
 
 import { ENOENT } from '../../syscall-table/errno.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { kernelMemory, NAME_WEIGHT } from '../kernel/memory.ts'
 import type { Task } from '../kernel/task.ts'
 import { Dentry } from './dentry.ts'
 import type { Inode, SuperBlock } from './inode.ts'
@@ -12,14 +13,18 @@ import { currentMoment } from './moment.ts'
 import type { MountNamespace } from './mount.ts'
 import { walksChanged } from './path-cache.ts'
 
-/** Cached dentries above which the cache is trimmed at the next walk: some 40 MB with their inodes. */
+/** Cached dentries above which the cache is trimmed at the next walk: 100 to 200 MB, with their inodes. */
 const DCACHE_LIMIT = 100_000
+/** The same where there is hardly any memory. */
+const DCACHE_LEAST = 2000
+/** Bytes of the container's memory for each cached dentry: an eighth of it is for the cache. */
+const MEMORY_PER_DENTRY = 12_000
 
 /** Dentries that are in the tree, over all file systems. */
 let cached = 0
 /** Those of them that say that there is no such file. */
 let negative = 0
-let limit = DCACHE_LIMIT
+let limit = DCACHE_LEAST
 
 /** How many names are in the cache, and how many of them are known not to exist. */
 export function dentryCounts(): { cached: number; negative: number } {
@@ -32,6 +37,8 @@ export function attachDentry(parent: Dentry, name: string, inode: Inode | null):
   parent.addChild(name, dentry)
   dentry.cached = true
   cached++
+  // Never refused: what is cached can be dropped.
+  kernelMemory.take(NAME_WEIGHT)
   if (inode === null) negative++
   else inode.pins++
   return dentry
@@ -166,7 +173,16 @@ function forgetStale(dentry: Dentry): void {
  * dentry is held by anything but files, tasks and mounts: at the start of a walk.
  */
 export function trimDcache(kernel: Kernel): void {
-  if (cached > limit) sweep(kernel)
+  if (cached <= limit) return
+  limit = Math.max(limit, limitFor(kernel))
+  if (cached <= limit) return
+  sweep(kernel)
+}
+
+/** The kernel's own memory is charged to the sandbox. */
+function limitFor({ memoryBytes }: Kernel): number {
+  const fitting = Math.floor(memoryBytes / MEMORY_PER_DENTRY)
+  return Math.min(Math.max(fitting, DCACHE_LEAST), DCACHE_LIMIT)
 }
 
 /** Drop all dentries that nobody holds. As `trimDcache`, not while a path is walked. */
@@ -181,7 +197,7 @@ function sweep(kernel: Kernel): void {
   for (const sb of mountedSuperBlocks(kernel))
     if (sb.rootDentry !== null) sweepTree(sb.rootDentry, held)
   // If nearly everything is in use, wait until the cache has grown by a good part before the next sweep.
-  limit = Math.max(DCACHE_LIMIT, cached * 1.25)
+  limit = Math.max(limitFor(kernel), cached * 1.25)
 }
 
 function sweepTree(top: Dentry, held: Set<Dentry>): void {

@@ -228,7 +228,7 @@ describe.runIf(usable)('cgroups of version 1', () => {
       'cpu/cpu.cfs_quota_us',
       'cpuset/cpuset.cpus',
     ]
-    const script = `cd /sys/fs/cgroup; ls; cat ${files.join(' ')}; touch pids/x 2>&1 | grep -o Read-only; grep -c : /proc/self/cgroup`
+    const script = `cd /sys/fs/cgroup; ls; cat ${files.join(' ')}; touch pids/x 2>&1 | grep -o Read-only; grep -cE ':(|[a-z_,]+|name=systemd):' /proc/self/cgroup`
     const resources = {
       memory: { limit: 128 << 20 },
       pids: { limit: 40 },
@@ -287,6 +287,24 @@ describe.runIf(usable)('cgroups of version 1', () => {
     const { id, path } = sleeper({ memory: { limit: 64 << 20 } })
     expect(Number(value('memory', path, 'memory.usage_in_bytes'))).toBeLessThan(24 << 20)
     ours.run('delete', '--force', id)
+  })
+
+  it('may look at more files than fit into a small limit', () => {
+    const tree = join(box.path, 'many')
+    for (let d = 0; d < 80; d++) {
+      mkdirSync(join(tree, `${d}`), { recursive: true })
+      for (let i = 0; i < 500; i++) writeFileSync(join(tree, `${d}/file-number-${i}`), '')
+    }
+    const path = box.bundle(['sh', '-c', 'find /many | wc -l'], config => {
+      config.linux.cgroupsPath = `${top}/many`
+      config.linux.resources = { memory: { limit: 64 << 20, swap: 64 << 20 } }
+      config.mounts.push({ destination: '/many', type: 'bind', source: tree, options: ['bind'] })
+    })
+    for (const runtime of [runc, ours])
+      expect(runtime.run('run', '--bundle', path, 'many'), runtime.name).toMatchObject({
+        status: 0,
+        stdout: '40081\n',
+      })
   })
 
   it('tells when a limit is so small that more than a program can end, or nothing start', () => {
