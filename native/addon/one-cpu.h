@@ -19,6 +19,8 @@ class OneCpu {
     if (now - last_ > lingerTicks_) release();
   }
   void release();
+  // Whether a message was sent after `ticks`.
+  bool messagedSince(uint64_t ticks) const { return last_ > ticks; }
 
   // Threads of programs that run while the kernel is busy, and whether they spin for their answers: then there is
   // more to do than one CPU can.

@@ -28,8 +28,8 @@ constexpr double kTrialSpinNs = 100'000;
 // that thread sleeps, and must be woken on another CPU instead of ours.
 constexpr double kPromptGainNs = 10'000;
 constexpr double kLateLossNs = 50'000;
-// An answer that takes this long has mostly waited for the gofer, which wants the CPU on which the thread spins. Without
-// spinning, the three of them hand one CPU to each other.
+// An answer that has waited for the gofer this long: that wants the CPU on which the thread spins. Without spinning, the three
+// of them hand one CPU to each other.
 constexpr double kSlowAnswerNs = 15'000;
 constexpr double kSlowLossNs = 80'000;
 // After events that spinning missed, the score falls until spinning stops; it is tried again after a pause
@@ -151,9 +151,12 @@ int Platform::scan() {
 // Called with each answer: was it given at once, and before we next had nothing to do?
 void Platform::countAnswer(const Thread* t) {
   double gain = kPromptGainNs;
+  double ticks = static_cast<double>(Ticks() - t->takenTicks);
   if (t->takenAt != idles_) {
     gain = -kLateLossNs;
-  } else if (static_cast<double>(Ticks() - t->takenTicks) > kSlowAnswerNs * ticksPerNs_) {
+  } else if (ticks > kSlowAnswerNs * ticksPerNs_) {
+    // The kernel's own work says nothing while it is shorter than a thread spins: it gets faster with each time.
+    if (ticks < kStubSpinNs * ticksPerNs_ && !g_oneCpu.messagedSince(t->takenTicks)) return;
     gain = -kSlowLossNs;
   }
   gainNs_ += (gain - gainNs_) / 16;
