@@ -39,7 +39,7 @@ export const WALK_MAX = 128
 export const CLOSE_MAX = 1024
 /** Names of one OP_LIST_TREE, and of one OP_OPEN_FILES: a descriptor may come with each. */
 export const TREE_NAMES_MAX = 128
-export const OPEN_FILES_MAX = 32
+export const OPEN_FILES_MAX = 64
 /** Watched directories. */
 export const WATCHES_MAX = 1024
 export const XATTR_VALUE_MAX = 65536

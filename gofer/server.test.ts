@@ -284,7 +284,7 @@ test('looking ahead keeps to the tree, and to what may be donated', () => {
   expect(ahead(OP_LIST_TREE, root, [], [])).toBe(-EINVAL)
   expect(ahead(OP_LIST_TREE, root, [], ['dir'], 2)).toBe(-EINVAL)
   expect(ahead(OP_LIST_TREE, root, [], new Array(129).fill('dir'))).toBe(-EINVAL)
-  expect(ahead(OP_OPEN_FILES, root, [], new Array(33).fill('file'))).toBe(-EINVAL)
+  expect(ahead(OP_OPEN_FILES, root, [], new Array(65).fill('file'))).toBe(-EINVAL)
   // Neither directories nor links, nor what is behind them.
   expect(ahead(OP_OPEN_FILES, root, [], ['file', 'dir', 'canary', 'out', 'none', 'file'])).toBe(2)
   const bytes = server.reply.bytes.subarray(HEADER_SIZE, HEADER_SIZE + 6)

@@ -16,7 +16,7 @@ const BUDGET_MAX = 192 * 1024
 /** Listings that nobody has read for so long are asked for again: others may change what the sandbox has not seen yet. */
 const BROUGHT_FRESH_NS = 1e9
 /** Descriptors of files which may be opened next, of all directories. */
-const OPENED_MAX = 768
+const OPENED_MAX = 1536
 /** So many files of a directory are opened one by one first, as long as not so many directories were read completely. */
 const ASKED_MIN = 2
 const COMPLETED_MIN = 3
@@ -60,18 +60,17 @@ export class LookAhead {
     }
   }
 
-  /** One of the descriptors of `opened` was taken, the last one or not. */
-  takenOpened(opened: OpenedAhead, last: boolean): void {
+  /** One of the descriptors of `opened` was taken; `completed`: the last one that was expected to be. */
+  takenOpened(opened: OpenedAhead, left: number, completed: boolean): void {
     this.#held--
-    if (!last) return
-    this.#completed++
-    this.#opened.delete(opened)
+    if (completed) this.#completed++
+    if (left === 0) this.#opened.delete(opened)
   }
 
-  /** `opened` gives up, with `rest` descriptors that were not wanted. */
-  removeOpened(opened: OpenedAhead, rest: number): void {
-    if (rest > 0) this.#completed = 0
-    this.#held -= rest
+  /** `opened` gives up `count` descriptors, `wasted` of which were expected to be taken. */
+  removeOpened(opened: OpenedAhead, count: number, wasted: number): void {
+    if (wasted > 0) this.#completed = 0
+    this.#held -= count
     this.#opened.delete(opened)
   }
 
@@ -182,6 +181,8 @@ export function isFresh(listing: Listing, sb: GoferSuperBlock): boolean {
 export class OpenedAhead {
   readonly #dir: GoferDir
   readonly #fds = new Map<string, HostFd>()
+  /** Those of them that have been looked at before: whoever goes through the directory will not come back to them. */
+  readonly #seen = new Set<string>()
   /** The directory's version, and its file system's generation, when they came. */
   #version = 0
   #generation = 0
@@ -198,7 +199,9 @@ export class OpenedAhead {
     const fd = this.#fds.get(name)
     if (fd === undefined) return listing === null ? -1 : this.#ask(name, listing)
     this.#fds.delete(name)
-    this.#dir.sb.connection.ahead.takenOpened(this, this.#fds.size === 0)
+    const left = this.#fds.size
+    const completed = left === 0 || (!this.#seen.delete(name) && left === this.#seen.size)
+    this.#dir.sb.connection.ahead.takenOpened(this, left, completed)
     return fd
   }
 
@@ -225,16 +228,26 @@ export class OpenedAhead {
     this.#version = dir.version
     this.#generation = dir.sb.listingGeneration
     const before = this.#fds.size
-    for (let i = 1; i < next.length; i++) if (fds[i]! >= 0) this.#fds.set(next[i]!, fds[i]!)
+    for (let i = 1; i < next.length; i++) if (fds[i]! >= 0) this.#add(listing, next[i]!, fds[i]!)
     if (this.#fds.size > before) ahead.addOpened(this, this.#fds.size - before)
     return fds[0]!
   }
 
+  #add(listing: Listing, name: string, fd: HostFd): void {
+    this.#fds.set(name, fd)
+    const page = listing.find(name)
+    if (page === null) return
+    page.attr(page.foundAt, attr)
+    if (this.#dir.sb.inodeInUse(attr) !== null) this.#seen.add(name)
+  }
+
   /** Nobody is going to take the rest. */
   close(): void {
-    if (this.#fds.size > 0) this.#asked = 0
+    const { size } = this.#fds
+    if (size > 0) this.#asked = 0
     for (const fd of this.#fds.values()) close(fd)
-    this.#dir.sb.connection.ahead.removeOpened(this, this.#fds.size)
+    this.#dir.sb.connection.ahead.removeOpened(this, size, size - this.#seen.size)
     this.#fds.clear()
+    this.#seen.clear()
   }
 }

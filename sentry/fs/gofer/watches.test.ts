@@ -118,6 +118,22 @@ test('files of a directory are got together', () => {
   expect(requests(all)).toBeLessThan(30)
 })
 
+test('who looks at all files of directories gets those of the next one together', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `f${i}`)
+  for (let d = 0; d < 8; d++) {
+    mkdirSync(tree(`d${d}`))
+    for (const name of names.toReversed()) writeFileSync(tree(`d${d}`, name), name)
+  }
+  // In an order that is not the directory's.
+  const look = (d: number) => () => {
+    for (const name of names.toSorted()) expect(stat(`/d${d}/${name}`).size).toBe(name.length)
+  }
+  const first = requests(look(0))
+  for (let d = 1; d < 7; d++) look(d)()
+  expect(requests(look(7))).toBeLessThan(8)
+  expect(first).toBeGreaterThan(8)
+})
+
 test('descriptors of files that nobody has open give way', () => {
   for (let i = 8; i < 40; i++) expect(stat(`/a/b/f${i}`).n).toBe(0)
   expect(countDescriptors()).toBeGreaterThan(descriptors + 40)
