@@ -23,8 +23,20 @@ const root = join(fileURLToPath(import.meta.url), '../..')
 const out = join(root, 'build')
 const PROGRAMS = ['runsc', 'sentry', 'gofer']
 const files = PROGRAMS.map(name => join(out, `${name}.cjs`))
-/** What the programs are to have compiled: starting a container and a few common calls. */
-const WORKLOAD = 'ls -l /dev | cat >/dev/null; test -e /bin/sh; echo done'
+/**
+ * What the programs are to have compiled: starting a container and what programs do with files, in a directory of memory and in
+ * one of the host's.
+ */
+const WORKLOAD = `
+ls -l /dev | cat >/dev/null; test -e /bin/sh; echo done
+for place in /tmp /mnt; do
+  mkdir $place/a && cd $place/a || continue
+  echo text >b; echo more >>b; cp -p b c; mv c d; ln -s d e; ln d f; cat b d e f
+  chmod 600 f; touch -d 2001-01-01 f; truncate -s 9 b; mkdir g; mv f g; rmdir h; rm e
+  tar cf t b d g; mkdir h; tar xf t -C h; cp -a h i; find . -type f; ls -lR; ls -l h; ls -l i
+  cd /; rm -r $place/a
+done
+sleep 0.01 & wait; kill -0 $$`
 const WORKLOAD_TIMEOUT_MS = 20_000
 
 // V8 knows a source by its length only: bytecode must never stand beside another bundle than its own.
