@@ -12,7 +12,7 @@ import { type FdOptions, passedFds } from './passed-fds.ts'
 import { writePidFile } from './pid-file.ts'
 import { processConfig } from './process-config.ts'
 import { pair, SOCK_STREAM } from './sandbox.ts'
-import { readJson, readSpec, type SpecProcess, validateProcess } from './spec.ts'
+import { readJson, readSpec, type Spec, type SpecProcess, validateProcess } from './spec.ts'
 import { openNamespaces, rememberStandIn, type StandIn, startStandIn } from './stand-in.ts'
 import { type ContainerState, isAlive, StateStore, statusOf } from './state.ts'
 import { forwardSignals, relayTerminal } from './terminal.ts'
@@ -58,11 +58,19 @@ async function execIn(
   args: string[],
 ): Promise<number> {
   const { id } = state
-  const program = processOf(state, options, args)
+  const spec = specOf(state, options)
+  const program =
+    spec === null ? readProcess(options.process!) : processOf(spec.process, options, args)
   checkConsole(program.terminal, options.detach, options.consoleSocket)
   const passed = passedFds(options)
   const config = {
-    ...processConfig(program, 'LINUX', warner(options), passed, options.consoleSocket),
+    ...processConfig(
+      program,
+      spec?.linux.personality?.domain ?? 'LINUX',
+      warner(options),
+      passed,
+      options.consoleSocket,
+    ),
     // `initial` is for runtimes that begin outside of the container's cgroup.
     affinity: program.execCPUAffinity?.final || null,
   }
@@ -114,12 +122,22 @@ function checkRuns(state: ContainerState, ignorePaused: boolean): void {
     throw new CliError('cannot exec in a paused container (use --ignore-paused to override)')
 }
 
-function processOf(state: ContainerState, options: ExecOptions, args: string[]): SpecProcess {
-  if (options.process !== undefined)
-    return validateProcess(readJson(options.process), options.process)
+/** Null when it cannot be read, and is not needed for more than the personality. */
+function specOf({ bundle }: ContainerState, options: ExecOptions): Spec | null {
+  try {
+    return readSpec(bundle, () => {})
+  } catch (error) {
+    if (options.process === undefined) throw error
+    return null
+  }
+}
+
+const readProcess = (file: string): SpecProcess => validateProcess(readJson(file), file)
+
+function processOf(model: SpecProcess, options: ExecOptions, args: string[]): SpecProcess {
+  if (options.process !== undefined) return readProcess(options.process)
   if (args.length === 0)
     throw new CliError('exec: give the process as a command, or as a file by --process')
-  const model = readSpec(state.bundle, () => {}).process
   const [uid, gid] = userOf(options.user, model.user)
   const caps = model.capabilities
   const more = options.cap

@@ -86,7 +86,8 @@ const RECURSIVE: Readonly<Record<string, { set?: number; clear?: number }>> = {
   rsymfollow: { clear: MS_NOSYMFOLLOW },
 }
 
-const PROPAGATION: Readonly<Record<string, number>> = {
+/** Also of linux.rootfsPropagation. */
+export const PROPAGATION: Readonly<Record<string, number>> = {
   private: MS_PRIVATE,
   rprivate: MS_PRIVATE | MS_REC,
   rshared: MS_SHARED | MS_REC,

@@ -28,6 +28,7 @@ import { startHooks } from './hooks.ts'
 import { idMapConfig } from './id-maps.ts'
 import { latin1 } from './latin1.ts'
 import { copyOfStderr, openDebugFile } from './log.ts'
+import { PROPAGATION } from './mount-options.ts'
 import { type Attach, closeTrees, type FileOptions, openTrees } from './mounts.ts'
 import { type Network, networkOf } from './network.ts'
 import type { GlobalOptions } from './options.ts'
@@ -324,6 +325,7 @@ export function containerConfig(options: LaunchOptions): ContainerConfig {
       options.consoleSocket,
     ),
     root: { readonly: spec.root.readonly, shared: false, overlay: null },
+    rootPropagation: PROPAGATION[linux.rootfsPropagation] ?? 0,
     mounts: [],
     devices: deviceConfigs(linux.devices),
     maskedPaths: linux.maskedPaths.map(latin1),

@@ -70,6 +70,7 @@ export function relayTerminal(
     stdout.off('resize', onResize)
     if (stdin.isTTY) stdin.setRawMode(false)
     stdin.pause()
-    stdin.unref()
+    // A file has no such method, and nothing to wait for.
+    stdin.unref?.()
   }
 }

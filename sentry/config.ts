@@ -187,6 +187,8 @@ export interface ContainerConfig {
   process: ProcessConfig
   /** The root is attach point 0 of the gofer. */
   root: { readonly: boolean; shared: boolean; overlay: OverlayConfig | null }
+  /** MS_SHARED and the like, with MS_REC, of the root; 0: private. */
+  rootPropagation: number
   mounts: MountConfig[]
   devices: DeviceConfig[]
   maskedPaths: string[]

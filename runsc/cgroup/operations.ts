@@ -129,9 +129,11 @@ export async function printEvents(
   let due = Date.now()
   for (;;) {
     const state = store.tryLoad(id)
-    if (state === null || !isAlive(state)) return
+    const alive = state !== null && isAlive(state)
+    // Counted after that: its last process may be one that was killed.
     const now = oomKills(cgroup)
     for (; kills < now; kills++) print({ type: 'oom', id })
+    if (!alive) return
     if (Date.now() >= due) {
       print(await statsEvent(store, id))
       due = Date.now() + intervalMs

@@ -1,5 +1,4 @@
 import { Command, Option } from 'commander'
-import { CliError } from '../errors.ts'
 import { print } from '../output.ts'
 import { hostPids, processesOf, processTable } from '../ps.ts'
 import { StateStore, statusOf } from '../state.ts'
@@ -8,7 +7,8 @@ export const psCommand = () =>
   new Command('ps')
     .description("list a container's processes")
     .argument('<id>')
-    .argument('[options...]', 'taken for runc')
+    .argument('[options...]', 'taken for runc, which hands them to ps(1)')
+    .passThroughOptions()
     .addOption(
       new Option('-f, --format <format>', 'table, or json: pids of the host')
         .choices(['table', 'json'])
@@ -16,11 +16,10 @@ export const psCommand = () =>
     )
     .action(async (id: string, _rest: string[], options: { format: string }, command: Command) => {
       const store = new StateStore(command.optsWithGlobals().root)
-      if (options.format === 'table') {
-        print(processTable(await processesOf(store, id)))
-        return
-      }
       const state = store.load(id)
-      if (statusOf(state) === 'stopped') throw new CliError(`container "${id}" is not running`)
-      print(`${JSON.stringify(await hostPids(store, state))}\n`)
+      // As under runc: there are none, which is no error.
+      const stopped = statusOf(state) === 'stopped'
+      if (options.format === 'table') {
+        print(processTable(stopped ? [] : await processesOf(store, id)))
+      } else print(`${JSON.stringify(stopped ? [] : await hostPids(store, state))}\n`)
     })

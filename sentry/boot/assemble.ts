@@ -29,7 +29,7 @@ import { BootError } from './boot-error.ts'
 import { Container, type Started } from './container.ts'
 import { makeDevices } from './devices.ts'
 import { createInit, prepareProgram, startProgram } from './init.ts'
-import { mountConfigured } from './mounts.ts'
+import { mountConfigured, spreadRoot } from './mounts.ts'
 import { makePlace } from './places.ts'
 import { restrictPaths } from './restrict.ts'
 import { containerSeccomp } from './seccomp.ts'
@@ -107,6 +107,7 @@ function furnish(
     : openStreams(init, process, fds.streams.splice(0, 3))
   openPassed(init, process, fds.streams.splice(0))
   if (terminal !== null) mountConsole(init, terminal)
+  spreadRoot(init, config.rootPropagation)
   standIn.terminal = terminal
   const file = prepareProgram(init, process, seccomp)
   const start = (done: Started) => {

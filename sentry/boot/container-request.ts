@@ -91,6 +91,7 @@ const CHECKS: { [K in Exclude<keyof ContainerConfig, 'process'>]: Check } = {
   hostname: isText,
   domainname: isText,
   root: shape({ readonly: isBoolean, shared: isBoolean, overlay: isOverlay }),
+  rootPropagation: value => isWhole(value, 0, U32),
   mounts: list(isMount),
   devices: list(isDevice),
   maskedPaths: list(isPath),

@@ -48,6 +48,14 @@ export function mountConfigured(
   }
 }
 
+/** What linux.rootfsPropagation says of the root: MS_SHARED and the like, of all mounts with MS_REC; 0 for nothing. */
+export function spreadRoot(task: Task, propagation: number): void {
+  if (propagation === 0) return
+  const { root } = task.nsproxy.mnt
+  for (const mount of (propagation & MS_REC) !== 0 ? root.tree() : [root])
+    changePropagation(mount, propagation & ~MS_REC)
+}
+
 function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
   const sb = makeFileSystem(task, config, bind)
   const at = makePlace(task, config.destination, sb.root.isDir ? 'directory' : 'file')

@@ -92,6 +92,18 @@ describe('a terminal', () => {
     })
     expect(shop.ours(bundle).stdout).toBe('one\ntwo\n')
   })
+
+  it.each(['/dev/null', '/etc/hostname'])('may have %s as its input', file => {
+    const bundle = shop.bundle(['sh', '-c', 'echo one'], c => {
+      c.process.terminal = true
+    })
+    const command = [runsc, `--root=${join(shop.path, 'state')}`, 'run', '-b', bundle]
+    const id = `contract-tty-${process.pid}`
+    const { status, stdout, stderr } = run('sh', ['-c', `"$@" <${file}`, 'sh', ...command, id])
+    expect(stderr).toBe('')
+    expect(stdout).toContain('one\n')
+    expect(status).toBe(0)
+  })
 })
 
 describe('capabilities', () => {
@@ -142,6 +154,7 @@ describe('exec', () => {
         ambient: ['CAP_CHOWN'],
       }
       c.process.execCPUAffinity = { initial: '0', final: '0' }
+      c.linux.personality = { domain: 'LINUX32' }
     })
     const { status, stderr } = both.ours.detached('run', '-d', '-b', bundle, id)
     expect(stderr).toBe('')
@@ -160,6 +173,10 @@ describe('exec', () => {
     expect(status('CapAmb', stdout)).toBe('0000000400000001')
     const plain = both.ours.run('exec', id, 'cat', '/proc/self/status').stdout
     expect(status('CapAmb', plain)).toBe('0000000000000001')
+  })
+
+  it('has the personality of its container', () => {
+    expect(both.ours.run('exec', id, 'uname', '-m').stdout).toBe('i686\n')
   })
 
   it('takes its process from a pipe', () => {
@@ -185,6 +202,29 @@ describe('exec', () => {
     expect(execWith('0').status).toBe(0)
     expect(execWith('60000').stderr).toContain('execCPUAffinity')
     expect(execWith('zero').stderr).toContain('execCPUAffinity.final')
+  })
+})
+
+describe('ps', () => {
+  it('takes what ps(1) takes, and knows of no process when there is none', () => {
+    const id = `contract-ps-${process.pid}`
+    const both = oracle('contract-ps')
+    const bundle = both.bundle(['sleep', '1000'])
+    for (const runtime of [both.ours, both.runc]) {
+      expect(runtime.detached('run', '-d', '-b', bundle, id).status).toBe(0)
+      for (const args of [
+        ['ps', id],
+        ['ps', id, '-e', '-f'],
+        ['ps', id, '-ef'],
+      ])
+        expect(runtime.run(...args).stdout).toMatch(/^UID +PID .*\n.*sleep( 1000)?\n$/)
+      runtime.run('kill', id, 'KILL')
+      untilNow('it has ended', () => runtime.run('state', id).stdout.includes('"stopped"'))
+      expect(runtime.run('ps', id).stdout).toMatch(/^UID +PID .*\n$/)
+      expect(JSON.parse(runtime.run('ps', '--format', 'json', id).stdout) ?? []).toEqual([])
+      expect(runtime.run('delete', id).status).toBe(0)
+    }
+    both.clean()
   })
 })
 
@@ -231,6 +271,22 @@ describe('mounts', () => {
       ...['/implied/file 0 0', '/implied/below/file 0 0'],
       ...['/not/file 65534 65534', '/not/below/file 65534 65534'],
     ])
+  })
+
+  it.each([
+    ['', '-', '-'],
+    ['shared', 'shared', '-'],
+    ['rshared', 'shared', 'shared'],
+    ['private', '-', '-'],
+    ['unbindable', 'unbindable', '-'],
+  ])('of a root that is to be "%s"', (kind, root, other) => {
+    const script =
+      'for d in / /tmp; do grep " $d rw" /proc/self/mountinfo | cut -d\' \' -f5,7; done'
+    const bundle = shop.bundle(['sh', '-c', script], c => {
+      c.linux.rootfsPropagation = kind
+    })
+    const { stdout } = shop.ours(bundle)
+    expect(stdout.replaceAll(/:\d+/g, '')).toBe(`/ ${root}\n/tmp ${other}\n`)
   })
 
   it.each(['proc', 'sysfs'])('of type %s go where they are to go, or nowhere', type => {
