@@ -29,7 +29,7 @@ export function deviceConfigs(devices: Spec['linux']['devices']): DeviceConfig[]
       range('minor', minor, MINOR_MAX)
     }
     return {
-      path: latin1(device.path),
+      path: latin1(device.path).replace(/\/+$/, ''),
       mode: TYPES[device.type] | ((device.fileMode ?? DEFAULT_MODE) & PERMISSIONS),
       major: device.type === 'p' ? 0 : major,
       minor: device.type === 'p' ? 0 : minor,

@@ -147,6 +147,7 @@ class TreeOpener {
     })
     // Made before the root becomes read-only, as runc does.
     this.#root?.make(latin1(spec.process.cwd), 'directory')
+    for (const { path } of spec.linux.devices) this.#root?.make(latin1(path), 'file')
     const store = (attach.flags & ATTACH_STORE) !== 0
     if (this.#root === null ? !store : spec.root.readonly) makeReadOnly(attach, where, path)
     // Else the host would refuse the files of the store as well.

@@ -45,8 +45,9 @@ function makeNode(task: Task, device: DeviceConfig): number {
   if (typeof parent === 'number') return parent
   const n = walkPath(task, AT_FDCWD, device.path, WALK_CREATE)
   if (n < 0) return n
-  if (walk.dentry.inode !== null) return -EEXIST
   const { dentry } = walk
+  // What runsc has made for it, or a file of the image.
+  if (dentry.inode !== null) return dentry.inode.isRegular ? mountNode(task, device) : -EEXIST
   const dir = dentry.parent!.inode!
   const made = dir.mknod(dentry.name, device.mode, makeDev(device.major, device.minor), task.creds)
   // On files of the host no node can be made: one of ours is mounted there.

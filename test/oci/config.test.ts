@@ -310,6 +310,18 @@ const SAME: Case[] = [
     'for d in one two three; do ls -a /$d; touch /$d/x 2>&1; echo $?; done; grep -c "^tmpfs /[ot]" /proc/mounts',
   ],
   [
+    'devices elsewhere in a root that is read-only',
+    c => {
+      const device = { type: 'c', major: 1, minor: 5 }
+      c.root.readonly = true
+      c.mounts.push(tmpfs('/t'))
+      c.linux.devices = ['/zero', '/made/zero', '/made/slash/', '/t/zero', '/dev/other'].map(
+        path => ({ ...device, path, uid: 7, fileMode: 0o640 }),
+      )
+    },
+    'for f in /zero /made/zero /made/slash /t/zero /dev/other; do stat -c "%F %a %u %t %T" $f; head -c 3 $f | wc -c; done; touch /made/x; echo $?',
+  ],
+  [
     'the name of the host',
     c => {
       delete c.hostname
