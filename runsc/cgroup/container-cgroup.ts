@@ -110,6 +110,7 @@ export class ContainerCgroup {
     const others = cgroup.processes().length
     if (others > 0)
       throw new CliError(`container's cgroup is not empty: ${others} process(es) found`)
+    cgroup.#refuseFrozen()
     cgroup.#save()
     try {
       if (unit !== null) await cgroup.#makeUnit(hierarchy, unit, options.id)
@@ -169,12 +170,17 @@ export class ContainerCgroup {
   #make(hierarchy: Hierarchy): void {
     if (this.version === 1) makeV1(hierarchy.roots, this.paths)
     else makeV2(hierarchy.roots['']!, this.paths['']!)
+    // Now also by one that it lies in.
+    this.#refuseFrozen()
+    this.#write(this.resources)
+    if (this.version === 1) setDevicesV1(this.paths, this.resources.devices)
+  }
+
+  #refuseFrozen(): void {
     if (this.frozen)
       throw new CliError(
         `container's cgroup unexpectedly frozen: thaw ${this.#freezer}, or use another path`,
       )
-    this.#write(this.resources)
-    if (this.version === 1) setDevicesV1(this.paths, this.resources.devices)
   }
 
   #write(resources: Resources): void {

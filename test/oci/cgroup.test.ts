@@ -148,6 +148,8 @@ describe.runIf(usable)('cgroups of version 1', () => {
     const frozen = second(`c${count++}`)
     expect(frozen.status).not.toBe(0)
     expect(frozen.stderr).toContain("container's cgroup unexpectedly frozen")
+    // It was there before, and is left alone.
+    expect(readFileSync(state, 'latin1')).toBe('FROZEN\n')
   })
 
   it.each([
