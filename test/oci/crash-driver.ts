@@ -26,9 +26,7 @@ type Step = keyof typeof STEPS
 
 /** A step of the container is under way; the victim dies. Returns what is wrong. */
 async function interrupt(id: string, step: Step, victim: Member): Promise<string[]> {
-  for (const name of STEPS[step].before) {
-    if (!(await ended(runsc.start(STEPS[name].args(id))))) return [`${name} hangs`]
-  }
+  for (const name of STEPS[step].before) await runsc.must(STEPS[name].args(id))
   const child = runsc.start(STEPS[step].args(id))
   if (await strike.at(step, victim, child)) killed++
   return (await ended(child)) ? [] : [`${step} hangs`]

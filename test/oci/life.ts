@@ -1,7 +1,7 @@
 // For drivers that kill somebody of a container while a command is at work on it.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Process, processes, type seeded } from './leftovers.ts'
 
@@ -53,7 +53,23 @@ export class Runsc {
 
   /** What it starts keeps its streams, which must not be pipes that we read to the end. */
   start(args: readonly string[]): ChildProcess {
-    return spawn(this.#runsc, ['--root', this.root, ...args], { stdio: 'ignore' })
+    const output = openSync(this.#output, 'w')
+    const stdio = ['ignore', output, output] as const
+    const child = spawn(this.#runsc, ['--root', this.root, ...args], { stdio: [...stdio] })
+    closeSync(output)
+    return child
+  }
+
+  /** Run a command that must succeed and leaves something running. */
+  async must(args: readonly string[]): Promise<void> {
+    const child = this.start(args)
+    if ((await ended(child)) && child.exitCode === 0) return
+    const how = child.exitCode ?? child.signalCode ?? 'it hangs'
+    throw new Error(`${args.join(' ')}: ${how}: ${readFileSync(this.#output, 'utf8')}`)
+  }
+
+  get #output(): string {
+    return `${this.root}.output`
   }
 
   /** What `state` tells: a status, "none" when there is no such container, or what is wrong. */
@@ -63,11 +79,6 @@ export class Runsc {
     return output.includes('does not exist') && output.trim().split('\n').length === 1
       ? 'none'
       : `state: ${status} ${output}`
-  }
-
-  /** Ids that something is kept of. */
-  kept(): string[] {
-    return existsSync(this.root) ? readdirSync(this.root) : []
   }
 }
 

@@ -48,12 +48,6 @@ const VICTIMS: Victim[] = [
   { member: 'sentry', of: 'the pod', survive: [] },
 ]
 
-/** Run a command that must succeed and leaves something running. */
-async function must(args: readonly string[]): Promise<void> {
-  const child = runsc.start(args)
-  if (!(await ended(child)) || child.exitCode !== 0) throw new Error(`${args.join(' ')} fails`)
-}
-
 const since = (before: readonly Process[]) => {
   const known = new Set(before.map(({ pid }) => pid))
   return processes().filter(({ pid }) => !known.has(pid))
@@ -62,7 +56,7 @@ const since = (before: readonly Process[]) => {
 /** A container runs whose processes these are. */
 async function runs(id: string, ...args: string[]): Promise<Process[]> {
   const before = processes()
-  await must(['run', '-d', ...args, id])
+  await runsc.must(['run', '-d', ...args, id])
   // The command may be on its way out.
   await until(() => !since(before).some(MEMBERS.runsc))
   return since(before)
@@ -88,10 +82,10 @@ function removed(id: string): string[] {
 
 /** The id can be used again in a pod that lives on, and nothing but the others is left then. */
 async function again(others: readonly Process[]): Promise<string[]> {
-  await must(runDetached)
+  await runsc.must(runDetached)
   const wrong = [...alive(ID), ...removed(ID)]
   // A sentry keeps one process ready for the next program.
-  const known = new Set(others.filter(({ comm }) => comm !== 'stub').map(({ pid }) => pid))
+  const known = new Set(others.map(({ pid }) => pid))
   const left = () => processes().filter(({ pid, comm }) => !known.has(pid) && comm !== 'stub')
   const stubs = () => processes().filter(MEMBERS['a stub']).length
   const most = others.filter(MEMBERS['a stub']).length + 1
@@ -107,7 +101,7 @@ async function round(step: string, { member, of, survive }: Victim): Promise<str
   const mates = await runs(MATE, ...bundle(1))
   const others = processes()
   const { before, args } = STEPS[step]!
-  for (const words of before) await must(words)
+  for (const words of before) await runsc.must(words)
   const own = { 'the pod': pods, 'the mate': mates, 'the container': null }[of]
   const known = new Set((own ?? others).map(({ pid }) => pid))
   const child = runsc.start(args)
