@@ -18,7 +18,7 @@ import { type Config, cache, compile, type Result, root, run, runsc } from '../r
 import { installNeeds } from '../setup.ts'
 
 const APPLETS =
-  'cat chroot cut echo env false grep head hostname id ln ls mkdir mknod mount nice pwd readlink rm sed seq sh sleep sort stat stty tail test touch tr true tty ulimit umask umount uname wc'.split(
+  'cat chroot cp cut echo env false grep head hostname id ln ls mkdir mknod mount nice pwd readlink rm sed seq sh sleep sort stat stty tail test touch tr true tty ulimit umask umount uname uniq wc'.split(
     ' ',
   )
 

@@ -56,6 +56,16 @@ const SAME: Case[] = [
     'touch /t/x; echo $?; touch /t/sub/dir/x; echo $?; ls -R /t',
   ],
   [
+    'one file under two mounts',
+    (c, bundle) => {
+      const source = join(bundle, 'source')
+      mkdirSync(source)
+      writeFileSync(join(source, 'f'), 'text\n')
+      mounts(bind(source, '/one', 'bind'), bind(source, '/two', 'bind'), tmpfs('/t'))(c)
+    },
+    'stat -c %d / /one /two | uniq | wc -l; stat -c %d /one /t | uniq | wc -l; cp /one/f /two/f 2>&1; cat /two/f; ln /one/f /two/g 2>&1',
+  ],
+  [
     'an overlay of directories of the host',
     (c, bundle) => {
       const names = ['one', 'two', 'up', 'work'] as const

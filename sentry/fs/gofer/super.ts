@@ -31,6 +31,17 @@ const numbers = new Float64Array(STATFS_COUNT)
 
 const OUTGROWN_MAX = 65536
 
+/** Our numbers for the host's. */
+const devices = new Map<number, number>()
+
+/** Programs tell by it and by the inode's number whether two names are of one file, under two mounts as well (`cp`). */
+function deviceOf({ devMajor, devMinor }: FileAttr): number {
+  const host = makeDev(devMajor, devMinor)
+  const dev = devices.get(host) ?? anonymousDev()
+  devices.set(host, dev)
+  return dev
+}
+
 /** How an attach point is used. */
 export interface GoferOptions {
   /** Others may change the files as well. */
@@ -40,7 +51,7 @@ export interface GoferOptions {
 
 export class GoferSuperBlock extends SuperBlock {
   override readonly type = '9p'
-  override readonly dev = anonymousDev()
+  override dev = 0
   override readonly readonly: boolean
   override readonly cacheable: boolean
   override root!: GoferInode
@@ -70,6 +81,7 @@ export class GoferSuperBlock extends SuperBlock {
     if (handle < 0) return handle
     this.devMajor = attr.devMajor
     this.devMinor = attr.devMinor
+    this.dev = deviceOf(attr)
     this.root = this.inodeFor(attr, 0, null, '')
     // Never given back: everything else is found from here.
     this.root.handle = handle
