@@ -25,7 +25,7 @@ interface InstallOptions {
 const configFile = () =>
   new Option('--config_file <file>', "Docker's configuration").default(DOCKER_CONFIG)
 const runtimeName = () =>
-  new Option('--runtime <name>', 'name of the runtime in the engine').default('runsc')
+  new Option('--runtime <name>', 'name of the runtime in the engine').default('portcullis')
 
 export const installCommand = () =>
   new Command('install')

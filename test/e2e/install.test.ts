@@ -33,7 +33,9 @@ describe("Docker's daemon.json", () => {
     const result = cli('install', '--config_file', path)
     expect(result.stderr).toBe('')
     expect(result.stdout).toContain('reload')
-    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ runtimes: { runsc: { path: runsc } } })
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({
+      runtimes: { portcullis: { path: runsc } },
+    })
   })
 
   it('keeps all else, its mode and its place', () => {

@@ -119,7 +119,7 @@ ${cri}.cni]
   conf_dir = "${this.path('cni')}"
 ${cri}.containerd]
   snapshotter = "native"
-  default_runtime_name = "runsc"
+  default_runtime_name = "portcullis"
 ${handler.stdout}`
   }
 

@@ -9,7 +9,7 @@ import { Containerd, IMAGE, removeCgroup } from './containerd.ts'
 import { Cri, type Message } from './cri.ts'
 
 const NAMESPACE = 'k8s.io'
-const HANDLER = 'runsc'
+const HANDLER = 'portcullis'
 const STATES = ['created', 'running', 'exited', 'unknown']
 const PORT = 8080
 const HOST_PORT = 18080

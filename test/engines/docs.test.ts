@@ -1,7 +1,7 @@
 // The commands of docs/docker.md, from the first to the last, as somebody follows them.
 
 import { match } from 'node:assert/strict'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { root, run, runsc } from '../run.ts'
@@ -44,7 +44,7 @@ function stubs(home: string): string {
     sudo: 'exec "$@"',
     // The daemon reads its configuration in its own time.
     systemctl: `[ "$*" = "reload docker" ] && kill -HUP ${daemon} || exit
-names() { grep -o '"runsc[a-z-]*":' | sort; }
+names() { grep -o '"portcullis[a-z-]*":' | sort; }
 until [ "$(${DOCKER} info -f '{{json .Runtimes}}' | names)" = "$(names <${engine.path('daemon.json')})" ]; do sleep 0.1; done`,
     curl: `exec nsenter -t ${daemon} --net -- /usr/bin/curl "$@"`,
     // Who types -t has a terminal.
@@ -62,6 +62,9 @@ until [ "$(${DOCKER} info -f '{{json .Runtimes}}' | names)" = "$(names <${engine
 it('docs/docker.md shows commands that work', context => {
   if (reason !== '') return context.skip(reason)
   const home = engine.path('home')
+  // What is left when this is tried again.
+  new Docker(engine, '').clean()
+  rmSync(home, { recursive: true, force: true })
   mkdirSync(home)
   const env = { ...engine.env(), PATH: `${stubs(home)}:${process.env.PATH}` }
   const compose = lines.slice(lines.indexOf('version: "2.4"'))
@@ -86,8 +89,8 @@ it('docs/docker.md shows commands that work', context => {
     said.set(line, stdout)
   }
   const answer = (start: string) => said.get(commands.find(line => line.startsWith(start))!)!
-  match(answer('docker run --rm --runtime=runsc debian:bookworm uname'), /^\d.*portcullis$/m)
-  match(answer('docker run --rm --runtime=runsc -it'), /typed/)
+  match(answer('docker run --rm --runtime=portcullis debian:bookworm uname'), /^\d.*portcullis$/m)
+  match(answer('docker run --rm --runtime=portcullis -it'), /typed/)
   match(answer('docker exec -it box'), /typed/)
   match(answer('docker exec box sh'), /^\d\d+$/m)
   match(answer('docker stats'), / \/ 256MiB /)
