@@ -105,7 +105,7 @@ function exitStatusOf(error: unknown, program: Command, log: FailureLog): number
       complain(program.helpInformation())
       return EXIT_FAILURE
     }
-    reportFailure(usageError(error.message), log)
+    reportFailure(usageError(error.message, program), log)
     return EXIT_FAILURE
   }
   reportFailure(error instanceof Error ? error.message : String(error), log)
@@ -114,9 +114,11 @@ function exitStatusOf(error: unknown, program: Command, log: FailureLog): number
 }
 
 /** What commander says, in one line; of what others' command lines have, the reason why this one has not. */
-function usageError(text: string): string {
+function usageError(text: string, program: Command): string {
   const [, name = ''] = /unknown command '([^']*)'/.exec(text) ?? []
   const why = absentCommand(name)
   if (why !== undefined) return `${name} is not supported: ${why}`
-  return `${text.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`runsc --help\``
+  const named = program.commands.find(command => command.name() === program.args[0])?.name()
+  const help = named === undefined ? 'runsc --help' : `runsc help ${named}`
+  return `${text.replace(/^error: /, '').replace(/\n/g, ' ')}; see \`${help}\``
 }

@@ -165,8 +165,10 @@ describe('runsc', () => {
   })
 
   it('refuses unknown commands and options', () => {
-    expect(cli('nonsense').status).not.toBe(0)
-    expect(cli('do').status).not.toBe(0)
+    expectError(cli('nonsense'), "unknown command 'nonsense'", 'see `runsc --help`')
+    expectError(cli('creat', ID), 'Did you mean create?')
+    expectError(cli('do'), "'command'", 'see `runsc help do`')
+    expectError(cli('run', '--bundel', '/x', ID), 'Did you mean --bundle?', 'see `runsc help run`')
     expect(cli('--platform=quantum', 'do', 'true').stderr).toMatch(/platform/)
     expect(cli('--help')).toMatchObject({ status: 0 })
     expect(cli('--version')).toMatchObject({ status: 0 })
