@@ -85,7 +85,7 @@ export class RootDirectory {
     let links = 0
     let fresh = false
     while (todo.length > 0) {
-      if (done.length > 0 && this.#mounted.has(`/${done.join('/')}`)) {
+      if (this.#mounted.has(`/${done.join('/')}`)) {
         const rest = split(normal(todo.reverse().join('/')))
         return { path: `/${[...done, ...rest].join('/')}`, fresh: false, covered: true }
       }

@@ -238,6 +238,9 @@ class TreeOpener {
       )
     const at = this.#root?.makeMountpoint(config.destination, kind)
     if (at === undefined) return
+    // Nobody who names another place means the whole root.
+    if (at.path === '/' && !/^[/.]*$/.test(config.destination))
+      throw new CliError(`${where}: leads to the root itself`)
     config.fresh = at.fresh
     config.destination = at.path
     checkProc(at.path, config, where)
@@ -362,6 +365,6 @@ function checkProc(path: string, mount: MountConfig, where: string): void {
   if (path === '/proc' && mount.type !== 'proc')
     throw new CliError(`${where}: only type proc can be mounted on /proc, not "${mount.type}"`)
   if (!isBelow(path, '/proc') || mount.type === 'proc') return
-  if (!PROC_FILES.includes(path) && !isBelow(path, '/proc/sys') && path !== '/proc/sys')
+  if (!PROC_FILES.includes(path))
     throw new CliError(`${where}: cannot be mounted on because it is inside /proc`)
 }

@@ -1,12 +1,12 @@
 // The sandbox's first mount tree: the root, and the mounts of the configuration in their order.
 
-import { errnoMessage } from '../../syscall-table/errno.ts'
+import { EBUSY, errnoMessage } from '../../syscall-table/errno.ts'
 import { MS_RDONLY, MS_REC } from '../../syscall-table/flags.ts'
 import type { ContainerConfig, MountConfig } from '../config.ts'
 import { cgroupMounts, containerCgroups } from '../fs/cgroup/cgroup-fs.ts'
 import type { Task } from '../kernel/task.ts'
 import type { SuperBlock } from '../vfs/inode.ts'
-import type { Mount } from '../vfs/mount.ts'
+import type { Mount, Path } from '../vfs/mount.ts'
 import { mountFlags, mountOn } from '../vfs/mounting.ts'
 import { walksChanged } from '../vfs/path-cache.ts'
 import { changePropagation } from '../vfs/propagation.ts'
@@ -34,9 +34,12 @@ export function mountConfigured(
   config: ContainerConfig,
   bind: BindSource,
 ): { seal(): void } {
+  const { root } = task.fs
   const made = config.mounts.map(mount => mountOne(task, mount, bind))
   return {
     seal() {
+      if (config.root.readonly && task.fs.root.mount !== root.mount)
+        task.fs.root.mount.flags |= MS_RDONLY
       for (const { mount, readonly, propagation } of made) {
         if (readonly) mount.flags |= MS_RDONLY
         if (propagation === 0) continue
@@ -60,12 +63,17 @@ function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
   const sb = makeFileSystem(task, config, bind)
   const at = makePlace(task, config.destination, sb.root.isDir ? 'directory' : 'file')
   if (typeof at === 'number') throw failure(config, 'make or find the mountpoint', at)
+  // A link may have got in between.
+  const covers = isRoot(task, at)
+  if (covers && config.destination !== '/')
+    throw failure(config, 'leads to the root itself', -EBUSY)
   // Mountpoints may have to be made in a tmpfs, and devices in /dev.
   const later = config.type === 'tmpfs'
   const flags = mountFlags(later ? config.flags & ~MS_RDONLY : config.flags)
   const { mode } = at.dentry.inode!
   const mount = mountOn(at, sb, flags, sourceOf(config, sb))
   if (typeof mount === 'number') throw failure(config, 'mount', mount)
+  if (covers) enter(task, mount)
   if (config.type === 'cgroup') mountHierarchies(task, config)
   if (config.type === 'tmpfs') {
     const n = fillTmpfs(task, config, mount, at, config.fresh || at.fresh ? null : mode)
@@ -73,6 +81,16 @@ function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
   }
   const readonly = later && (config.flags & MS_RDONLY) !== 0
   return { mount, readonly, propagation: config.propagation }
+}
+
+function isRoot({ fs }: Task, { mount, dentry }: Path): boolean {
+  return fs.root.mount === mount && fs.root.dentry === dentry
+}
+
+/** runc makes the mounts before it changes its root: one on "/" is the root from there on, and has the later ones in it. */
+function enter(task: Task, mount: Mount): void {
+  task.fs.root = { mount, dentry: mount.root }
+  task.fs.cwd = { mount, dentry: mount.root }
 }
 
 /** The tmpfs that holds the hierarchies of version 1 is none of them. */

@@ -1,6 +1,6 @@
 // config.json, field by field: the same bundle under runc and under ours gives the same, or both refuse it.
 
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, run } from '../run.ts'
@@ -151,6 +151,19 @@ const SAME: Case[] = [
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5', 'max=7'],
     }),
     `${options('/dev/pts')}; ls -l /dev/pts | tail -n +2 | cut -c1-10; readlink /dev/ptmx; ls /dev`,
+  ],
+  [
+    'a mount on "/" is the root, with the mounts behind it in it',
+    (c, bundle) => {
+      const other = join(bundle, 'other')
+      cpSync(join(bundle, 'rootfs'), other, { recursive: true, verbatimSymlinks: true })
+      writeFileSync(join(other, 'mark'), 'here\n')
+      c.root.readonly = true
+      c.process.cwd = '/made'
+      c.mounts.unshift(bind(other, '/', 'rbind'))
+      c.mounts.push(tmpfs('/fresh'))
+    },
+    'pwd; cat /mark; touch /x; echo $?; touch /fresh/x; echo $?; ls /',
   ],
   [
     'a root that is read-only, with what had to be made in it',
@@ -385,6 +398,7 @@ const REFUSED: [what: string, change: (config: Config, bundle: string) => void, 
   ['a directory over a file', mounts(bind('/etc', '/bin/busybox', 'bind')), '/bin/busybox'],
   ['a file over a directory', mounts(bind('/etc/passwd', '/bin', 'bind')), '/bin'],
   ['a mount inside of /proc', mounts(tmpfs('/proc/none')), '/proc/none'],
+  ['a bind over /proc/sys', mounts(bind('/etc', '/proc/sys/kernel', 'bind')), '/proc/sys/kernel'],
   ['a bind over /proc', mounts(bind('/etc', '/proc', 'bind')), '/proc'],
   ['a file in the way', mounts(tmpfs('/bin/busybox/x')), '/bin/busybox/x'],
   [
