@@ -72,7 +72,7 @@ async function execIn(
       options.consoleSocket,
     ),
     // `initial` is for runtimes that begin outside of the container's cgroup.
-    affinity: program.execCPUAffinity?.final || null,
+    affinity: (program.execCPUAffinity ?? spec?.process.execCPUAffinity)?.final || null,
   }
   const [outside, terminal] = terminalPair(program, options)
   const [link, sandboxLink] = pair(SOCK_STREAM)
@@ -138,6 +138,8 @@ function processOf(model: SpecProcess, options: ExecOptions, args: string[]): Sp
   if (options.process !== undefined) return readProcess(options.process)
   if (args.length === 0)
     throw new CliError('exec: give the process as a command, or as a file by --process')
+  const wrong = options.env.find(entry => entry.indexOf('=') <= 0)
+  if (wrong !== undefined) throw new CliError(`--env takes NAME=VALUE, not "${wrong}"`)
   const [uid, gid] = userOf(options.user, model.user)
   const caps = model.capabilities
   const more = options.cap

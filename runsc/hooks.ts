@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import type { HookConfig } from '../sentry/config.ts'
+import { errnoMessage } from '../syscall-table/errno.ts'
 import { CliError } from './errors.ts'
 import { latin1 } from './latin1.ts'
 import type { Spec, SpecHook } from './spec-schema.ts'
@@ -118,7 +119,9 @@ function ended(child: ChildProcess, seconds: number | undefined): Promise<string
       child.stderr!.destroy()
       resolve(why)
     }
-    child.on('error', error => finish(error.message))
+    child.on('error', ({ errno, message }: NodeJS.ErrnoException) =>
+      finish(errno === undefined ? message : `cannot be run: ${errnoMessage(-errno)}`),
+    )
     child.on('exit', (code, signal) => {
       if (code === 0) return finish(null)
       if (late) return finish(`ran past its timeout of ${seconds} s`)

@@ -11,12 +11,11 @@ import { build } from './build.ts'
 import { closeAll } from './cgroup/container-cgroup.ts'
 import type { OomScores } from './cgroup/oom-score.ts'
 import { CliError } from './errors.ts'
+import { latin1 } from './latin1.ts'
 import type { Attach } from './mounts.ts'
 import type { View } from './sandbox.ts'
+import { shownWords } from './title.ts'
 
-/** Words of the program's command line that the process list shows, and the bytes of all of them. */
-const MAX_TITLE = 64
-const MAX_TITLE_BYTES = 1 << 15
 /** In the sentry, cgroup files follow what is always there. */
 export const FIRST_ENTRANCE = SENTRY_FDS.standIn + 1
 /** The launcher's descriptors: where it tells what it has done, its socket to the sentry, and the program's terminal. */
@@ -146,22 +145,9 @@ function launcherCommand(options: SentryOptions, { entrances, scores }: Placemen
     ...options.view.places.flatMap((place, i) => ['--tree', String(firstTree + i), place]),
     ...(scores.own === null ? [] : ['--oom-score-adj', String(scores.own)]),
     ...(options.detached ? [] : ['--die-with-parent']),
-    ...title(options.args).flatMap(word => ['--title', word]),
+    ...shownWords(options.args).flatMap(word => ['--title', latin1(word)]),
     '--',
   ]
-}
-
-/** As many words of the command line as have room. */
-function title(args: readonly string[]): string[] {
-  const fitting: string[] = []
-  let room = MAX_TITLE_BYTES
-  for (const arg of args.slice(0, MAX_TITLE)) {
-    const word = Buffer.from(arg).toString('latin1')
-    room -= word.length + 1
-    if (room < 0) break
-    fitting.push(word)
-  }
-  return fitting
 }
 
 /** Its pid. */

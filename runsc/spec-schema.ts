@@ -34,6 +34,10 @@ const exact64 = v.union(
   UINT64_MESSAGE,
 )
 const strings = v.array(text)
+const variable = v.pipe(
+  text,
+  v.check(s => s.indexOf('=') > 0, 'expected NAME=VALUE'),
+)
 const cpuList = v.pipe(
   v.string(),
   v.trim(),
@@ -108,7 +112,7 @@ export const processSchema = object({
   consoleSize: v.optional(object({ height: whole(0, 65535), width: whole(0, 65535) })),
   user: v.optional(userSchema, {}),
   args: v.pipe(strings, v.minLength(1, 'expected at least one argument, the program')),
-  env: v.optional(strings, []),
+  env: v.optional(v.array(variable), []),
   cwd: absolutePath,
   capabilities: v.optional(
     object({

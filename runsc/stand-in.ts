@@ -13,10 +13,9 @@ import { makeDirectory } from './directories.ts'
 import { CliError } from './errors.ts'
 import type { View } from './sandbox.ts'
 import { type ContainerState, isAlive, processStartTime } from './state.ts'
+import { shownWords } from './title.ts'
 
 const FOLDER = 'exec'
-/** Words of the command line that the process list shows. */
-const MAX_WORDS = 64
 /** Behind its standard streams come its end of the socket, its terminal, namespaces, cgroup files and a view. */
 const FIRST_FD = 3
 
@@ -69,6 +68,7 @@ export interface StandIn {
 /** Start one, in the container's cgroup; resolves once it is ready. */
 export async function startStandIn(options: StandInOptions): Promise<StandIn> {
   const { args, link, terminal, namespaces, entrances, view, detached } = options
+  const words = shownWords(args)
   const inherited: number[] = []
   const place = (fd: number | null): number => {
     if (fd === null) return -1
@@ -76,8 +76,8 @@ export async function startStandIn(options: StandInOptions): Promise<StandIn> {
   }
   const own = [link, terminal, namespaces.net, namespaces.mounts, ...entrances].map(place)
   const trees = view?.fds.map((fd, i) => [`TREE_${i}`, `${place(fd)} ${view.places[i]}`]) ?? []
-  const child = spawn(join(build, 'stand-in'), args.slice(1, MAX_WORDS), {
-    argv0: args[0]!,
+  const child = spawn(join(build, 'stand-in'), words.slice(1), {
+    argv0: words[0] ?? 'stand-in',
     stdio: ['ignore', 'pipe', 'pipe', ...inherited],
     env: { STAND_IN: [detached ? 1 : 0, ...own].join(' '), ...Object.fromEntries(trees) },
     detached: true,

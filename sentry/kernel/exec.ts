@@ -74,7 +74,13 @@ export function bootProgram(
   argv: string[],
   envp: string[],
 ): number {
-  const program = openProgram(task, target, argv, envp, argBudget(task))
+  const budget = argBudget(task)
+  for (const strings of [argv, envp])
+    for (const text of strings) {
+      const error = charge(budget, text.length)
+      if (error < 0) return error
+    }
+  const program = openProgram(task, target, argv, envp, budget)
   if (typeof program === 'number') return program
   task.onStart = new ExecStart(program)
   return 0

@@ -11,4 +11,9 @@ describe('a terminal', { timeout: 300_000 }, () => {
     const [command, args] = driven(steps, [...sandbox, ...SHELL])
     expect(run(command, args, { seconds: 280 }).stdout.trim()).toBe('DONE')
   })
+
+  it('has no need of one outside', () => {
+    const { status, stdout } = run('sh', ['-c', '"$@" tty </dev/null', 'sh', runsc, 'do', '-t'])
+    expect({ status, stdout: stdout.trim() }).toEqual({ status: 0, stdout: '/dev/pts/0' })
+  })
 })

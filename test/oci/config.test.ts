@@ -440,6 +440,12 @@ const REFUSED: [what: string, change: (config: Config, bundle: string) => void, 
   ],
   ['an unknown propagation', c => (c.linux.rootfsPropagation = 'up'), 'rootfsPropagation'],
   ['a SELinux label', c => (c.process.selinuxLabel = 'a:b:c:d'), 'selinuxLabel'],
+  ['a variable without a value', c => c.process.env.push('NAME'), 'process.env.1'],
+  [
+    'an argument that is too long',
+    c => c.process.args.push('x'.repeat(1 << 17)),
+    'argument list too long',
+  ],
   ['no working directory', c => delete c.process.cwd, 'cwd'],
   ['an effective capability too many', c => (c.process.capabilities.permitted = []), 'effective'],
   [

@@ -1,10 +1,11 @@
 // The process contract of engines: the pid of a pid file is a process that takes signals and ends as the sandboxed
 // process does. The driver is a subreaper, as the engines' shims are.
 
-import { writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { run, runsc } from '../run.ts'
+import { type Config, type Result, run, runsc } from '../run.ts'
 import { Workshop } from './both.ts'
 
 const DRIVER = `
@@ -91,4 +92,76 @@ describe('stand-ins', () => {
       delete: 0,
     })
   }, 150_000)
+})
+
+describe('a further process', () => {
+  const id = `further-${process.pid}`
+  const command = (...args: string[]): Result =>
+    run(runsc, ['--root', join(shop.path, 'state-further'), ...args], { seconds: 60 })
+  const file = (change: object): string => {
+    const path = join(shop.path, 'process.json')
+    const args = ['grep', 'Cpus_allowed_list', '/proc/self/status']
+    writeFileSync(path, JSON.stringify({ args, cwd: '/', env: ['PATH=/bin'], ...change }))
+    return path
+  }
+  const asFile = (change: object) => command('exec', '--process', file(change), id)
+
+  beforeAll(() => {
+    const bundle = shop.bundle(['sleep', '1000'], (c: Config) => {
+      c.process.execCPUAffinity = { initial: '0-1', final: '1' }
+      c.linux.personality = { domain: 'LINUX32' }
+    })
+    // Nobody waits for the end of what it may write.
+    const nothing = openSync('/dev/null', 'r+')
+    const root = ['--root', join(shop.path, 'state-further')]
+    const { status } = spawnSync(runsc, [...root, 'run', '--detach', '--bundle', bundle, id], {
+      stdio: [nothing, nothing, nothing],
+    })
+    closeSync(nothing)
+    expect(status).toBe(0)
+  })
+  afterAll(() => command('delete', '--force', id))
+
+  it('has the CPUs of execCPUAffinity, which the first one has not', () => {
+    const list = /^Cpus_allowed_list:\s*(.*)$/m
+    const own = command('exec', id, 'grep', 'Cpus_allowed_list', '/proc/self/status').stdout
+    expect(list.exec(own)?.[1]).toBe('1')
+    const first = command('exec', id, 'grep', 'Cpus_allowed_list', '/proc/1/status').stdout
+    expect(list.exec(first)?.[1]).not.toBe('1')
+    expect(list.exec(asFile({}).stdout)?.[1]).toBe('1')
+    expect(list.exec(asFile({ execCPUAffinity: { final: '0' } }).stdout)?.[1]).toBe('0')
+  })
+
+  it('has the personality of the container', () => {
+    expect(command('exec', id, 'uname', '-m').stdout).toBe('i686\n')
+  })
+
+  it.each([
+    ['a CPU that is not there', { execCPUAffinity: { final: '4000' } }, 'of the CPUs 4000'],
+    ['a list that is none', { execCPUAffinity: { final: 'all' } }, 'execCPUAffinity.final'],
+    ['a variable without a value', { env: ['PATH'] }, 'env.0'],
+    [
+      'an argument that is too long',
+      { args: ['true', 'x'.repeat(1 << 17)] },
+      'argument list too long',
+    ],
+  ])('is refused: %s', (_what, change, words) => {
+    const { status, stderr } = asFile(change)
+    expect(status).not.toBe(0)
+    expect(stderr).toContain(words)
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+  })
+
+  it('may have more arguments than are shown of it', () => {
+    const args = ['sh', '-c', 'echo $#', ...Array<string>(15).fill('x'.repeat(100_000))]
+    expect(asFile({ args })).toMatchObject({ status: 0, stdout: '14\n' })
+  })
+
+  it('has its variables as NAME=VALUE', () => {
+    const { status, stderr } = command('exec', '--env', 'NAME', id, 'true')
+    expect({ status, stderr }).toEqual({
+      status: 128,
+      stderr: 'runsc: --env takes NAME=VALUE, not "NAME"\n',
+    })
+  })
 })

@@ -141,7 +141,8 @@ describe.each(['prestart', 'createContainer', 'startContainer'])('a %s hook', ki
   it('that is not there is told', () => {
     const { status, stderr } = withHook(kind, { path: '/no/such' })
     expect(status).not.toBe(0)
-    expect(stderr).toContain(`error running ${kind} hook #0: /no/such`)
+    expect(stderr).toContain(`error running ${kind} hook #0: /no/such: `)
+    expect(stderr).toMatch(/[Nn]o such file or directory/)
     expect(shop.left()).toEqual([])
   })
 
