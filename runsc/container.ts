@@ -7,6 +7,7 @@ import { build } from './build.ts'
 import { ContainerCgroup } from './cgroup/container-cgroup.ts'
 import { CliError } from './errors.ts'
 import { runHooks } from './hooks.ts'
+import { joinUsers } from './joined-users.ts'
 import { afterStart, hookState, hostPlace, removeContainer, stopped } from './life.ts'
 import { openDebugLog, warner } from './log.ts'
 import type { FileOptions } from './mounts.ts'
@@ -119,6 +120,7 @@ async function prepare(
   await logIgnored(given, id, ignored)
   const options = withAnnotations(given, spec.annotations, warn)
   const store = new StateStore(options.root)
+  joinUsers(spec, bundle, store)
   store.reserve(id)
   let sandbox: Sandbox | undefined
   let cgroup: ContainerCgroup | null = null

@@ -18,9 +18,7 @@ const NAMESPACED_SYSCTLS: readonly (readonly [RegExp, string])[] = [
 
 /** Check a document of the right form. Throws with the field and what to do. */
 export function checkSpec(spec: Spec, file: string, warn: Warn): void {
-  const fail = (field: string, message: string): never => {
-    throw new CliError(`${file}: ${field}: ${message}`)
-  }
+  const fail: Fail = failIn(file)
   checkNamespaces(spec, fail)
   checkSysctls(spec, fail)
   checkLabels(spec, fail, warn)
@@ -42,6 +40,12 @@ export function checkSpec(spec: Spec, file: string, warn: Warn): void {
 
 type Fail = (field: string, message: string) => never
 
+const failIn =
+  (file: string): Fail =>
+  (field, message) => {
+    throw new CliError(`${file}: ${field}: ${message}`)
+  }
+
 function checkNamespaces(spec: Spec, fail: Fail): void {
   const { linux } = spec
   const seen = new Set<string>()
@@ -57,12 +61,24 @@ function checkNamespaces(spec: Spec, fail: Fail): void {
   needs('uts', 'domainname', spec.domainname !== '')
   needs('mount', 'linux.maskedPaths', linux.maskedPaths.length > 0)
   needs('mount', 'linux.readonlyPaths', linux.readonlyPaths.length > 0)
-  if (!seen.has('user')) return
+  const users = linux.namespaces.find(({ type }) => type === 'user')
+  if (users === undefined) return
+  // They are looked for when the container is made: joined-users.ts.
+  if (users.path && linux.uidMappings.length === 0 && linux.gidMappings.length === 0) return
   if (linux.uidMappings.length === 0)
     fail('linux.uidMappings', 'a user namespace needs at least one mapping')
   if (linux.gidMappings.length === 0)
     fail('linux.gidMappings', 'a user namespace needs at least one mapping')
-  const { uid, gid } = spec.process.user
+  checkUser(spec, fail)
+}
+
+/** The program's user, once the mappings are known. Throws with the field and what to do. */
+export function checkMapped(spec: Spec, file: string): void {
+  checkUser(spec, failIn(file))
+}
+
+function checkUser({ linux, process }: Spec, fail: Fail): void {
+  const { uid, gid } = process.user
   const mapped = (id: number, maps: typeof linux.uidMappings) =>
     maps.some(({ containerID, size }) => id >= containerID && id < containerID + size)
   if (!mapped(uid, linux.uidMappings))

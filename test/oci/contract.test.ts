@@ -1,6 +1,14 @@
 // What scripts and engines rely on beside the specification: runc's habits and the words of its messages.
 
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc, temporary } from '../run.ts'
@@ -224,6 +232,48 @@ describe('ps', () => {
       expect(JSON.parse(runtime.run('ps', '--format', 'json', id).stdout) ?? []).toEqual([])
       expect(runtime.run('delete', id).status).toBe(0)
     }
+    both.clean()
+  })
+})
+
+describe('a user namespace that is named by a path', () => {
+  it('has the ids of its maker', () => {
+    const both = oracle('contract-users')
+    const mappings = [
+      { containerID: 0, hostID: 300000, size: 500 },
+      { containerID: 1000, hostID: 700, size: 3 },
+    ]
+    run('chown', ['-R', '300000:300000', join(both.path, 'rootfs')])
+    chmodSync(both.path, 0o755)
+    const maker = both.bundle(['sleep', '1000'], c => {
+      c.linux.namespaces.push({ type: 'user' })
+      c.linux.uidMappings = mappings
+      c.linux.gidMappings = mappings
+    })
+    const id = `contract-users-${process.pid}`
+    const joining = (path: string) =>
+      both.bundle(['cat', '/proc/self/uid_map', '/proc/self/gid_map'], c => {
+        c.linux.namespaces.push({ type: 'user', path })
+      })
+    const map = '0 300000 500\n1000 700 3\n'
+    expect(both.ours.detached('run', '-d', '-b', maker, id)).toMatchObject({ status: 0 })
+    const { pid } = JSON.parse(both.ours.run('state', id).stdout)
+    const inContainer = both.ours.run('run', '-b', joining(`/proc/${pid}/ns/user`), `${id}-2`)
+    both.ours.run('delete', '--force', id)
+    expect(inContainer.stderr).toBe('')
+    expect(inContainer.stdout.replaceAll(/^ +| +(?= )/gm, '')).toBe(map + map)
+
+    const foreign = spawn('unshare', ['--user', 'sleep', '1000'])
+    const namespace = (of: number | string) => readlinkSync(`/proc/${of}/ns/user`)
+    untilNow('it has a namespace of its own', () => namespace(foreign.pid!) !== namespace('self'))
+    const text = mappings.map(m => `${m.containerID} ${m.hostID} ${m.size}`).join('\n')
+    for (const kind of ['uid', 'gid']) writeFileSync(`/proc/${foreign.pid}/${kind}_map`, text)
+    const inOther = both.ours.run('run', '-b', joining(`/proc/${foreign.pid}/ns/user`), `${id}-3`)
+    foreign.kill('SIGKILL')
+    expect(inOther).toEqual(inContainer)
+
+    const nobodys = both.ours.run('run', '-b', joining('/proc/self/ns/user'), `${id}-4`)
+    expect(nobodys.stderr).toContain('linux.uidMappings')
     both.clean()
   })
 })
