@@ -62,10 +62,14 @@ export function installDocker(file: string, runtime: Runtime): string {
 /** Take the runtime out of daemon.json. */
 export function uninstallDocker(file: string, name: string): string {
   const before = readConfig(file)
-  const after = edit(file, before, text => removeMember(text, ['runtimes', name]))
-  if (after === before) return `${file}: there is no runtime "${name}"`
+  const others = edit(file, before, text => removeMember(text, ['runtimes', name]))
+  if (others === before) return `${file}: there is no runtime "${name}"`
+  // dockerd does not start with a default that it does not know.
+  const isDefault = JSON.parse(others)['default-runtime'] === name
+  const after = isDefault ? removeMember(others, ['default-runtime']) : others
   replaceFile(file, after)
-  return `${file}: runtime "${name}" is removed; \`systemctl reload docker\` (or SIGHUP to dockerd) makes it known`
+  const also = isDefault ? ', and is not the default any more' : ''
+  return `${file}: runtime "${name}" is removed${also}; \`systemctl reload docker\` (or SIGHUP to dockerd) makes it known`
 }
 
 /** A file that is missing or empty counts as an empty object; nothing else that is no object is touched. */

@@ -74,6 +74,17 @@ describe("Docker's daemon.json", () => {
     expect(readdirSync(join(path, '..'))).toEqual(['daemon.json'])
   })
 
+  it('names no default that is not there any more', () => {
+    const runtimes = { portcullis: { path: runsc }, other: { path: '/bin/other' } }
+    const path = file(JSON.stringify({ 'default-runtime': 'portcullis', runtimes }))
+    expect(cli('uninstall', '--config_file', path, '--runtime', 'other').stdout).not.toContain(
+      'default',
+    )
+    expect(JSON.parse(readFileSync(path, 'utf8'))['default-runtime']).toBe('portcullis')
+    expect(cli('uninstall', '--config_file', path).stdout).toContain('not the default any more')
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ runtimes: {} })
+  })
+
   it('that is missing has nothing to take out', () => {
     const path = file()
     expect(cli('uninstall', '--config_file', path).stdout).toContain('no runtime')
