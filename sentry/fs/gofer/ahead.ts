@@ -20,6 +20,10 @@ const OPENED_MAX = 1536
 /** So many files of a directory are opened one by one first, as long as not so many directories were read completely. */
 const ASKED_MIN = 2
 const COMPLETED_MIN = 3
+/** Whose files were asked for so often will be asked for the rest. */
+const ASKED_MANY = ASKED_MIN + 3
+/** When a directory holds less, more of them are asked for. */
+const FEW = 32
 /** Descriptors that a directory may hold when it asks for more. */
 const HELD_MAX = 256
 
@@ -183,7 +187,13 @@ export class OpenedAhead {
   readonly #fds = new Map<string, HostFd>()
   /** Those of them that have been looked at before: whoever goes through the directory will not come back to them. */
   readonly #seen = new Set<string>()
-  /** The directory's version, and its file system's generation, when they came. */
+  /** Names whose descriptors are on their way; null for none. */
+  #awaited: readonly string[] | null = null
+  /** The last name that was asked for, behind which more may follow. */
+  #last = ''
+  /** Names that were asked for since the directory has held none. */
+  #count = 0
+  /** The directory's version, and its file system's generation, when they were asked for. */
   #version = 0
   #generation = 0
   /** Files that had to be asked for, since looking ahead was last given up. */
@@ -195,13 +205,16 @@ export class OpenedAhead {
 
   /** A descriptor of the file `name`, or -1. */
   take(name: string, listing: Listing | null): HostFd {
-    if (this.#fds.size > 0 && !this.#holds()) this.close()
+    if (!this.#holds()) this.close()
+    if (this.#awaited?.includes(name) && !this.#fds.has(name))
+      this.#dir.sb.connection.client.settle()
     const fd = this.#fds.get(name)
     if (fd === undefined) return listing === null ? -1 : this.#ask(name, listing)
     this.#fds.delete(name)
-    const left = this.#fds.size
-    const completed = left === 0 || (!this.#seen.delete(name) && left === this.#seen.size)
-    this.#dir.sb.connection.ahead.takenOpened(this, left, completed)
+    const { size } = this.#fds
+    const completed = size === 0 || (!this.#seen.delete(name) && size === this.#seen.size)
+    this.#dir.sb.connection.ahead.takenOpened(this, size, completed)
+    if (listing !== null && size < FEW && this.#last !== '') this.#askMore(listing)
     return fd
   }
 
@@ -215,6 +228,7 @@ export class OpenedAhead {
     const { client, ahead } = dir.sb.connection
     this.#asked++
     if (this.#asked <= ASKED_MIN && !ahead.opensAll) return -1
+    client.settle()
     if (this.#fds.size > HELD_MAX) this.close()
     const most = ahead.opensAll ? OPEN_FILES_MAX : Math.min(OPEN_FILES_MAX, 2 << this.#asked)
     const next = withOthers(listing, name, most, (page, at) => {
@@ -223,22 +237,64 @@ export class OpenedAhead {
       const inUse = dir.sb.inodeInUse(attr) as GoferFile | null
       return inUse === null || inUse.readFd < 0
     })
+    this.#expect(next)
     const start = next.length < 2 ? -1 : dir.nearestHandle()
     if (start < 0 || client.openFiles(start, wayDown, next, fds) < 0) return -1
     this.#version = dir.version
     this.#generation = dir.sb.listingGeneration
-    const before = this.#fds.size
-    for (let i = 1; i < next.length; i++) if (fds[i]! >= 0) this.#add(listing, next[i]!, fds[i]!)
-    if (this.#fds.size > before) ahead.addOpened(this, this.#fds.size - before)
-    return fds[0]!
+    const asked = fds[0]!
+    this.#add(listing, next, 1)
+    this.#askMore(listing)
+    return asked
   }
 
-  #add(listing: Listing, name: string, fd: HostFd): void {
-    this.#fds.set(name, fd)
-    const page = listing.find(name)
-    if (page === null) return
-    page.attr(page.foundAt, attr)
-    if (this.#dir.sb.inodeInUse(attr) !== null) this.#seen.add(name)
+  /** The descriptors in `fds`, of `names` from the one at `first` on. */
+  #add(listing: Listing, names: readonly string[], first: number): void {
+    const before = this.#fds.size
+    for (let i = first; i < names.length; i++) {
+      if (fds[i]! < 0) continue
+      this.#fds.set(names[i]!, fds[i]!)
+      const page = listing.find(names[i]!)
+      if (page === null) continue
+      page.attr(page.foundAt, attr)
+      if (this.#dir.sb.inodeInUse(attr) !== null) this.#seen.add(names[i]!)
+    }
+    const more = this.#fds.size - before
+    if (more > 0) this.#dir.sb.connection.ahead.addOpened(this, more)
+  }
+
+  /** Have the gofer open the files after those that were asked for, and do not wait for it. */
+  #askMore(listing: Listing): void {
+    const dir = this.#dir
+    const { client, ahead } = dir.sb.connection
+    if (!ahead.opensAll && this.#asked < ASKED_MANY) return
+    // Once round: what has been taken must not come again.
+    if (client.posted || this.#fds.size > HELD_MAX || this.#count > listing.end) return
+    const others = withOthers(listing, this.#last, OPEN_FILES_MAX + 1, (page, at) => {
+      if (page.type(at) !== S_IFREG || this.#fds.has(page.name(at))) return false
+      page.attr(at, attr)
+      return dir.sb.inodeInUse(attr) === null
+    })
+    const more = others.slice(1)
+    if (more.length === 0) this.#last = ''
+    const start = more.length === 0 ? -1 : dir.nearestHandle()
+    if (start < 0) return
+    this.#expect(more)
+    this.#awaited = more
+    client.postOpenFiles(start, wayDown, more, fds, n => this.#arrived(listing, more, n))
+  }
+
+  #expect(names: readonly string[]): void {
+    this.#last = names[names.length - 1]!
+    this.#count += names.length
+  }
+
+  #arrived(listing: Listing, names: readonly string[], n: number): void {
+    const wanted = this.#awaited === names
+    if (wanted) this.#awaited = null
+    if (n < 0) return
+    if (wanted) this.#add(listing, names, 0)
+    else for (let i = 0; i < names.length; i++) if (fds[i]! >= 0) close(fds[i]!)
   }
 
   /** Nobody is going to take the rest. */
@@ -249,5 +305,11 @@ export class OpenedAhead {
     this.#dir.sb.connection.ahead.removeOpened(this, size, size - this.#seen.size)
     this.#fds.clear()
     this.#seen.clear()
+    // What is still to come will not be taken.
+    this.#awaited = null
+    this.#last = ''
+    this.#count = 0
+    this.#version = this.#dir.version
+    this.#generation = this.#dir.sb.listingGeneration
   }
 }

@@ -321,6 +321,47 @@ test('files are opened together', () => {
   close(fds[3]!)
 })
 
+test('files are opened while the kernel goes on', () => {
+  writeFileSync(at('a/second'), '2')
+  const fds = new Int32Array(OPEN_FILES_MAX)
+  const results: number[] = []
+  const post = (names: string[]) =>
+    client.postOpenFiles(root, ['a'], names, fds, n => results.push(n))
+  post(['second', 'none'])
+  expect(client.posted).toBe(true)
+  client.settle()
+  expect(client.posted).toBe(false)
+  expect(results).toEqual([1])
+  expect(fds[1]).toBe(-1)
+  const bytes = new Uint8Array(10)
+  expect(readSync(fds[0]!, bytes)).toBe(1)
+  close(fds[0]!)
+  // The answers come in order, whatever is asked for meanwhile.
+  post(['none'])
+  post(['../a'])
+  expect(results).toEqual([1, 0])
+  expect(client.getattr(root, attr)).toBe(0)
+  expect(results).toEqual([1, 0, -EINVAL])
+  expect(client.getattr(root, attr)).toBe(0)
+})
+
+test('a gofer that is gone opens no files', () => {
+  const pair = new Int32Array(2)
+  socketpair(SOCK_SEQPACKET, pair)
+  const alone = new GoferClient(pair[0]!)
+  const results: number[] = []
+  const post = () => alone.postOpenFiles(1, [], ['file'], new Int32Array(1), n => results.push(n))
+  post()
+  expect(results).toEqual([])
+  close(pair[1]!)
+  alone.settle()
+  expect(results).toEqual([-EIO])
+  post()
+  expect(results).toEqual([-EIO, -EIO])
+  expect(alone.posted).toBe(false)
+  close(pair[0]!)
+})
+
 test('damaged listings are refused or make sense', () => {
   const good = treeReply()
   const pair = new Int32Array(2)

@@ -415,14 +415,34 @@ export class GoferClient extends GoferTransport {
     names: readonly string[],
     fds: Int32Array,
   ): number {
+    this.#beginOpenFiles(handle, path, names)
+    return this.#filesOpened(this.call(this.in, 0, names.length), names.length, fds)
+  }
+
+  /** As `openFiles`, but nobody waits: `opened` gets the result when the answer is there. */
+  postOpenFiles(
+    handle: number,
+    path: readonly string[],
+    names: readonly string[],
+    fds: Int32Array,
+    opened: (result: number) => void,
+  ): void {
+    const count = names.length
+    this.#beginOpenFiles(handle, path, names)
+    this.post(count, r => opened(this.#filesOpened(r, count, fds)))
+  }
+
+  #beginOpenFiles(handle: number, path: readonly string[], names: readonly string[]): void {
     const out = this.begin(OP_OPEN_FILES, 0)
     out.u32(handle)
     out.names(path)
     out.names(names)
-    const r = this.call(this.in, 0, names.length)
+  }
+
+  #filesOpened(r: number, count: number, fds: Int32Array): number {
     if (r < 0) return r
     let taken = 0
-    for (let i = 0; i < names.length; i++) {
+    for (let i = 0; i < count; i++) {
       const opened = this.in.u8() === 1 && taken < this.fds[0]!
       fds[i] = opened ? this.fds[++taken]! : -1
     }

@@ -8,6 +8,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -578,4 +579,39 @@ test('files that are opened in turn are opened together, as long as their names 
   k.sys.renameat2(AT_FDCWD, `/a/${names[58]}`, AT_FDCWD, `/a/${names[59]}`, RENAME_EXCHANGE)
   expect(get(`/a/${names[58]}`)).toBe(names[59]!.slice(1))
   for (const name of names.slice(30, 58)) expect(get(`/a/${name}`)).toBe(name.slice(1))
+})
+
+test.each([
+  false,
+  true,
+])('files come along while others are read, each as it is when it is opened (shared: %s)', shared => {
+  const count = 300
+  for (let i = 0; i < count; i++) writeFileSync(join(tree, `a/b/c/f${i}`), `${i}`)
+  start(shared)
+  const open = () => readdirSync('/proc/self/fd').length
+  const descriptors = open()
+  const names = list('/a/b/c').filter(name => /^f\d/.test(name))
+  const read = (from: number, to: number) => {
+    for (const name of names.slice(from, to)) expect(get(`/a/b/c/${name}`)).toBe(name.slice(1))
+  }
+  const before = client.requests
+  read(0, 150)
+  expect(client.requests - before).toBeLessThan(60)
+  // By whom it may be: of the sandbox itself, or of others.
+  const change = shared
+    ? renameSync
+    : (from: string, to: string) => k.sys.rename(from.slice(tree.length), to.slice(tree.length))
+  change(join(tree, `a/b/c/${names[298]}`), join(tree, `a/b/c/${names[299]}`))
+  change(join(tree, `a/b/c/${names[150]}`), join(tree, `a/b/c/${names[151]}`))
+  expect(get(`/a/b/c/${names[299]}`)).toBe(names[298]!.slice(1))
+  expect(get(`/a/b/c/${names[298]}`)).toBe(-ENOENT)
+  expect(get(`/a/b/c/${names[150]}`)).toBe(-ENOENT)
+  expect(get(`/a/b/c/${names[151]}`)).toBe(names[150]!.slice(1))
+  read(152, 298)
+  for (const name of list('/a/b/c').filter(name => /^f\d/.test(name)))
+    expect(k.sys.unlink(`/a/b/c/${name}`)).toBe(0)
+  client.settle()
+  expect(readdirSync(join(tree, 'a/b/c'))).toEqual(['file'])
+  // What tells of changes in the directories is held as well.
+  expect(open()).toBeLessThan(descriptors + 5)
 })

@@ -51,6 +51,10 @@ export class GoferTransport {
   #guards: readonly Guard[] = NO_GUARDS
   /** Where the gofer was told to run; -1: anywhere. */
   #cpu = -1
+  /** Takes the answer to a request that nobody waits for; see `post`. */
+  #answered: ((result: number) => void) | null = null
+  #postedTag = 0
+  #postedFds = 0
   /** Messages that were answered. */
   requests = 0
 
@@ -83,6 +87,7 @@ export class GoferTransport {
 
   /** The message for the next request, with its header and guards written. */
   protected begin(op: number, flags: number): MessageWriter {
+    this.settle()
     const cpu = beforeMessage()
     if (cpu !== this.#cpu) this.#lead(cpu)
     const out = this.out
@@ -126,12 +131,45 @@ export class GoferTransport {
    * descriptors, and may bring `mayFds` more. Returns the result.
    */
   protected call(input: MessageReader, fdCount: number, mayFds = 0): number {
+    const n = this.#send()
+    return n < 0 ? n : this.#receive(input, this.#tag, fdCount, mayFds)
+  }
+
+  /**
+   * Sends the request without waiting for its answer: the gofer works for it while the kernel goes on. `answered` is called with
+   * the result, and with the answer in `in`, when somebody wants it or before the next request, as they are answered in order.
+   */
+  protected post(mayFds: number, answered: (result: number) => void): void {
+    const n = this.#send()
+    if (n < 0) return answered(n)
+    this.#postedTag = this.#tag
+    this.#postedFds = mayFds
+    this.#answered = answered
+  }
+
+  /** The gofer works for a request that was posted, or has done so. */
+  get posted(): boolean {
+    return this.#answered !== null
+  }
+
+  /** Wait for the answer to the request that was posted, if there is one. */
+  settle(): void {
+    const answered = this.#answered
+    if (answered === null) return
+    this.#answered = null
+    answered(this.#receive(this.in, this.#postedTag, 0, this.#postedFds))
+  }
+
+  #send(): number {
     const out = this.out
     if (this.#broken) return -EIO
     if (out.overflow) return -ENAMETOOLONG
     const lent = this.lentCount
     this.lentCount = 0
-    if (sendMessage(this.socket, out.bytes, 0, out.at, this.lent, lent) < 0) return this.fail()
+    return sendMessage(this.socket, out.bytes, 0, out.at, this.lent, lent) < 0 ? this.fail() : 0
+  }
+
+  #receive(input: MessageReader, tag: number, fdCount: number, mayFds: number): number {
     const length = recvMessage(this.socket, input.bytes, this.fds)
     this.requests++
     const received = this.fds[0]!
@@ -140,7 +178,7 @@ export class GoferTransport {
     const most = result < 0 ? 0 : fdCount + mayFds
     const sound =
       length >= HEADER_SIZE &&
-      input.view.getUint32(0, true) === this.#tag &&
+      input.view.getUint32(0, true) === tag &&
       result >= -4095 &&
       received >= wanted &&
       received <= most
