@@ -42,6 +42,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   start(container, _request, call) {
     if (container.started) return { error: ALREADY_RUNNING, exitStatus: EXIT_FAILURE }
     const answer = call.later(() => {})
+    container.doubtFiles()
     container.start(error => {
       if (error === null) return answer({})
       answer({ error: error.message, exitStatus: error.exitStatus })

@@ -1,6 +1,6 @@
 // A container between create and start: runc is the oracle for what signals, start and delete do then.
 
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -66,6 +66,23 @@ describe.each(['ours', 'runc'] as const)('%s', name => {
     expect(status(runtime, id)).toBe('running')
     expect(runtime.run('delete', id).status).not.toBe(0)
     expect(runtime.run('delete', '--force', id).status).toBe(0)
+  })
+
+  it('runs the program that is there when it is started', async () => {
+    const id = `${name}-replaced`
+    const [program, said] = [join(box.path, 'rootfs/replaced'), join(box.path, 'rootfs/said')]
+    const put = (words: string) => {
+      rmSync(program, { force: true })
+      writeFileSync(program, `#!/bin/sh\necho ${words} >/said\n`, { mode: 0o755 })
+    }
+    put('at create')
+    rmSync(said, { force: true })
+    expect(box[name].detached('create', '-b', box.bundle(['/replaced']), id).status).toBe(0)
+    put('at start')
+    expect(box[name].run('start', id).status).toBe(0)
+    await until('it ends', () => status(box[name], id) === 'stopped')
+    expect(readFileSync(said, 'utf8')).toBe('at start\n')
+    expect(box[name].run('delete', id).status).toBe(0)
   })
 
   it('can be deleted', () => {
