@@ -31,6 +31,23 @@ describe.runIf(root)('launcher', () => {
     expect(theirs.length).toBe(4)
     for (const link of theirs) expect(own).not.toContain(link)
   })
+
+  it('does not wait for a sentry that has ended before it looked', () => {
+    const program = `
+import os, socket, sys
+sockets = [socket.socketpair() for _ in range(2)]
+child = os.fork()
+if child == 0: os._exit(5)
+os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+for fd, (own, _) in enumerate(sockets, 3): os.dup2(own.fileno(), 20 + fd)
+for fd in (3, 4): os.dup2(20 + fd, fd)
+os.execv(sys.argv[1], [sys.argv[1], "--child", str(child), "--stand-in", "4", "--"])`
+    const { status } = spawnSync('python3', ['-c', program, launcher], {
+      timeout: 60_000,
+      killSignal: 'SIGKILL',
+    })
+    expect(status).toBe(5)
+  })
 })
 
 describe.runIf(root)('confinement', () => {

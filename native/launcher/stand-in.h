@@ -95,6 +95,8 @@ __attribute__((noreturn)) static void stand_in(int link, pid_t child) {
   int signals = signalfd(-1, &all, SFD_CLOEXEC);
   struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = link, .events = POLLIN}};
   int status = -1, child_status;
+  // One that ended before signals were held has left no SIGCHLD.
+  if (child > 0 && waitpid(child, &child_status, WNOHANG) == child) die_as_child(read_status(link), child_status);
   for (;;) {
     if (poll(fds, 2, -1) < 0) continue;
     if (fds[1].revents) {
