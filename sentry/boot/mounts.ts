@@ -12,7 +12,7 @@ import { walksChanged } from '../vfs/path-cache.ts'
 import { changePropagation } from '../vfs/propagation.ts'
 import { fileSystemType } from '../vfs/super.ts'
 import { copyUp } from './copy-up.ts'
-import { makePlace } from './places.ts'
+import { makePlace, type PlaceKind } from './places.ts'
 
 /** Makes the file system of a bind mount from its attach point. */
 export type BindSource = (mount: MountConfig) => SuperBlock | number
@@ -59,10 +59,16 @@ export function spreadRoot(task: Task, propagation: number): void {
     changePropagation(mount, propagation & ~MS_REC)
 }
 
-function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
+function mountOne(task: Task, given: MountConfig, bind: BindSource): Made {
+  const place = (kind: PlaceKind) => {
+    const at = makePlace(task, given.destination, kind)
+    if (typeof at === 'number') throw failure(given, 'make or find the mountpoint', at)
+    return at
+  }
+  const covered = given.type === 'tmpfs' ? place('directory') : null
+  const config = covered === null ? given : withModeOf(covered, given)
   const sb = makeFileSystem(task, config, bind)
-  const at = makePlace(task, config.destination, sb.root.isDir ? 'directory' : 'file')
-  if (typeof at === 'number') throw failure(config, 'make or find the mountpoint', at)
+  const at = covered ?? place(sb.root.isDir ? 'directory' : 'file')
   // A link may have got in between.
   const covers = isRoot(task, at)
   if (covers && config.destination !== '/')
@@ -70,13 +76,12 @@ function mountOne(task: Task, config: MountConfig, bind: BindSource): Made {
   // Mountpoints may have to be made in a tmpfs, and devices in /dev.
   const later = config.type === 'tmpfs'
   const flags = mountFlags(later ? config.flags & ~MS_RDONLY : config.flags)
-  const { mode } = at.dentry.inode!
   const mount = mountOn(at, sb, flags, sourceOf(config, sb))
   if (typeof mount === 'number') throw failure(config, 'mount', mount)
   if (covers) enter(task, mount)
   if (config.type === 'cgroup') mountHierarchies(task, config)
-  if (config.type === 'tmpfs') {
-    const n = fillTmpfs(task, config, mount, at, config.fresh || at.fresh ? null : mode)
+  if (config.copyUp) {
+    const n = copyUp(task, at, mount)
     if (n < 0) throw failure(config, 'copy up', n)
   }
   const readonly = later && (config.flags & MS_RDONLY) !== 0
@@ -108,20 +113,10 @@ function mountHierarchies(task: Task, config: MountConfig): void {
 }
 
 /** A tmpfs over an existing directory takes over its mode, unless it is given another. */
-function fillTmpfs(
-  task: Task,
-  config: MountConfig,
-  mount: Mount,
-  covered: Parameters<typeof copyUp>[1],
-  mode: number | null,
-): number {
-  const root = mount.root.inode!
-  if (config.copyUp) {
-    const n = copyUp(task, covered, mount)
-    if (n < 0) return n
-  }
-  const given = /(^|,)mode=/.test(config.data)
-  return mode === null || given ? 0 : root.setattr({ mode: mode & 0o7777 })
+function withModeOf(at: Path & { fresh: boolean }, config: MountConfig): MountConfig {
+  if (config.fresh || at.fresh || /(^|,)mode=/.test(config.data)) return config
+  const option = `mode=${(at.dentry.inode!.mode & 0o7777).toString(8)}`
+  return { ...config, data: config.data === '' ? option : `${config.data},${option}` }
 }
 
 function makeFileSystem(task: Task, config: MountConfig, bind: BindSource): SuperBlock {

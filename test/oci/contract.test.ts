@@ -339,6 +339,16 @@ describe('mounts', () => {
     expect(stdout.replaceAll(/:\d+/g, '')).toBe(`/ ${root}\n/tmp ${other}\n`)
   })
 
+  it('of type tmpfs tell of the mode that they have from what they cover', () => {
+    const script = 'stat -c %a /t; grep " /t " /proc/mounts'
+    const bundle = shop.bundle(['sh', '-c', script], (c, path) => {
+      mkdirSync(join(path, 'rootfs/t'))
+      chmodSync(join(path, 'rootfs/t'), 0o2710)
+      c.mounts.push({ destination: '/t', type: 'tmpfs', source: 'tmpfs', options: ['nodev'] })
+    })
+    expect(shop.ours(bundle).stdout).toMatch(/^2710\ntmpfs \/t tmpfs rw,nodev,relatime,mode=2710 /)
+  })
+
   it.each(['proc', 'sysfs'])('of type %s go where they are to go, or nowhere', type => {
     const { runc, ours } = shop.both('true', (c, bundle) => {
       mkdirSync(join(bundle, 'rootfs/elsewhere'))
