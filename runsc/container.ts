@@ -16,6 +16,7 @@ import { type Overlay, parseOverlay } from './overlay.ts'
 import { type FdOptions, passedFds } from './passed-fds.ts'
 import { writePidFile } from './pid-file.ts'
 import { checkForeignNamespaces, joinPod, neighbourOf, podOf } from './pod.ts'
+import { isModel } from './process-config.ts'
 import { type LaunchOptions, launchSandbox, type Sandbox } from './sandbox.ts'
 import { readSpec, type Spec } from './spec.ts'
 import type { Warn } from './spec-check.ts'
@@ -160,7 +161,11 @@ async function prepare(
     launch.spawned = pid => {
       const startTime = processStartTime(pid) ?? ''
       Object.assign(state, { pid, startTime, freezer: cgroup?.freezerFile ?? '' })
-      store.save(state, cgroup === null ? [] : cgroup.directories)
+      store.save(state, {
+        directories: cgroup?.directories ?? [],
+        removable: cgroup?.plain ?? true,
+        executable: !isModel(spec),
+      })
     }
     sandbox = await (pod === null ? launchSandbox(launch) : joinPod(launch, store, pod))
     cgroup?.leave()

@@ -19,7 +19,7 @@ import { terminalSize } from './output.ts'
 import type { PassedFd } from './passed-fds.ts'
 import { rlimitConfig } from './rlimits.ts'
 import type { Warn } from './spec-check.ts'
-import type { SpecProcess } from './spec-schema.ts'
+import type { Spec, SpecProcess } from './spec-schema.ts'
 
 const PER_LINUX32 = 8
 const POLICIES: Readonly<Record<string, number>> = {
@@ -70,6 +70,10 @@ export function processConfig(
     passedFds: passed.map(({ guest }) => guest),
   }
 }
+
+/** Whether a process that `exec` has from a file takes something of its container's configuration as well. */
+export const isModel = ({ linux, process }: Spec): boolean =>
+  (linux.personality?.domain ?? 'LINUX') !== 'LINUX' || Boolean(process.execCPUAffinity?.final)
 
 function schedulerConfig(scheduler: SpecProcess['scheduler']): SchedulerConfig | null {
   if (scheduler === undefined) return null

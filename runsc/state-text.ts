@@ -10,15 +10,24 @@ const FORMAT = 1
 const WORD = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 const NONE = '-'
 
-/** `directories`: those of its cgroup, if removing them is all that it takes to remove the cgroup. */
-export function stateText(state: ContainerState, directories: readonly string[] | null): string {
+/** What the front needs to know besides the state. */
+export interface FrontFacts {
+  /** Of the cgroup. */
+  directories: readonly string[]
+  /** Removing them is all that it takes to remove the cgroup. */
+  removable: boolean
+  /** A process of `exec` is what its file says, and nothing more. */
+  executable: boolean
+}
+
+export function stateText(state: ContainerState, facts: FrontFacts): string {
   const { id, bundle, annotations, started: _, ...rest } = state
   const before = members({ ociVersion: OCI_VERSION, id })
   const shown = members({ bundle, annotations })
   const after = `,\n${members(rest)}\n}\n`
   const line = frontLine(
     state,
-    directories,
+    facts,
     [shown, after].map(text => Buffer.byteLength(text)),
   )
   return `{\n${before},\n${line}${shown}${after}`
@@ -30,15 +39,16 @@ const members = (value: object): string => JSON.stringify(value, null, 2).slice(
 /** Empty when the front cannot do anything for this container. */
 function frontLine(
   { pid, startTime, freezer, hooks }: ContainerState,
-  directories: readonly string[] | null,
+  { directories, removable, executable }: FrontFacts,
   lengths: readonly number[],
 ): string {
   const commands = ['state', 'kill']
+  if (executable) commands.push('exec')
   if (hooks.poststart.length === 0) commands.push('start')
-  if (hooks.poststop.length === 0 && directories !== null) commands.push('delete')
+  if (hooks.poststop.length === 0 && removable) commands.push('delete')
   const words = [
     ...[FORMAT, ...lengths, pid].map(String),
-    ...[startTime, commands.join(','), freezer || NONE, ...(directories ?? [])],
+    ...[startTime, commands.join(','), freezer || NONE, ...directories],
   ]
   return words.every(word => WORD.test(word)) ? `  "front": "${words.join(' ')}",\n` : ''
 }

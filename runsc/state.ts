@@ -19,7 +19,7 @@ import { makeDirectories } from './directories.ts'
 import { CliError } from './errors.ts'
 import { isStill, lockDirectory, openDirectory } from './lock.ts'
 import { hookSchema } from './spec-schema.ts'
-import { stateText } from './state-text.ts'
+import { type FrontFacts, stateText } from './state-text.ts'
 import { OCI_VERSION } from './version.ts'
 import { writeWhole } from './whole-file.ts'
 
@@ -130,10 +130,10 @@ export class StateStore {
     return this.#reserved !== null && isStill(this.directory(id), this.#reserved)
   }
 
-  /** Keep the state of a container that is being made here. `directories`: see `stateText`. */
-  save(state: ContainerState, directories: readonly string[] | null): void {
+  /** Keep the state of a container that is being made here. */
+  save(state: ContainerState, facts: FrontFacts): void {
     this.checkReserved(state.id)
-    const text = stateText(state, directories)
+    const text = stateText(state, facts)
     writeWhole(join(this.directory(state.id), 'state.json'), text, 0o600)
   }
 

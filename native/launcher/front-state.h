@@ -133,10 +133,10 @@ static bool may(const struct kept *kept, const char *command) {
   return false;
 }
 
-// Whether the process that stands for the container lives: its pid may have been given to another since. As processStartTime.
-static bool is_alive(const struct kept *kept) {
+// As processStartTime in runsc/state.ts: false when the process is gone, or a zombie.
+static bool start_time_of(pid_t pid, char *start_time, size_t room) {
   char path[32], text[MAX_STAT + 1];
-  snprintf(path, sizeof path, "/proc/%d/stat", (int)kept->pid);
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   ssize_t size = read_whole(fd, text, MAX_STAT);
@@ -151,9 +151,18 @@ static bool is_alive(const struct kept *kept) {
     if (field) field++;
   }
   if (!field) return false;
-  size_t length = strcspn(field, " \n");
-  return length == strlen(kept->start_time) && !strncmp(field, kept->start_time, length);
+  int length = (int)strcspn(field, " \n");
+  return length > 0 && snprintf(start_time, room, "%.*s", length, field) < (int)room;
 }
+
+// Whether this process lives: its pid may have been given to another since.
+static bool is_process(pid_t pid, const char *start_time) {
+  char now[24];
+  return start_time_of(pid, now, sizeof now) && !strcmp(now, start_time);
+}
+
+// Whether the process that stands for the container lives.
+static bool is_alive(const struct kept *kept) { return is_process(kept->pid, kept->start_time); }
 
 // As isFrozen in runsc/state.ts.
 static bool is_frozen(const struct kept *kept) {

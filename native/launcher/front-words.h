@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <string.h>
 
-enum command { STATE, START, KILL, DELETE, COMMANDS };
+enum command { STATE, START, KILL, DELETE, EXEC, COMMANDS };
 
-static const char *const COMMAND_NAMES[COMMANDS] = {"state", "start", "kill", "delete"};
+static const char *const COMMAND_NAMES[COMMANDS] = {"state", "start", "kill", "delete", "exec"};
 
 struct request {
   enum command command;
@@ -16,6 +16,9 @@ struct request {
   const char *id;
   bool force, all;
   int signal;
+  // Of exec.
+  const char *process, *pid_file;
+  bool detach;
 };
 
 #define DEFAULT_ROOT "/var/run/runsc"
@@ -108,13 +111,42 @@ static int read_signal(const char *text) {
   return -1;
 }
 
+// Reads an option with a value, in one word or two, and returns how many; 0 when it is another one.
+static int read_value(char **words, const char *name, const char **value) {
+  size_t length = strlen(name);
+  if (strncmp(*words, name, length)) return 0;
+  bool attached = words[0][length] == '=';
+  if (!attached && words[0][length]) return 0;
+  *value = attached ? *words + length + 1 : words[1];
+  return !*value || !**value || **value == '-' ? 0 : 2 - attached;
+}
+
+// Reads an option of a command and returns how many words it has; 0 for what is Node's to read.
+static int read_option(char **words, struct request *request) {
+  const char *word = *words;
+  switch (request->command) {
+    case KILL:
+      request->all = true;
+      return !strcmp(word, "--all") || !strcmp(word, "-a");
+    case DELETE:
+      request->force = true;
+      return !strcmp(word, "--force") || !strcmp(word, "-f");
+    case EXEC: {
+      bool detach = !strcmp(word, "--detach") || !strcmp(word, "-d");
+      request->detach |= detach;
+      if (detach) return 1;
+      int n = read_value(words, "--process", &request->process);
+      return n ? n : read_value(words, "--pid-file", &request->pid_file);
+    }
+    default: return 0;
+  }
+}
+
 // Reads the words behind the command's name. False for what is Node's to read.
 static bool read_operands(char **words, struct request *request) {
-  for (; *words && **words == '-'; words++) {
-    if (request->command == KILL && (!strcmp(*words, "--all") || !strcmp(*words, "-a"))) request->all = true;
-    else if (request->command == DELETE && (!strcmp(*words, "--force") || !strcmp(*words, "-f"))) request->force = true;
-    else return false;
-  }
+  for (int n; *words && **words == '-'; words += n)
+    if ((n = read_option(words, request)) == 0) return false;
+  if (request->command == EXEC && (!request->detach || !request->process)) return false;
   if (!*words || !is_id(*words)) return false;
   request->id = *words++;
   if (request->command == KILL && *words) request->signal = read_signal(*words++);

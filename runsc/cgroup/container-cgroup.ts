@@ -207,7 +207,7 @@ export class ContainerCgroup {
   /** Descriptors through which a process enters by writing "0"; the caller closes them. */
   openEntrances(): number[] {
     const opened: number[] = []
-    for (const path of new Set(Object.values(this.paths))) {
+    for (const path of this.directories) {
       try {
         opened.push(openSync(join(path, 'cgroup.procs'), constants.O_WRONLY))
       } catch (cause) {
@@ -230,9 +230,13 @@ export class ContainerCgroup {
     return path === undefined ? '' : join(path, this.#freezeFile)
   }
 
-  /** What there is to remove. Null when that takes more than removing directories. */
-  get directories(): readonly string[] | null {
-    return this.#unit === '' ? [...new Set(Object.values(this.paths))] : null
+  get directories(): readonly string[] {
+    return [...new Set(Object.values(this.paths))]
+  }
+
+  /** Nothing but the directories is to be removed. */
+  get plain(): boolean {
+    return this.#unit === ''
   }
 
   /** Whether the container is paused. */
@@ -311,7 +315,7 @@ export class ContainerCgroup {
   /** Remove the directories, in which nothing may live. */
   async remove(warn: Warn): Promise<void> {
     if (this.#unit !== '' && systemdRuns()) await stopUnit(this.#unit)
-    for (const path of new Set(Object.values(this.paths))) {
+    for (const path of this.directories) {
       const left = await removeDirectory(path)
       if (left !== null) warn(left)
     }
