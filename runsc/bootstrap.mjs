@@ -98,7 +98,8 @@ function prepare() {
   )
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= newest(sources)) return
   checkCompiler()
-  process.stderr.write('portcullis: building…\n')
+  const long = existsSync(stamp) ? '' : ' (once, a minute or more)'
+  process.stderr.write(`portcullis: building…${long}\n`)
   run(pinnedNode, ['native/build.ts'], { stdio: ['ignore', 2, 2] })
   run(pinnedNode, ['runsc/bundle.ts'], { stdio: ['ignore', 2, 2] })
 }
