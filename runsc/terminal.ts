@@ -2,7 +2,10 @@
 
 import { spawnSync } from 'node:child_process'
 import { Socket } from 'node:net'
+import { dup } from '../native/host.ts'
 
+/** The first descriptor behind the standard streams. */
+const FIRST_OTHER = 3
 /** Signals that a foreground `runsc` passes on to the program instead of dying of them. */
 const FORWARDED = [
   'SIGHUP',
@@ -52,21 +55,25 @@ export function relayTerminal(
   resize: (rows: number, columns: number) => void,
 ): () => Promise<void> {
   const { stdin, stdout } = process
-  const socket = new Socket({ fd, readable: true, writable: true })
+  // Two, as one that fails to write is closed: what the program wrote before it ended would be lost with what it has not read.
+  const writer = new Socket({ fd: dup(fd, FIRST_OTHER), readable: false, writable: true })
+  writer.on('error', () => {})
+  const reader = new Socket({ fd, readable: true, writable: false })
   if (stdin.isTTY) {
     stdin.setRawMode(true)
     if (stdout.isTTY) rawOutput()
   }
-  stdin.on('data', chunk => socket.write(chunk))
+  stdin.on('data', chunk => writer.write(chunk))
   const drained = new Promise<void>(resolve => {
-    socket.on('data', chunk => stdout.write(chunk))
-    socket.on('error', () => resolve())
-    socket.on('close', () => resolve())
+    reader.on('data', chunk => stdout.write(chunk))
+    reader.on('error', () => resolve())
+    reader.on('close', () => resolve())
   })
   const onResize = () => resize(stdout.rows, stdout.columns)
   stdout.on('resize', onResize)
   return async () => {
     await drained
+    writer.destroy()
     stdout.off('resize', onResize)
     if (stdin.isTTY) stdin.setRawMode(false)
     stdin.pause()
