@@ -1,6 +1,7 @@
 // Runs in a pid and a mount namespace of its own: node crash-driver.ts RUNSC SHOP WORD ROUNDS SEED. In each round, a container of
-// the bundle SHOP/bundle0 goes through a step of its life, somebody of it is killed in the middle, and what the other commands say
-// then, and what is left when it has been deleted, is printed where it is not as it should be.
+// the bundle SHOP/bundle0 goes through a step of its life, at times with another command beside it, and somebody of it is killed
+// in the middle. What the other commands say then, and what is left when it has been deleted, is printed where it is not as it
+// should be.
 
 import { emptyPlaces, leftovers, mounts, processes, seeded } from './leftovers.ts'
 import { ended, kill, MEMBERS, type Member, Runsc, Strike } from './life.ts'
@@ -24,12 +25,27 @@ const STEPS = {
 } as const
 type Step = keyof typeof STEPS
 
+/** What another caller may do with the container meanwhile. */
+const OTHERS: ((id: string) => string[])[] = [
+  id => ['start', id],
+  id => ['exec', id, 'true'],
+  id => ['pause', id],
+  id => ['kill', id, 'KILL'],
+  id => ['delete', '--force', id],
+]
+/** In how many rounds somebody does. */
+const SHARE = 0.4
+
 /** A step of the container is under way; the victim dies. Returns what is wrong. */
 async function interrupt(id: string, step: Step, victim: Member): Promise<string[]> {
   for (const name of STEPS[step].before) await runsc.must(STEPS[name].args(id))
   const child = runsc.start(STEPS[step].args(id))
+  const other = chance.random() < SHARE ? chance.pick(OTHERS)(id) : null
+  const beside = other === null ? child : runsc.start(other)
   if (await strike.at(step, victim, child)) killed++
-  return (await ended(child)) ? [] : [`${step} hangs`]
+  const wrong = (await ended(child)) ? [] : [`${step} hangs`]
+  if (!(await ended(beside))) wrong.push(`${other} hangs`)
+  return wrong
 }
 
 /** The other commands cope with whatever there is now. */
