@@ -52,7 +52,8 @@ export function processConfig(
     cwd: latin1(p.cwd),
     uid: p.user.uid,
     gid: p.user.gid,
-    groups: p.user.additionalGids,
+    // Engines may name one twice; runc gives it once.
+    groups: [...new Set(p.user.additionalGids)],
     umask: p.user.umask ?? 0o022,
     capabilities: capabilityConfig(p.capabilities, warn),
     rlimits: rlimitConfig(p.rlimits),

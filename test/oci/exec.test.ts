@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Config, type Result, run, runsc } from '../run.ts'
 import { Workshop } from './both.ts'
+import { type Oracle, oracle } from './bundles.ts'
 
 const DRIVER = `
 import ctypes, json, os, signal, subprocess, sys, time
@@ -163,5 +164,45 @@ describe('a further process', () => {
       status: 128,
       stderr: 'runsc: --env takes NAME=VALUE, not "NAME"\n',
     })
+  })
+})
+
+describe('a process given as a file', () => {
+  let box: Oracle
+  let bundle: string
+  beforeAll(() => {
+    box = oracle('exec-file')
+    bundle = box.bundle(['sleep', '1000'], config => {
+      config.process.user.additionalGids = [0, 7, 7, 5]
+    })
+  })
+  afterAll(() => box.clean())
+
+  const script = 'grep -E "^(Groups|CapEff|CapBnd)" /proc/self/status; id -G'
+  const base = { cwd: '/', env: ['PATH=/bin'], args: ['sh', '-c', script] }
+  const own = { bounding: ['CAP_CHOWN'], effective: ['CAP_CHOWN'], permitted: ['CAP_CHOWN'] }
+  it.each([
+    ['nothing said', { ...base, user: { uid: 0, gid: 0 } }],
+    ['groups', { ...base, user: { uid: 0, gid: 0, additionalGids: [0, 0, 9, 3, 9] } }],
+    [
+      'capabilities',
+      {
+        ...base,
+        user: { uid: 3, gid: 4 },
+        capabilities: own,
+      },
+    ],
+  ])('%s', (what, process) => {
+    const file = join(box.path, 'process.json')
+    writeFileSync(file, JSON.stringify(process))
+    const [ours, runc] = [box.ours, box.runc].map(runtime => {
+      const id = `${runtime.name}-${what.length}`
+      expect(runtime.detached('run', '-d', '-b', bundle, id).status).toBe(0)
+      const { stdout } = runtime.run('exec', '--process', file, id)
+      runtime.run('delete', '--force', id)
+      return stdout
+    })
+    expect(ours).toBe(runc)
+    expect(ours).not.toBe('')
   })
 })
