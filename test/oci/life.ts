@@ -116,13 +116,14 @@ export class Strike {
     const start = performance.now()
     child.on('exit', () => this.#took.set(step, performance.now() - start))
     await sleep(this.#chance.random() * (this.#took.get(step) ?? FIRST_MS))
-    for (;;) {
+    while (performance.now() < start + HANG_MS) {
       const over = child.exitCode !== null || child.signalCode !== null
       const candidates = processes().filter(p => MEMBERS[member](p) && among(p))
       if (candidates.length > 0) return kill(this.#chance.pick(candidates).pid)
       if (over) return false
       await sleep(1)
     }
+    return false
   }
 }
 
